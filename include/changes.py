@@ -1,0 +1,63 @@
+"""
+The change column: which rows changed in a stretch of time, whatever form the database keeps times in.
+
+A comparison is only as good as its two sides are alike, so the ends of the stretch are written the way a sample of the column
+is: with or without a zone, as a day, or as ISO text. Ends are rounded so that a row may be read twice but is never missed
+between two stretches, and a row that does not say when it changed counts as changed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from include.errors import MappingError
+from include.values import shape
+
+
+_ISO_TEXT = re.compile(r"\d{4}-\d\d-\d\d(?:([ T])\d\d:\d\d(:\d\d(?:\.\d+)?)?(Z|[+-]00(?::?00)?)?)?", re.ASCII)
+
+
+def changed(
+    column: ColumnElement[Any], since: datetime | None, until: datetime | None, *, like: Any, zone: ZoneInfo, where: str
+) -> list[ColumnElement[bool]]:
+    """
+    Return the condition that *column* lies in [*since*, *until*), none where both are open.
+
+    *like* is a value of the column, None if it has none yet; naive times are in *zone*. Raises `MappingError`, which names *where*,
+    for a column that cannot be compared with times.
+    """
+    bounds = []
+    if since is not None:
+        bounds.append(column >= _as_stored(since, like, zone, where)[0])
+    if until is not None:
+        end, is_exact = _as_stored(until, like, zone, where)
+        bounds.append(column < end if is_exact else column <= end)
+    return [or_(column.is_(None), and_(*bounds))] if bounds else []
+
+
+def _as_stored(moment: datetime, like: Any, zone: ZoneInfo, where: str) -> tuple[Any, bool]:
+    """Write *moment* as *like* is written; say whether nothing of it was cut off."""
+    local = moment.astimezone(zone).replace(tzinfo=None)
+    match like:
+        case None:
+            return local, True
+        case datetime():
+            return (moment if like.tzinfo is not None else local), True
+        case date():
+            return local.date(), local == datetime.combine(local, datetime.min.time())
+        case str() if found := _ISO_TEXT.fullmatch(like.strip()):
+            separator, seconds, is_utc = found.groups()
+            written = (moment.astimezone(UTC).replace(tzinfo=None) if is_utc else local).isoformat(separator or " ")
+            length = 19 if seconds else 16 if separator else 10
+            return written[:length], not written[length:].strip("T :.0")
+        case _:
+            raise MappingError(
+                where,
+                f"'updated_at' holds {shape(like)}, which no window can be compared with",
+                "give it as a timestamp",
+            )

@@ -1,0 +1,1 @@
+"""The payloads of Masivo's three migrate endpoints, one to one with the API's contract."""

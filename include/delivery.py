@@ -1,0 +1,259 @@
+"""
+The records of a slice until each has its verdict: what was refused is taken apart, what is in doubt is read back.
+
+Batches go out one after the other (`include.sending`). What a refusal leaves behind is not documented (masivo_api.md U8), so it is learned
+once for the account, by reading back, and until then nothing of a refused batch is sent again:
+
+============  ====================================================  ==================================================
+the account   is known to be so when                                a refused batch
+============  ====================================================  ==================================================
+``atomic``    a record is proved absent, and accepted later on      was not accepted: it is taken apart (`isolation`)
+``partial``   a record of a refused batch is proved present         is in doubt; what is proved absent was refused
+not known     nothing is proved yet                                 is in doubt
+============  ====================================================  ==================================================
+
+Doubts are settled when the slice has been sent, because proof takes something that was sent later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from include.answers import Answer, Verdict, verdict
+from include.crashing import crash_point
+from include.culprits import Unit
+from include.doubt import Doubt, Finding, Settler
+from include.errors import TryAgainLater
+from include.isolation import Isolation, units
+from include.journey import Batch, Entity, Limits, Record, State
+from include.ledger.knowledge import known
+from include.ledger.store import Lease, Ledger
+from include.packing import one_request
+from include.sending import Log, Sending
+
+
+# After so many doubts in a row the API is down, and every further batch would only be one more.
+_DOUBTS_IN_A_ROW = 3
+# Units of a refused batch that are read back, and may be sent alone, to learn whether the API took part of it.
+_SAMPLE = 20
+# Fresh units that are sent alone while nothing else is accepted: if the API refuses everything, that shows soonest.
+_PROBES = 5
+
+
+class Delivery:
+    """Delivers the batches of one slice. *doubts* are what it sent and knows no fate of."""
+
+    def __init__(
+        self, ledger: Ledger, lease: Lease, sending: Sending, settler: Settler, limits: Limits, *, log: Log
+    ) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._sending = sending
+        self._settler = settler
+        self._log = log
+        self._isolation = Isolation(ledger, lease, self._send, per_hour=limits.isolation_per_hour)
+        self._refusals = ledger.refusals
+        self._again: set[str] = set()
+        self._doubts_in_a_row = 0
+        self._put_off: list[tuple[Batch, Answer]] = []
+        self._has_tried_to_learn = False
+        self._is_accepting = True
+        self.doubts: list[Doubt] = []
+
+    def deliver(self, batch: Batch) -> list[Unit]:
+        """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
+        left: list[Unit] = []
+        if self._put_off and not self._is_accepting:
+            # Something has to be accepted after a refused batch before anything can be proved of it.
+            rest = units(batch)
+            for _ in range(min(_PROBES, len(rest))):
+                if self._is_alone_accepted(rest.pop(0), batch.number):
+                    break
+            if not rest:
+                return left
+            batch = one_request(rest, batch.number)
+        if self._put_off and self._is_accepting and not self._has_tried_to_learn:
+            self._has_tried_to_learn = True
+            left = self._learn()
+        return left + self._deliver(batch)
+
+    def settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
+        """
+        Read back *doubts* of this slice, its own or those of a try that died; return what is to be sent (again).
+
+        What is proved to have arrived is delivered; the rest stays in doubt.
+        """
+        left = self._learn() if self._put_off else []
+        # Learning may have made doubts of what was put off.
+        doubts, self.doubts = [*doubts, *self.doubts], []
+        return left + self._settle(doubts) if doubts else left
+
+    def learn_from(self, absent: Sequence[Unit]) -> list[Unit]:
+        """
+        Send some of *absent* alone, which were refused and are proved not to have been taken; return those that are left.
+
+        Together they would only be refused again. One that is accepted now was good all the time: refusals take nothing.
+        """
+        left = list(absent)
+        for _ in range(min(_PROBES, len(left))):
+            if self._refusals:
+                break
+            if self._is_alone_accepted(left.pop(0), 0):
+                self._know("atomic")
+        return left
+
+    def _deliver(self, batch: Batch) -> list[Unit]:
+        answer = self._send(batch)
+        judged = verdict(answer)
+        if judged is Verdict.ACCEPTED:
+            self._accepted(len(units(batch)))
+        if judged is not Verdict.REFUSED:
+            return []
+        self._refusals = self._refusals or self._ledger.refusals  # another slice may have learned it
+        if self._refusals == "atomic" or len(units(batch)) == 1:
+            return self._take_apart(batch, answer)
+        self._call_in_doubt(batch)
+        if not self._refusals:
+            self._log.info("the API has refused a batch; whether it took part of it will be read back")
+            self._put_off.append((batch, answer))
+            self._is_accepting = False
+        return []
+
+    def _settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
+        self._log.info("reading back %d records in doubt", len(doubts))
+        findings = self._settler.settle(doubts)
+        crash_point("settling")
+        if any(doubt.is_refused and findings[doubt.record.key] is Finding.PRESENT for doubt in doubts):
+            self._know("partial")
+        found = {finding: [doubt for doubt in doubts if findings[doubt.record.key] is finding] for finding in Finding}
+        self._judge(found[Finding.PRESENT], State.DELIVERED)
+        self._log.info(
+            "read back: %d arrived, %d did not, %d stay in doubt",
+            *(len(found[finding]) for finding in (Finding.PRESENT, Finding.ABSENT, Finding.UNPROVEN)),
+        )
+        absent = found[Finding.ABSENT]
+        if self._refusals == "partial":
+            # The API took the others of its batch and not this one: that was its verdict.
+            refused = [doubt for doubt in absent if doubt.is_refused]
+            self._judge(refused, State.QUARANTINED, "refused", "not taken with the rest of its batch")
+            absent = [doubt for doubt in absent if not doubt.is_refused]
+        self._again |= {doubt.record.key for doubt in absent}
+        left = self.learn_from(_units([doubt.record for doubt in absent if doubt.is_refused]))
+        return left + _units([doubt.record for doubt in absent if not doubt.is_refused])
+
+    def _send(self, batch: Batch) -> Answer:
+        self._isolation.beware()
+        if self.doubts or self._put_off:
+            self._settler.note_baseline(batch.records)
+        answer = self._sending.send(batch, self._again)
+        if verdict(answer) is Verdict.IN_DOUBT:
+            self.doubts += self._doubts_of(batch.records)
+            self._doubts_in_a_row += 1
+            if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
+                msg = f"{_DOUBTS_IN_A_ROW} answers in a row prove nothing (last: {answer}); the rest waits for the API to recover"
+                raise TryAgainLater(msg)
+        else:
+            self._doubts_in_a_row = 0
+        return answer
+
+    def _is_alone_accepted(self, unit: Unit, number: int) -> bool:
+        """Send *unit* alone, which gives it its verdict, whatever is known of refusals."""
+        batch = one_request([unit], number)
+        answer = self._send(batch)
+        if verdict(answer) is Verdict.ACCEPTED:
+            self._accepted(1)
+        if verdict(answer) is Verdict.REFUSED:
+            self._take_apart(batch, answer)
+        return verdict(answer) is Verdict.ACCEPTED
+
+    def _accepted(self, count: int) -> None:
+        self._is_accepting = True
+        self._isolation.accepted(count)
+
+    def _take_apart(self, batch: Batch, answer: Answer) -> list[Unit]:
+        self._again |= {record.key for record in batch.records}
+        return self._isolation.take_apart(batch, answer)
+
+    def _learn(self) -> list[Unit]:
+        """
+        Find out, once for the account, whether a refused batch leaves anything behind; return what may be sent again then.
+
+        A record that is proved absent may be sent again in any case. If it is accepted now, it was good all the time, and refused only
+        for its company.
+        """
+        batch, _ = self._put_off[0]
+        suspects = units(batch)
+        sample = suspects[:: -(-len(suspects) // _SAMPLE)]
+        self._log.info("reading back what the API took of the first batch that it refused")
+        findings = self._settler.settle(
+            self._doubts_of([record for unit in sample for record in unit], is_refused=True)
+        )
+        if Finding.PRESENT in findings.values():
+            self._know("partial")
+            return self._after_learning()
+        for unit in sample:
+            if all(findings[record.key] is Finding.ABSENT for record in unit):
+                self._again |= {record.key for record in unit}
+                suspects.remove(unit)
+                # The rest of the batch may be good or bad now: its refusal was about other company.
+                self._put_off[0] = (one_request(suspects, batch.number) if suspects else batch, Answer())
+                if self._is_alone_accepted(unit, batch.number):
+                    self._know("atomic")
+                    break
+        if not suspects:
+            del self._put_off[0]
+        return self._after_learning() if self._refusals else []
+
+    def _after_learning(self) -> list[Unit]:
+        """Do with the batches that were put off what can be done now that refusals are understood."""
+        left: list[Unit] = []
+        put_off, self._put_off = self._put_off, []
+        for batch, answer in put_off:
+            if self._refusals == "partial":
+                self.doubts += self._doubts_of(batch.records, is_refused=True)
+            elif answer.status:
+                left += self._take_apart(batch, answer)
+            else:
+                # Some of it has its verdict already, so that nothing is known of the others.
+                self._again |= {record.key for record in batch.records}
+                left += units(batch)
+        return left
+
+    def _know(self, refusals: str) -> None:
+        if self._refusals != refusals:
+            self._refusals = refusals
+            self._ledger.learn(refusals)
+            self._log.info("the API's refusals are %s", refusals)
+
+    def _call_in_doubt(self, batch: Batch) -> None:
+        keys = [record.key for record in batch.records]
+        self._ledger.judge(self._lease, keys, State.IN_DOUBT, "refusal_unproven")
+        if self._refusals == "partial":
+            self.doubts += self._doubts_of(batch.records, is_refused=True)
+
+    def _doubts_of(self, records: Sequence[Record], *, is_refused: bool = False) -> list[Doubt]:
+        """Return the doubts about *records*, which were just sent."""
+        self._settler.note_baseline(records)
+        doubts = []
+        history = known(self._ledger, self._lease.entity, {record.key for record in records})
+        for record in records:
+            entries = history[record.key]
+            before = any(entry.arrived for entry in entries)
+            latest = next(entry for entry in reversed(entries) if entry.batch)
+            if latest.batch and latest.sent_at:
+                doubts.append(Doubt(record, latest.id, latest.batch, latest.sent_at, before, is_refused))
+        return doubts
+
+    def _judge(self, doubts: Iterable[Doubt], state: State, reason: str = "", shape: str = "") -> None:
+        keys = [doubt.record.key for doubt in doubts]
+        if keys:
+            self._ledger.judge(self._lease, keys, state, reason, shape)
+
+
+def _units(records: Sequence[Record]) -> list[Unit]:
+    if records and records[0].entity is Entity.TRANSACTIONS:
+        sets: dict[str, Unit] = {}
+        for record in records:
+            sets.setdefault(record.customer, []).append(record)
+        return list(sets.values())
+    return [[record] for record in records]

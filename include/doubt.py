@@ -1,0 +1,229 @@
+"""
+Settling doubt: did what was sent without a usable answer arrive?
+
+Only a read-back can tell, and only after the API's queue had time. *Present* is proved by one read. *Absent* takes more: several reads
+apart, after `Patience.settle_after_s`, and something of the same kind that was sent later and is visible already, because the queue is
+worked off in order. Everything else stays in doubt.
+
+============  =======================================  ============================================================
+entity        read                                     present, or not visible
+============  =======================================  ============================================================
+customers     ``GET /customers/{id}``                  200, or 404; proves nothing of one that had arrived before
+transactions  ``GET /customers/{id}/transactions``     its ``details``, which must hold its key, are there, or none of
+              by year, from 2020 on                    the customer's (before 2020 the API shows none: U23)
+events        ``number_of_purchases``                  see `include.purchases`; rarely anything
+============  =======================================  ============================================================
+
+Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for what the API refused, and for
+customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+
+import orjson
+
+from include.journey import Entity, Record
+from include.ledger.knowledge import delivered_after, known
+from include.ledger.store import Ledger
+from include.purchases import Purchases
+from include.reading import Reader, details, is_visible
+
+
+_FIRST_YEAR_SHOWN = 2020
+_LATER = 8  # customers of a later batch who are asked whether the queue has come to them
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """
+    A record that was sent in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
+
+    *is_refused* where the API refused the batch, and may have taken part of it all the same; *is_changed* where the row has
+    another content now than the one that was sent.
+    """
+
+    record: Record
+    entry: int
+    batch: int
+    sent_at: datetime
+    arrived_before: bool
+    is_refused: bool = False
+    is_changed: bool = False
+
+
+class Finding(StrEnum):
+    """What a read-back has proved of a record."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for the queue, in seconds, and how often to read; from the connection's extra."""
+
+    settle_after_s: float = 180.0
+    certain_after_s: float = 3600.0
+    reads: int = 3
+
+
+class Settler:
+    """Settles the doubts of one entity."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reader: Reader,
+        entity: Entity,
+        patience: Patience,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._reader = reader
+        self._entity = entity
+        self._patience = patience
+        self._sleep = sleep
+        self._purchases = Purchases(ledger, reader)
+
+    def note_baseline(self, records: Sequence[Record]) -> None:
+        """Note what the API shows now of some customers of a batch of events, for it may change or not: either can prove something later."""
+        if self._entity is Entity.EVENTS:
+            self._purchases.note(records)
+
+    def settle(self, doubts: Sequence[Doubt]) -> dict[str, Finding]:
+        """Return what can be proved of each of *doubts*, by key. Waits for the queue first."""
+        findings = {doubt.record.key: Finding.UNPROVEN for doubt in doubts}
+        if self._ledger.refusals == "atomic":
+            findings |= {doubt.record.key: Finding.ABSENT for doubt in doubts if doubt.is_refused}
+        open_batches = _by_batch(doubt for doubt in doubts if findings[doubt.record.key] is Finding.UNPROVEN)
+        if self._entity is Entity.EVENTS:
+            for members in open_batches:
+                self._events_seen(members)
+        for number in range(self._patience.reads if open_batches else 0):
+            self._sleep(
+                self._wait_s(open_batches) if number == 0 else self._patience.settle_after_s / self._patience.reads
+            )
+            is_last = number == self._patience.reads - 1
+            for members in open_batches:
+                findings |= self._read(members, is_last=is_last)
+            open_batches = _by_batch(
+                doubt for members in open_batches for doubt in members if findings[doubt.record.key] is Finding.UNPROVEN
+            )
+            if not open_batches:
+                break
+        return findings
+
+    def _wait_s(self, batches: Iterable[Sequence[Doubt]]) -> float:
+        youngest = max((members[0].sent_at for members in batches), default=None)
+        return 0.0 if youngest is None else max(0.0, self._patience.settle_after_s - _age_s(youngest))
+
+    def _read(self, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, Finding]:
+        """Read the records of one batch; nothing that is not visible is called absent before the last read."""
+        # Before the records themselves: what is visible afterwards may have come in between.
+        is_worked_off = is_last and self._is_worked_off(doubts[0])
+        seen = self._events_seen(doubts) if self._entity is Entity.EVENTS else self._seen(doubts)
+        findings = {key: Finding.PRESENT for key, visible in seen.items() if visible}
+        if is_worked_off:
+            findings |= {key: Finding.ABSENT for key, visible in seen.items() if visible is False}
+        return findings
+
+    def _seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
+        if self._entity is Entity.CUSTOMERS:
+            return {
+                doubt.record.key: None
+                if doubt.arrived_before
+                else is_visible(self._reader.get_customer(doubt.record.key))
+                for doubt in doubts
+            }
+        sets: dict[str, list[Record]] = {}
+        for doubt in doubts:
+            sets.setdefault(doubt.record.customer, []).append(doubt.record)
+        seen: dict[str, bool | None] = {}
+        for customer, records in sets.items():
+            seen |= self._transactions_seen(customer, records, is_whole=not doubts[0].is_refused)
+        return seen
+
+    def _transactions_seen(self, customer: str, records: Sequence[Record], *, is_whole: bool) -> dict[str, bool | None]:
+        """Look for a customer's transactions: all are there or none, or else nothing is said of those that are missing."""
+        bodies = {record.key: orjson.loads(record.body) for record in records}
+        years = {key: int(body["issued_at"][:4]) for key, body in bodies.items()}
+        shown: set[str] = set()
+        for year in sorted({year for year in years.values() if year >= _FIRST_YEAR_SHOWN}):
+            found = details(self._reader.get_transactions(customer, year=year))
+            if found is None:
+                return dict.fromkeys(bodies)
+            shown |= found
+        told = {
+            key: body["details"] in shown
+            for key, body in bodies.items()
+            if years[key] >= _FIRST_YEAR_SHOWN and _tells(body["details"], key, shown)
+        }
+        opinions = set(told.values())
+        if len(opinions) == 1 and (is_whole or len(told) == len(bodies)):
+            return dict.fromkeys(bodies, opinions.pop())
+        return {key: told.get(key) or None for key in bodies}
+
+    def _events_seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
+        is_whole = self._ledger.refusals == "atomic" and not doubts[0].is_refused
+        return self._purchases.seen([doubt.record for doubt in doubts], is_whole=is_whole)
+
+    def _is_worked_off(self, doubt: Doubt) -> bool:
+        """Whether the queue has passed what was sent with *doubt*, by something sent later that is visible."""
+        later = delivered_after(self._ledger, self._entity, doubt.sent_at, doubt.batch)
+        is_visible_later = self._is_visible_later(later) if later else None
+        if is_visible_later is not None:
+            return is_visible_later
+        is_enough = doubt.is_refused or self._entity is Entity.CUSTOMERS
+        return is_enough and _age_s(doubt.sent_at) >= self._patience.certain_after_s
+
+    def _is_visible_later(self, later: Sequence[tuple[str, str]]) -> bool | None:
+        """Whether the records of a *later* batch are visible; None where they cannot show it."""
+        if self._entity is Entity.EVENTS:
+            return self._purchases.show_later({customer for _, customer in later})
+        if self._entity is Entity.CUSTOMERS:
+            history = known(self._ledger, self._entity, {key for key, _ in later})
+            # Who had arrived before is visible whatever the queue does.
+            new = [key for key, _ in later if sum(entry.arrived for entry in history.get(key, ())) == 1]
+            return any(is_visible(self._reader.get_customer(key)) for key in new[:_LATER]) if new else None
+        keys: dict[str, list[str]] = {}
+        for key, customer in later:
+            keys.setdefault(customer, []).append(key)
+        years = range(datetime.now(UTC).year, _FIRST_YEAR_SHOWN - 1, -1)
+        return any(
+            _names(text, key)
+            for customer in list(keys)[:_LATER]
+            for year in years
+            for text in details(self._reader.get_transactions(customer, year=year)) or ()
+            for key in keys[customer]
+        )
+
+
+def _by_batch(doubts: Iterable[Doubt]) -> list[list[Doubt]]:
+    def of(doubt: Doubt) -> tuple[int, datetime]:
+        return doubt.batch, doubt.sent_at
+
+    return [list(members) for _, members in groupby(sorted(doubts, key=of), key=of)]
+
+
+def _age_s(moment: datetime) -> float:
+    return (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
+
+
+def _tells(text: str, key: str, shown: Collection[str]) -> bool:
+    """Whether *text*, the details that were sent or would be now, can be looked for: nothing else that is *shown* holds the key."""
+    return _names(text, key) and (text in shown or not any(_names(other, key) for other in shown))
+
+
+def _names(text: str, key: str) -> bool:
+    """Whether *text* holds *key* as a word of its own; a text that several transactions have proves none of them."""
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None

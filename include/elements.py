@@ -1,0 +1,84 @@
+"""
+The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`` and the like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from include.errors import MappingError
+from include.journey import Entity
+from include.mapping import PARENT_KEY, Mapping, Query
+from include.selection import elements, subquery
+from include.shaping import Shaper
+
+
+Rows = Sequence[Sequence[Any]]
+Columns = Callable[[Query], list[str]]
+
+
+class Elements:
+    """The list files of *entity*; *columns* tells the aliases of a query as the database gives them."""
+
+    def __init__(self, mapping: Mapping, entity: Entity, columns: Columns, *, newer_fields: bool) -> None:
+        self._queries = mapping.lists[entity]
+        self._parent = PARENT_KEY[entity]
+        self._columns = {path: columns(query) for path, query in self._queries.items()}
+        self.shapers = {
+            path: Shaper(query, self._columns[path], mapping.settings, newer_fields=newer_fields)
+            for path, query in self._queries.items()
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._queries)
+
+    def samples(self) -> Iterable[tuple[Query, Any]]:
+        """Yield each list's query with the statement that reads one of its parent keys."""
+        for path, query in self._queries.items():
+            rows = subquery(query, self._columns[path])
+            parent = rows.c[self._columns[path][self.shapers[path].index(self._parent)]]
+            yield query, select(parent).where(parent.is_not(None)).limit(1)
+
+    def of(
+        self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
+    ) -> dict[str, dict[Any, Rows]]:
+        """
+        Read the elements of *keys*, by list and key.
+
+        A database may take a parent for a key that is spelled otherwise (case, padding); *known* tells which of such spellings are keys
+        themselves. The others belong to the key that they resemble.
+        """
+        return {path: self._read(connection, path, keys, known) for path in self._queries}
+
+    def unreadable(self, is_readable: Callable[[Any], bool], key: Any) -> str:
+        """Return the first column of a list that cannot be read for *key*, as ``path[].column``."""
+        for path, query in self._queries.items():
+            columns = self._columns[path]
+            for name in self.shapers[path].columns:
+                if not is_readable(elements(query, columns, [key], name)):
+                    return f"{path}[].{name}"
+        return ""
+
+    def _read(
+        self, connection: Connection, path: str, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
+    ) -> dict[Any, Rows]:
+        parent = self.shapers[path].index(self._parent)
+        found: dict[Any, list[Sequence[Any]]] = {}
+        for row in connection.execute(elements(self._queries[path], self._columns[path], keys)):
+            found.setdefault(row[parent], []).append(row)
+        strangers = found.keys() - set(keys)
+        if strangers:
+            alike = {_folded(key): key for key in keys}
+            for stranger in strangers - known(list(strangers)):
+                if _folded(stranger) not in alike:
+                    problem = f"has a {self._parent!r} that the database takes for a key which is written otherwise"
+                    raise MappingError(self._queries[path].where, problem, "cast both to the same type and collation")
+                found.setdefault(alike[_folded(stranger)], []).extend(found.pop(stranger))
+        return found  # type: ignore[return-value]
+
+
+def _folded(key: Any) -> Any:
+    return key.casefold().strip() if isinstance(key, str) else key

@@ -1,0 +1,213 @@
+"""
+One lane for the account: the permission to send, in SQL, shared by every task, run and worker.
+
+`Lane.turn` queues: it gives a place in time and waits for it. `Lane.start` is the gate, passed right before the POST: whatever held its
+caller up since its turn, two requests are never less than *interval* apart. Both take one short transaction on the database's own
+clock, and hold no lock while they wait. The margin on top is for the way to the API; it grows when the API answers 429 all the same, and
+shrinks slowly afterwards (perf.md 6). A 429 freezes the lane for everybody.
+
+Increments go before backfills: a backfill never queues behind others, so that an increment waits for one of its requests at most, and takes
+one turn in five while increments want them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, literal_column, select, update
+from sqlalchemy.exc import IntegrityError
+
+from include.journey import Limits
+from include.ledger import schema, sqlite
+
+
+HOUR_S = 3600.0
+_MOST_MARGIN_S = 1.0
+_TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
+_WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
+
+# Seconds since 1970 with fractions, by the database's clock at this very moment, not at the transaction's start.
+_CLOCKS = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch from clock_timestamp())::double precision",
+    "mysql": "unix_timestamp(sysdate(6)) + 0e0",
+    "mariadb": "unix_timestamp(sysdate(6)) + 0e0",
+}
+
+
+class Kind(StrEnum):
+    """What a turn is for: news that people wait for, or the past, which can wait."""
+
+    INCREMENT = "increment"
+    BACKFILL = "backfill"
+
+
+class Lane:
+    """The lane of *account*; *sleep* is a parameter only so that tests need not wait."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        account: str,
+        limits: Limits,
+        *,
+        kind: Kind = Kind.INCREMENT,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        sqlite.prepare(engine)
+        self._engine = engine
+        self._account = account
+        self._limits = limits
+        self._kind = kind
+        self._sleep = sleep
+        self._clock: ColumnElement[float] = literal_column(_CLOCKS[engine.dialect.name]).label("now")
+        self._is_made = False
+        self._mine = 0
+
+    def turn(self) -> float:
+        """
+        Wait for a turn and return the seconds waited.
+
+        A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a lane that ran.
+        """
+        waited = 0.0
+        self._made()
+        while True:
+            wait, at = self._take()
+            if wait > 0:
+                self._sleep(wait)
+                waited += wait
+            if at is None:
+                continue
+            if self._is_open(at):
+                return waited
+            self._forget_turn()
+
+    def start(self) -> None:
+        """
+        Start now, or as soon as the last start is long enough ago: to be called between the write-ahead and the POST.
+
+        Committing the write-ahead takes a while, and never the same; without this, a slow one followed by a quick one would be too close.
+        """
+        while (wait := self._pass()) > 0:
+            self._sleep(wait)
+
+    def freeze(self, seconds: float, *, too_fast: bool) -> None:
+        """Let nobody send for *seconds*; widen the margin where the API found us *too_fast*."""
+        table = schema.lane
+        self._made()
+        with self._engine.begin() as connection:
+            row = self._locked(connection)
+            until = max(row.frozen_until, self._now(connection) + seconds)
+            margin = min(_MOST_MARGIN_S, max(row.margin_s, self._limits.margin_s) * 2) if too_fast else row.margin_s
+            connection.execute(
+                update(table).where(table.c.account == self._account).values(frozen_until=until, margin_s=margin)
+            )
+
+    def _take(self) -> tuple[float, float | None]:
+        """Take the next free turn; return the seconds until it and its time on the database's clock, None if it is not ours to take."""
+        table = schema.lane
+        with self._engine.begin() as connection:
+            row = self._locked(connection)
+            now = self._now(connection)
+            at = max(now, row.next_at, row.frozen_until, self._hour_is_free(connection, now))
+            margin = max(self._limits.margin_s, row.margin_s * 0.99) if self._limits.interval_s else 0.0
+            apart = self._limits.interval_s + margin
+            wait = self._to_let_others_pass(row, now, at, apart)
+            if wait > 0:
+                return wait, None
+            values = {"next_at": at + apart, "margin_s": margin, "turns_since_backfill": 0}
+            if self._kind is Kind.INCREMENT:
+                values["turns_since_backfill"] = row.turns_since_backfill + 1
+                values["increments_until"] = at + _WANTED_FOR_TURNS * apart
+            connection.execute(update(table).where(table.c.account == self._account).values(values))
+            made = connection.execute(insert(schema.start).values(account=self._account, at=at))
+            self._mine = int((made.inserted_primary_key or (0,))[0])
+        return at - now, at
+
+    def _to_let_others_pass(self, row: Row[Any], now: float, at: float, apart: float) -> float:
+        """Return the seconds until it makes sense for a backfill to ask again, 0 if it may take the turn *at*."""
+        if self._kind is Kind.INCREMENT or not self._limits.interval_s:
+            return 0.0
+        if row.increments_until > now:
+            return 0.0 if row.turns_since_backfill >= _TURNS_BEFORE_BACKFILL else apart
+        return max(0.0, at - now - apart)
+
+    def _pass(self) -> float:
+        """Write down that the request starts now, and return 0, or the seconds to wait before asking again."""
+        table, start = schema.lane, schema.start
+        if not self._limits.interval_s:
+            return 0.0
+        with self._engine.begin() as connection:
+            row = self._locked(connection)
+            now = self._now(connection)
+            others = (start.c.account == self._account, start.c.at <= now, start.c.id != self._mine)
+            last = connection.execute(select(func.max(start.c.at)).where(*others)).scalar() or 0.0
+            apart = self._limits.interval_s + row.margin_s
+            free = max(last + apart, row.frozen_until)
+            if free > now:
+                return float(free - now)
+            connection.execute(update(start).where(start.c.id == self._mine).values(at=now))
+            connection.execute(
+                update(table)
+                .where(table.c.account == self._account, table.c.next_at < now + apart)
+                .values(next_at=now + apart)
+            )
+        return 0.0
+
+    def _forget_turn(self) -> None:
+        """Take back a turn that was not used: it must not count against the hour."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(schema.start).where(schema.start.c.id == self._mine))
+
+    def _hour_is_free(self, connection: Connection, now: float) -> float:
+        """Return when one more start fits into the hourly cap, and forget starts older than an hour."""
+        table = schema.start
+        if not self._limits.per_hour:
+            return now
+        margin = self._limits.margin_s
+        connection.execute(delete(table).where(table.c.account == self._account, table.c.at < now - HOUR_S - margin))
+        recent = select(table.c.at).where(table.c.account == self._account)
+        count = connection.execute(select(func.count()).select_from(recent.subquery())).scalar_one()
+        if count < self._limits.per_hour:
+            return now
+        blocking = recent.order_by(table.c.at.desc()).offset(self._limits.per_hour - 1).limit(1)
+        return float(connection.execute(blocking).scalar_one()) + HOUR_S + margin
+
+    def _is_open(self, at: float) -> bool:
+        table = schema.lane
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            frozen = connection.execute(
+                select(table.c.frozen_until).where(table.c.account == self._account)
+            ).scalar_one()
+        return bool(frozen <= at)
+
+    def _locked(self, connection: Connection) -> Row[Any]:
+        mine = select(schema.lane).where(schema.lane.c.account == self._account)
+        return connection.execute(mine.with_for_update()).one()
+
+    def _made(self) -> None:
+        """
+        Make the account's lane, if it is the first turn of all.
+
+        In a transaction of its own: on MySQL two tasks that insert the same row and then lock it wait for each other.
+        """
+        if self._is_made:
+            return
+        table = schema.lane
+        values = {"account": self._account, "next_at": 0.0, "frozen_until": 0.0, "margin_s": self._limits.margin_s}
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            self._is_made = (
+                connection.execute(select(table).where(table.c.account == self._account)).first() is not None
+            )
+        if not self._is_made:
+            with suppress(IntegrityError), self._engine.begin() as connection:
+                connection.execute(insert(table).values(values))
+            self._is_made = True
+
+    def _now(self, connection: Connection) -> float:
+        return float(connection.execute(select(self._clock)).scalar_one())

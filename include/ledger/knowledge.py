@@ -1,0 +1,267 @@
+"""Reading the ledger: what is known of a key, of a customer, and of what may be there only once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Row, Select, func, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from include.journey import BatchState, Entity, State
+from include.ledger import schema
+from include.ledger.balances import as_balance
+from include.ledger.store import Ledger
+
+
+_ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
+_OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
+_PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One entry about a key, of this run or an earlier one."""
+
+    id: int
+    run: int
+    slice: int
+    customer: str
+    occurrence: int
+    state: str
+    reason: str
+    content_hash: bytes | None
+    balance: str | None
+    batch: int | None
+    fence: int | None
+    sent_at: datetime | None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the API accepted it."""
+        return self.state in _ARRIVED
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it was sent and nobody knows what became of it."""
+        return self.state in _OUT
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was read and not sent."""
+        return self.state in {State.HELD.value, State.QUARANTINED.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What is known of a customer: its *state*, empty if it was never read, and its delivered points by reward."""
+
+    state: str
+    balance: Mapping[str, Decimal]
+
+    @property
+    def arrived(self) -> bool:
+        """Whether children may be sent."""
+        return self.state in _ARRIVED
+
+
+def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
+    """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
+    found: dict[str, list[Known]] = {}
+    with ledger.reading() as connection:
+        for some in _portions(keys):
+            for row in connection.execute(_entries_of(entity, some)):
+                if row.key in keys:  # MySQL's comparison ignores blanks at the end
+                    found.setdefault(row.key, []).append(_known(row))
+    return found
+
+
+def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, bool]:
+    """Return the *customers* of whom a record of *entity* was ever sent: True where one may still be out, False where all arrived."""
+    entry = schema.entry
+    sent: dict[str, bool] = {}
+    with ledger.reading() as connection:
+        for some in _portions(customers):
+            rows = connection.execute(
+                select(entry.c.customer, schema.state_of_entry.label("is_state"))
+                .select_from(schema.entry_and_batch)
+                .where(
+                    entry.c.entity == entity,
+                    entry.c.customer.in_(some),
+                    schema.state_of_entry.in_([*_ARRIVED, *_OUT]),
+                )
+                .distinct()
+            )
+            for row in rows:
+                sent[row.customer] = sent.get(row.customer, False) or row.is_state in _OUT
+    return sent
+
+
+def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
+    """Return what is known of *customers*; whoever was never read is missing."""
+    return {key: _parent(entries) for key, entries in known(ledger, Entity.CUSTOMERS, customers).items()}
+
+
+def claim(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
+    """
+    Claim digests that may belong to one key only, and return whose each is now.
+
+    *wanted* are pairs of digest and key; the first key to claim a digest keeps it for good.
+    """
+    while True:
+        try:
+            return _claimed(ledger, kind, wanted)
+        except IntegrityError:
+            continue  # another task claimed one of them at this moment; now it shows
+
+
+def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
+    """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
+    entry, batch = schema.entry, schema.batch
+    latest = (
+        select(batch.c.id)
+        .where(batch.c.run == run, batch.c.entity == entity, batch.c.state == BatchState.DELIVERED)
+        .order_by(batch.c.sent_at.desc(), batch.c.id.desc())
+        .limit(batches)
+    )
+    with ledger.reading() as connection:
+        ids = list(connection.execute(latest).scalars())
+        last = select(func.max(entry.c.id)).where(entry.c.batch.in_(ids)).group_by(entry.c.batch)
+        last_ids = list(connection.execute(last).scalars())
+        return list(connection.execute(select(entry.c.key).where(entry.c.id.in_(last_ids))).scalars())
+
+
+def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
+    """Count the events of *customers* that the API accepted, over all runs."""
+    return _count_events(ledger, customers, _ARRIVED)
+
+
+def open_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
+    """Count the events of *customers* that were sent and may have arrived, over all runs."""
+    return _count_events(ledger, customers, {*_OUT, BatchState.REFUSED.value})
+
+
+def delivered_after(
+    ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3
+) -> list[tuple[str, str]]:
+    """
+    Return keys and customers of the first *batches* of *entity* that were accepted, and packed and sent after *batch* at *moment*.
+
+    Both, because workers' clocks may differ and batches are numbered by the database.
+    """
+    entry, table = schema.entry, schema.batch
+    first = (
+        select(table.c.id)
+        .where(
+            table.c.entity == entity,
+            table.c.state == BatchState.DELIVERED,
+            table.c.sent_at > moment,
+            table.c.id > batch,
+        )
+        .order_by(table.c.sent_at)
+        .limit(batches)
+    )
+    with ledger.reading() as connection:
+        later = list(connection.execute(first).scalars())
+        rows = connection.execute(
+            select(entry.c.key, entry.c.customer)
+            .where(entry.c.batch.in_(later), entry.c.state.is_(None))
+            .order_by(entry.c.id)
+        )
+        return [(row.key, row.customer) for row in rows]
+
+
+def _entries_of(entity: Entity, keys: Sequence[str]) -> Select[Any]:
+    entry = schema.entry
+    return (
+        select(
+            entry.c.id,
+            entry.c.key,
+            entry.c.run,
+            entry.c.slice,
+            entry.c.customer,
+            entry.c.occurrence,
+            schema.state_of_entry.label("is_state"),
+            schema.reason_of_entry.label("is_reason"),
+            entry.c.content_hash,
+            entry.c.balance,
+            entry.c.batch,
+            schema.batch.c.fence,
+            schema.batch.c.sent_at,
+        )
+        .select_from(schema.entry_and_batch)
+        .where(
+            entry.c.entity == entity,
+            entry.c.key.in_(keys),
+            or_(entry.c.state.is_(None), entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED])),
+        )
+        .order_by(entry.c.id)
+    )
+
+
+def _known(row: Row[Any]) -> Known:
+    return Known(
+        id=row.id,
+        run=row.run,
+        slice=row.slice,
+        customer=row.customer,
+        occurrence=row.occurrence,
+        state=row.is_state,
+        reason=row.is_reason,
+        content_hash=None if row.content_hash is None else bytes(row.content_hash),
+        balance=row.balance,
+        batch=row.batch,
+        fence=row.fence,
+        sent_at=row.sent_at,
+    )
+
+
+def _claimed(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
+    table = schema.claim
+    with ledger.engine.begin() as connection:
+        digests = [digest for digest, _ in wanted]
+        rows = connection.execute(
+            select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(digests))
+        )
+        owners = {bytes(row.digest): row.key for row in rows}
+        fresh = {digest: key for digest, key in reversed(wanted) if digest not in owners}
+        if fresh:
+            # In order, so that two tasks cannot wait for each other.
+            claims = [{"kind": kind, "digest": digest, "key": key} for digest, key in sorted(fresh.items())]
+            connection.execute(insert(table), claims)
+    return owners | fresh
+
+
+def _portions(values: Collection[str]) -> Iterator[list[str]]:
+    """Cut *values* into what every database takes as the parameters of one statement."""
+    remaining = iter(values)
+    while some := list(islice(remaining, _PARAMETERS)):
+        yield some
+
+
+def _count_events(ledger: Ledger, customers: Collection[str], states: Collection[str]) -> dict[str, int]:
+    entry = schema.entry
+    statement = (
+        select(entry.c.customer, func.count().label("records"))
+        .select_from(schema.entry_and_batch)
+        .where(
+            entry.c.entity == Entity.EVENTS,
+            entry.c.customer.in_(list(customers)),
+            schema.state_of_entry.in_(list(states)),
+        )
+        .group_by(entry.c.customer)
+    )
+    with ledger.reading() as connection:
+        return {row.customer: row.records for row in connection.execute(statement)}
+
+
+def _parent(entries: list[Known]) -> Parent:
+    arrived = [entry for entry in entries if entry.arrived]
+    if arrived:
+        return Parent(arrived[-1].state, as_balance(arrived[-1].balance))
+    out = [entry for entry in entries if entry.is_out]
+    return Parent(State.IN_DOUBT if out else entries[-1].state, {})

@@ -1,0 +1,180 @@
+"""
+The ledger's tables.
+
+``masivo_ledger``  one row: whose ledger this is          ``masivo_run``    one row per run
+``masivo_slice``   what each mapped task works off        ``masivo_batch``  the records of one request, and its receipt
+``masivo_entry``   where each row that a run read ended   ``masivo_claim``  what may be there only once, such as an e-mail
+``masivo_lane``    the permission to send                 ``masivo_start``  the starts of the last hour
+
+An entry that a batch carries has no state of its own: it has its batch's, until something says otherwise of it alone. So a
+receipt changes one row, and receipt and record states cannot disagree.
+
+Times are UTC without a zone. Keys are compared byte by byte: MySQL's default collation would merge ``A1`` and ``a1``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects import mysql
+
+
+metadata = MetaData()
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+_Key = String(191).with_variant(mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+_Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
+_Time = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_Points = Numeric(20, 6)
+
+# What the API said is kept word for word, whatever character set the server has by default.
+_MYSQL: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+ledger = Table(
+    "masivo_ledger",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("account", String(64), nullable=False),
+    Column("salt", _Digest, nullable=False),
+    Column("refusals", String(12), nullable=False, default=""),
+    Column("created_at", _Time, nullable=False),
+    **_MYSQL,
+)
+
+run = Table(
+    "masivo_run",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run_id", String(250), nullable=False, unique=True),
+    Column("mapping", String(120), nullable=False),
+    Column("mapping_hash", String(64), nullable=False),
+    Column("covers", Text, nullable=False),
+    Column("started_at", _Time, nullable=False),
+    Column("finished_at", _Time),
+    Column("outcome", String(250)),
+    **_MYSQL,
+)
+
+part = Table(
+    "masivo_slice",
+    metadata,
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("entity", String(12), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("of", Integer, nullable=False),
+    Column("lower_bound", Text),
+    Column("upper_bound", Text),
+    Column("planned_rows", Integer, nullable=False),
+    Column("read_rows", Integer),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("started_at", _Time),
+    Column("finished_at", _Time),
+    **_MYSQL,
+)
+
+batch = Table(
+    "masivo_batch",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("entity", String(12), nullable=False),
+    Column("slice", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("customers", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("body_hash", _Digest, nullable=False),
+    Column("requests", Integer, nullable=False, default=0),
+    Column("status", Integer),
+    Column("reason", String(40), nullable=False, default=""),
+    Column("words", String(500)),
+    Column("seconds", Double),
+    Column("packed_at", _Time, nullable=False),
+    Column("sent_at", _Time),
+    Column("settled_at", _Time),
+    Index("masivo_batch_of_slice", "run", "entity", "slice"),
+    **_MYSQL,
+)
+
+entry = Table(
+    "masivo_entry",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("entity", String(12), nullable=False),
+    Column("slice", Integer, nullable=False),
+    Column("key", _Key, nullable=False),
+    Column("customer", _Key, nullable=False),
+    Column("occurrence", Integer, nullable=False, default=0),
+    Column("content_hash", _Digest),
+    Column("state", String(12)),
+    Column("reason", String(40), nullable=False, default=""),
+    Column("column_name", String(190), nullable=False, default=""),
+    Column("shape", String(250), nullable=False, default=""),
+    Column("batch", ForeignKey("masivo_batch.id")),
+    Column("points", _Points, nullable=False, default=0),
+    Column("balance", Text),
+    Index("masivo_entry_by_key", "entity", "key"),
+    Index("masivo_entry_by_customer", "customer"),
+    Index("masivo_entry_of_run", "run", "entity", "slice"),
+    Index("masivo_entry_of_batch", "batch"),
+    **_MYSQL,
+)
+
+claim = Table(
+    "masivo_claim",
+    metadata,
+    Column("kind", String(12), primary_key=True),
+    Column("digest", _Digest, primary_key=True),
+    Column("key", _Key, nullable=False),
+    **_MYSQL,
+)
+
+lane = Table(
+    "masivo_lane",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("next_at", Double, nullable=False),
+    Column("frozen_until", Double, nullable=False),
+    Column("margin_s", Double, nullable=False),
+    Column("increments_until", Double, nullable=False, default=0),
+    Column("turns_since_backfill", Integer, nullable=False, default=0),
+    **_MYSQL,
+)
+
+start = Table(
+    "masivo_start",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("account", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("masivo_start_by_time", "account", "at"),
+    **_MYSQL,
+)
+
+# What an entry's state and reason are: its own, or its batch's.
+state_of_entry = func.coalesce(entry.c.state, batch.c.state)
+reason_of_entry = func.coalesce(func.nullif(entry.c.reason, ""), batch.c.reason, "")
+entry_and_batch = entry.outerjoin(batch, entry.c.batch == batch.c.id)

@@ -1,0 +1,40 @@
+"""
+What SQLite needs to be a ledger that several processes write.
+
+Nothing here concerns the other databases: `prepare` leaves them alone.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+
+_BUSY_MS = 30_000  # a writer's transaction takes milliseconds; a queue of them at most seconds
+
+
+def prepare(engine: Engine) -> None:
+    """Make *engine*, if it is SQLite's, durable and fair to other writers; call it before the first connection."""
+    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin):
+        event.listen(engine, "connect", _connect)
+        event.listen(engine, "begin", _begin)
+
+
+def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions by its own rules, and too late; see _begin.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """
+    Take the write lock when a transaction begins, unless it only reads.
+
+    One that reads first and writes later fails at once when another wrote in between, whatever the time-out.
+    """
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

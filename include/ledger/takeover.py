@@ -1,0 +1,94 @@
+"""
+What a try does, when it claims a slice, with what other tries left: it must neither send what they sent nor believe what they began.
+
+================  ==========================================  =========================================
+a batch left as   what it becomes                             its records
+================  ==========================================  =========================================
+packed            given back: provably not sent               forgotten or, of another run, held
+being sent        in doubt: perhaps sent                      read back
+refused           refused, and perhaps partly accepted        forgotten, or read back if that may be
+================  ==========================================  =========================================
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, delete, select, update
+
+from include.journey import BatchState, Entity, State
+from include.ledger import schema
+
+
+def take_over(connection: Connection, run: int, entity: Entity, number: int, *, at: datetime) -> None:
+    """
+    Settle what earlier tries of this slice left, forget its rows that were not sent, and fence every other run off *entity*.
+
+    Two runs that worked on one entity at once would both find a record unsent, and send it twice.
+    """
+    _settle(connection, run, entity, number, at)
+    _forget_unsent(connection, run, entity, number)
+    _fence_other_runs(connection, run, entity, at)
+
+
+def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
+    batch, entry = schema.batch, schema.entry
+    this = (batch.c.run == run, batch.c.entity == entity, batch.c.slice == number)
+    connection.execute(
+        update(batch)
+        .where(*this, batch.c.state == BatchState.SENDING)
+        .values(state=BatchState.IN_DOUBT, reason="task_died", settled_at=at)
+    )
+    connection.execute(
+        update(batch)
+        .where(*this, batch.c.state == BatchState.PACKED)
+        .values(state=BatchState.GIVEN_BACK, settled_at=at)
+    )
+    connection.execute(
+        update(entry)
+        .where(entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)), entry.c.state.is_(None))
+        .values(state=State.HELD, reason="run_stopped")
+    )
+    if connection.execute(select(schema.ledger.c.refusals)).scalar() != "atomic":
+        # The API may have taken the good records of a batch that it refused.
+        connection.execute(
+            update(entry)
+            .where(entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)), entry.c.state.is_(None))
+            .values(state=State.IN_DOUBT, reason="refusal_unproven")
+        )
+
+
+def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int) -> None:
+    entry = schema.entry
+    given_back = entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK))
+    unjudged = entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)) & entry.c.state.is_(None)
+    connection.execute(
+        delete(entry).where(
+            entry.c.run == run,
+            entry.c.entity == entity,
+            entry.c.slice == number,
+            entry.c.batch.is_(None) | given_back | unjudged,
+        )
+    )
+
+
+def _fence_other_runs(connection: Connection, run: int, entity: Entity, at: datetime) -> None:
+    part = schema.part
+    unfinished = (
+        part.c.run != run,
+        part.c.entity == entity,
+        part.c.started_at.is_not(None),
+        part.c.finished_at.is_(None),
+    )
+    others = connection.execute(select(part.c.run, part.c.number).where(*unfinished)).all()
+    if others:
+        connection.execute(update(part).where(*unfinished).values(fence=part.c.fence + 1))
+    for other in others:
+        _settle(connection, other.run, entity, other.number, at)
+
+
+def _batches(run: int, entity: Entity, number: int, state: BatchState) -> Select[tuple[int]]:
+    batch = schema.batch
+    return select(batch.c.id).where(
+        batch.c.run == run, batch.c.entity == entity, batch.c.slice == number, batch.c.state == state
+    )

@@ -1,0 +1,226 @@
+"""
+Rows out of the legacy database, a page at a time, whatever stands in them.
+
+A page is streamed from one statement per slice. Where the driver refuses a page (a date of year 20000, text that is no UTF-8, a cast
+that fails in one row), that page is read again in halves: the rows that cannot be read are named, the others go on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Engine, FromClause, Select, func, select
+
+from include.database import Database, streamed
+from include.elements import Elements
+from include.errors import LegacyError, MappingError
+from include.journey import Entity, Slice
+from include.mapping import CHANGED, CUSTOMER, KEY, Mapping
+from include.records import LegacyRow, RecordMaker, UnreadableRow
+from include.refusals import REFUSALS, kind_of
+from include.selection import Place, Selection, Stored, Window, subquery
+from include.shaping import Shaper
+
+
+PAGE = 1000
+
+Found = LegacyRow | UnreadableRow
+
+
+class Legacy:
+    """
+    The rows of one entity of *mapping* in the database behind *engine*.
+
+    Raises `LegacyError` if it cannot be reached at first, `TryAgainLater` if it goes away later, `MappingError` if the mapping does
+    not fit it.
+    """
+
+    def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
+        self.entity = entity
+        self._database = Database(engine)
+        self._query = query = mapping.queries[entity]
+        self._adjust = mapping.adjust.get(entity)
+        columns = self._database.columns(query)
+        self.shaper = Shaper(query, columns, mapping.settings, newer_fields=newer_fields)
+        self._elements = Elements(mapping, entity, self._database.columns, newer_fields=newer_fields)
+        self._key = self.shaper.index(KEY[entity])
+        self._customer = self.shaper.index(CUSTOMER[entity])
+        # All that is wanted of a row that cannot go anyway is what it is worth.
+        self._has_worth = entity is Entity.TRANSACTIONS and self.shaper.index("amount") >= 0
+        stored = self._stored(subquery(query, columns), columns)
+        self._selection = Selection(mapping, entity, columns, stored=stored, dialect=self._database.dialect)
+        self._refuse_other_types(stored.key)
+
+    def maker(self) -> RecordMaker:
+        """Return what makes records of these rows."""
+        return RecordMaker(self.entity, self.shaper, self._elements.shapers, adjust=self._adjust)
+
+    def counts(self, window: Window) -> Iterator[tuple[Any, int]]:
+        """Rows by customer in the database's order, and what lacks a key last, as customer None."""
+        self._selection.refuse_window_without_change_time(window)
+        everywhere = Slice(self.entity, 1, 1, None, None, 0)
+        try:
+            with self._database.reading() as connection:
+                yield from chain.from_iterable(streamed(connection, self._selection.counts(window), PAGE))
+                keyless = self._selection.keyless(everywhere, window).subquery()
+                without = connection.execute(select(func.count()).select_from(keyless)).scalar_one()
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+        if without:
+            yield None, without
+
+    def pages(self, part: Slice, window: Window) -> Iterator[list[Found]]:
+        """Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first."""
+        self._selection.refuse_window_without_change_time(window)
+        yield from self._keyless(part, window)
+        behind: Place | None = None
+        while True:
+            try:
+                for page in self._stream(self._selection.rows(part, window, behind=behind)):
+                    yield page
+                    behind = self._place(page[-1])
+            except REFUSALS as refusal:
+                fault = self._cannot_be_read(refusal)
+            else:
+                return
+            places = self._places(part, window, behind, fault)
+            page = self._in_halves(part, window, places)
+            self._refuse_if_none_is_readable(page)
+            yield page
+            behind = places[-1]
+
+    def _stream(self, statement: Select[Any]) -> Iterator[list[Found]]:
+        """Stream *statement* in pages that end where a key ends, so that rows of one key stay together."""
+        with self._database.reading() as connection, self._database.beside(connection) as lists:
+            held: list[Sequence[Any]] = []
+            for rows in streamed(connection, statement, PAGE):
+                held += rows
+                is_last = len(rows) < PAGE
+                cut = len(held) if is_last else self._end_of_whole_keys(held)
+                if cut:
+                    yield self._with_elements(lists, held[:cut])
+                    held = held[cut:]
+            if held:
+                yield self._with_elements(lists, held)
+
+    def _end_of_whole_keys(self, rows: Sequence[Sequence[Any]]) -> int:
+        """Return where the last key of *rows*, which may go on in the next page, begins."""
+        customer, key = self._customer, self._key
+        last = (rows[-1][customer], rows[-1][key])
+        end = len(rows)
+        while end and (rows[end - 1][customer], rows[end - 1][key]) == last:
+            end -= 1
+        return end
+
+    def _with_elements(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Found]:
+        if not self._elements or not rows:
+            return [LegacyRow(row, {}) for row in rows]
+        key = self._key
+        keys = list(dict.fromkeys(row[key] for row in rows))
+        found = self._elements.of(connection, keys, lambda alike: self._known(connection, alike)).items()
+        return [LegacyRow(row, {path: lists.get(row[key], ()) for path, lists in found}) for row in rows]
+
+    def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
+        return set(connection.execute(self._selection.keys_among(keys)).scalars())
+
+    def _keyless(self, part: Slice, window: Window) -> Iterator[list[Found]]:
+        worth = ["amount"] if self._has_worth else []
+        no_key = ("missing_key", KEY[self.entity], "nothing")
+        no_customer = ("missing_value", CUSTOMER[self.entity], "nothing")
+        try:
+            with self._database.reading() as connection:
+                for rows in streamed(connection, self._selection.keyless(part, window, *worth), PAGE):
+                    yield [
+                        UnreadableRow(key, customer, *(no_key if key is None else no_customer), *amount)
+                        for customer, key, *amount in rows
+                    ]
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+
+    def _places(self, part: Slice, window: Window, behind: Place | None, fault: LegacyError) -> list[Place]:
+        """Return the places of the rows of the page that was refused; the rows of one key stay together."""
+        places: list[Place] = []
+        try:
+            with self._database.reading() as connection:
+                for rows in streamed(connection, self._selection.places(part, window, behind=behind), PAGE):
+                    for customer, key in rows:
+                        if len(places) >= PAGE and (customer, key) != places[-1]:
+                            return places
+                        places.append((customer, key))
+        except REFUSALS:
+            raise fault from None
+        if not places:
+            raise fault
+        return places
+
+    def _in_halves(self, part: Slice, window: Window, places: list[Place]) -> list[Found]:
+        try:
+            with self._database.reading() as connection:
+                between = self._selection.rows(part, window, between=(places[0], places[-1]))
+                return self._with_elements(connection, connection.execute(between).all())
+        except REFUSALS as refusal:
+            distinct = list(dict.fromkeys(places))
+            if len(distinct) == 1:
+                return [self._unreadable(part, window, places[0], refusal)] * len(places)
+        middle = places.index(distinct[len(distinct) // 2])
+        return [*self._in_halves(part, window, places[:middle]), *self._in_halves(part, window, places[middle:])]
+
+    def _refuse_if_none_is_readable(self, page: Sequence[Found]) -> None:
+        """Refuse what is no fault of single rows, before all of them have been read one by one."""
+        bad = {row.key: row for row in page if isinstance(row, UnreadableRow)}
+        if len(bad) >= PAGE and all(isinstance(row, UnreadableRow) for row in page):
+            worst = Counter(row.column for row in bad.values()).most_common(1)[0][0]
+            problem = f"of {len(page):,} rows that follow each other the database hands out none, because of {worst!r}"
+            raise MappingError(self._query.where, problem, "convert it in the SQL")
+
+    def _unreadable(self, part: Slice, window: Window, place: Place, refusal: BaseException) -> UnreadableRow:
+        customer, key = place
+        cells = {name: self._selection.rows(part, window, name, between=(place, place)) for name in self.shaper.columns}
+        column = next((name for name, cell in cells.items() if not self._database.can_read(cell)), "")
+        column = column or self._elements.unreadable(self._database.can_read, key)
+        worth = self._database.sample(cells["amount"]) if self._has_worth else None
+        shape = f"the driver refuses it ({kind_of(refusal)})"
+        return UnreadableRow(key, customer, "unreadable_row", column, shape, worth)
+
+    def _place(self, row: Found) -> Place:
+        if isinstance(row, UnreadableRow):
+            return row.customer, row.key
+        return row.values[self._customer], row.values[self._key]
+
+    def _stored(self, rows: FromClause, columns: Sequence[str]) -> Stored:
+        """Look at one value of key, customer and change time each."""
+        spelled = {name.lower(): name for name in columns}
+        samples = []
+        for name in (KEY[self.entity], CUSTOMER[self.entity], CHANGED):
+            column = rows.c[spelled[name]] if name in spelled else None
+            samples.append(
+                None if column is None else self._database.sample(select(column).where(column.is_not(None)).limit(1))
+            )
+        return Stored(*samples)
+
+    def _refuse_other_types(self, key: Any) -> None:
+        """Refuse lists whose parents are text where keys are numbers, or the other way round: no element would be found."""
+        for query, statement in self._elements.samples():
+            here, there = _type(self._database.sample(statement)), _type(key)
+            if here and there and here != there:
+                problem = f"its key is {here}, but in {self.entity}.sql it is {there}"
+                raise MappingError(query.where, problem, "cast both to the same type")
+
+    def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
+        return LegacyError(f"{self._query.where}: the database cannot read it: {kind_of(refusal)}")
+
+
+def _type(value: Any) -> str:
+    match value:
+        case None | BaseException():
+            return ""
+        case str():
+            return "text"
+        case int() | float() | Decimal():
+            return "a number"
+        case _:
+            return type(value).__name__

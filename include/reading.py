@@ -1,0 +1,74 @@
+"""
+What the API shows of a customer, and what it does not say.
+
+Only an answer of the documented shape says anything: a captive portal answers 200 with a page, a wrong address 404 with one
+(masivo_api.md 2.5 and 2.6). *None* means that nothing can be concluded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from include.answers import Answer
+
+
+class Reading(Protocol):
+    """What a GET brought."""
+
+    @property
+    def answer(self) -> Answer:
+        """The answer."""
+
+    @property
+    def json(self) -> Any:
+        """Its body, None where it is no whole JSON."""
+
+
+class Reader(Protocol):
+    """Whoever can read back; the hook does."""
+
+    def get_customer(self, customer: str) -> Reading:
+        """Read one customer."""
+
+    def get_transactions(self, customer: str, *, year: int | None = None) -> Reading:
+        """Read a customer's transactions of one year."""
+
+
+def is_visible(reading: Reading) -> bool | None:
+    """Whether the customer who was asked for is there."""
+    if reading.answer.is_page:
+        return None
+    if reading.answer.status == 404:
+        return False
+    return True if _customer(reading) is not None else None
+
+
+def purchases(reading: Reading) -> int | None:
+    """Return the customer's lifetime number of purchases: -1 where the customer has none such yet."""
+    found: Any = _customer(reading)
+    if found is None:
+        return None
+    for step in ("metrics", "lifetime", "number_of_purchases"):
+        found = found.get(step) if isinstance(found, dict) else None
+    return int(found) if isinstance(found, int | float) else -1
+
+
+def details(reading: Reading) -> set[str] | None:
+    """Return the ``details`` of the customer's transactions, which name them (U25)."""
+    if reading.answer.status != 200 or reading.answer.is_page:
+        return None
+    found = reading.json.get("data") if isinstance(reading.json, dict) else reading.json
+    if isinstance(found, dict):
+        found = found.get("transactions")
+    if not isinstance(found, list):
+        return None
+    return {str(shown.get("details", "")) for shown in found if isinstance(shown, dict)}
+
+
+def _customer(reading: Reading) -> Mapping[str, Any] | None:
+    if reading.answer.status != 200 or reading.answer.is_page or not isinstance(reading.json, dict):
+        return None
+    data = reading.json.get("data")
+    customer = data.get("customer") if isinstance(data, dict) else None
+    return customer if isinstance(customer, dict) else None

@@ -1,0 +1,271 @@
+"""
+A legacy row and its list elements into a record, or into a rejection that says why not.
+
+Nothing here raises for bad data: the page that a bad row came in goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from operator import itemgetter, lt
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from include.contract.fields import LONGEST_KEY, Kind
+from include.contract.tree import MODELS, Node, required_lists, tree
+from include.errors import MappingError
+from include.journey import Entity, Record, Rejection
+from include.mapping import CUSTOMER, KEY, POSITION, Adjust
+from include.shaping import Misfit, Shaper, complete, put
+from include.suspicion import is_odd
+from include.values import Unfit, shape, text
+
+
+Row = Sequence[Any]
+Lists = Mapping[str, Sequence[Row]]
+
+_CODES = {
+    "missing": "missing_value",
+    "string_too_short": "missing_value",
+    "too_short": "empty_list",
+    "literal_error": "unknown_code",
+}
+_PATTERNS = {Kind.EMAIL: "email_malformed", Kind.UUID: "not_a_uuid", Kind.INSTANT: "not_a_date", Kind.DAY: "not_a_date"}
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRow:
+    """One row as the database gave it, with the elements of its lists by path."""
+
+    values: Row
+    lists: Lists
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """
+    A row of which only key and customer could be read; *reason* and *column* say what stood in the way.
+
+    *amount* is that of a transaction, where it could be read too, so that the account in points is whole.
+    """
+
+    key: Any
+    customer: Any
+    reason: str
+    column: str
+    shape: str = ""
+    amount: Any = None
+
+
+class RecordMaker:
+    """
+    Makes the records of one entity. *lists* are the shapers of its list files, by path.
+
+    Raises `MappingError` for what is wrong with every row: a list that is filled twice, an adjust() that invents columns.
+    """
+
+    def __init__(
+        self, entity: Entity, shaper: Shaper, lists: Mapping[str, Shaper], *, adjust: Adjust | None = None
+    ) -> None:
+        self.entity = entity
+        self._shaper = shaper
+        self._lists = dict(lists)
+        for path, lines in self._lists.items():
+            if path in shaper.columns:
+                raise MappingError(lines.query.where, f"{shaper.query.where} fills {path!r} too", "keep one of them")
+        self._required_lists = tuple(required_lists(tree(entity)))
+        self._adjust = adjust
+        self._check: Callable[[Any], Any] = MODELS[entity].__pydantic_validator__.validate_python
+        self._key = shaper.index(KEY[entity])
+        self._customer = shaper.index(CUSTOMER[entity])
+        self._positions = {path: lines.index(POSITION) for path, lines in self._lists.items()}
+
+    def make(self, row: LegacyRow | UnreadableRow) -> Record | Rejection:
+        """Make the record of *row*."""
+        if isinstance(row, UnreadableRow):
+            return self._unreadable(row)
+        values = row.values
+        key = customer = ""
+        try:
+            if self._adjust is not None:
+                values = self._adjusted(self._adjust, values)
+            key = self._identity(values, self._key, "missing_key")
+            customer = key if self._customer == self._key else self._identity(values, self._customer, "missing_value")
+            payload = self._payload(values, row.lists)
+            self._check(payload)
+            return self._record(key, customer, payload)
+        except Misfit as fault:
+            reason, column, described = fault.reason, fault.column, fault.shape
+        except ValidationError as error:
+            reason, column, described = self._fault(error)
+        points = self._points_at_stake(values, row.lists)
+        return Rejection(self.entity, key, customer, reason, column, described, points)
+
+    def _unreadable(self, row: UnreadableRow) -> Rejection:
+        values = [row.amount if column == "amount" else None for column in self._shaper.columns]
+        points = self._points_at_stake(values, {})
+        key, customer = _name(row.key), _name(row.customer)
+        return Rejection(self.entity, key, customer, row.reason, row.column, row.shape, points)
+
+    def _payload(self, values: Row, lists: Lists) -> dict[str, Any]:
+        payload = self._shaper.payload(values)
+        for path, shaper in self._lists.items():
+            elements = self._elements(path, shaper, lists.get(path, ()))
+            if elements:
+                put(payload, path, elements)
+        for path in self._required_lists:
+            complete(payload, path)
+        return payload
+
+    def _record(self, key: str, customer: str, payload: dict[str, Any]) -> Record:
+        body = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        if self.entity is Entity.EVENTS:
+            odd = is_odd(self.entity, payload, Decimal(0))
+            return Record(self.entity, key, customer, body, digest, is_odd=odd)
+        if self.entity is Entity.TRANSACTIONS:
+            points, reward = _decimal(payload["amount"]), payload["reward_id"].lower()
+            odd = is_odd(self.entity, payload, points)
+            return Record(self.entity, key, customer, body, digest, points, reward=reward, is_odd=odd)
+        balance = _by_reward(payload["balance"])
+        if any(amount < 0 for amount in balance.values()):
+            raise Misfit("negative_balance", "balance", "number below zero")
+        email, points = payload["email"].lower(), sum(balance.values(), Decimal(0))
+        odd = is_odd(self.entity, payload, points)
+        return Record(self.entity, key, customer, body, digest, points, balance, email=email, is_odd=odd)
+
+    def _identity(self, row: Row, index: int, reason: str) -> str:
+        column = self._shaper.columns[index]
+        try:
+            found = text(row[index]) if row[index] is not None else None
+        except Unfit as fault:
+            raise Misfit(fault.reason, column, fault.shape) from None
+        if found is None:
+            raise Misfit(reason, column, "nothing")
+        if len(found) > LONGEST_KEY:
+            raise Misfit("contract", column, shape(found))
+        return found
+
+    def _elements(self, path: str, shaper: Shaper, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        try:
+            elements = [shaper.payload(row) for row in rows]
+        except Misfit as fault:
+            raise Misfit(fault.reason, f"{path}[].{fault.column}", fault.shape) from None
+        if len(elements) < 2:
+            return elements
+        index = self._positions[path]
+        return _ordered([row[index] for row in rows] if index >= 0 else [None] * len(rows), elements)
+
+    def _adjusted(self, adjust: Adjust, values: Row) -> Row:
+        columns = self._shaper.columns
+        try:
+            changed = adjust(dict(zip(columns, values, strict=True)))
+            adjusted = tuple(changed.get(column) for column in columns)
+        except Exception as error:  # noqa: BLE001 (a person wrote it, for rows that nobody foresaw)
+            raise Misfit("wrong_type", "adjust()", type(error).__name__) from None
+        if len(changed) > len(columns) or not changed.keys() <= set(columns):
+            invented = ", ".join(sorted(map(repr, changed.keys() - set(columns))))
+            where = self._shaper.query.where.removesuffix(".sql") + ".py"
+            raise MappingError(where, f"adjust() returns unknown columns: {invented}", "select them in the SQL first")
+        return adjusted
+
+    def _points_at_stake(self, values: Row, lists: Lists) -> Decimal:
+        """Return what a rejected row is worth, as far as it can be read, so that the account in points is whole."""
+        if self.entity is Entity.TRANSACTIONS:
+            return _amount(self._shaper, values)
+        if self.entity is Entity.EVENTS:
+            return Decimal(0)
+        if "balance" in self._lists:
+            lines = lists.get("balance", ())
+            return sum((_amount(self._lists["balance"], line) for line in lines), Decimal(0))
+        try:
+            lines = self._shaper.value(values, "balance") or ()
+        except Unfit:
+            return Decimal(0)
+        return sum((_decimal(line["amount"]) for line in lines if line.get("amount") is not None), Decimal(0))
+
+    def _fault(self, error: ValidationError) -> tuple[str, str, str]:
+        first = error.errors(include_url=False, include_context=False)[0]
+        column, node = _named(tree(self.entity), first["loc"])
+        code = _CODES.get(first["type"], "contract")
+        if first["type"] == "string_pattern_mismatch" and node is not None and node.kind is not None:
+            code = _PATTERNS.get(node.kind, code)
+        described = "nothing" if code == "missing_value" else shape(first["input"])
+        if code == "empty_list":
+            described = "no elements"
+        return code, column, described
+
+
+def _named(node: Node, loc: tuple[int | str, ...]) -> tuple[str, Node | None]:
+    """Translate pydantic's *loc* into a column alias; the elements of a list are written ``path[].column``."""
+    name, found = "", node
+    for step in loc:
+        if found.kind is not None:
+            break  # pydantic names the member of a union next, which is no column
+        if isinstance(step, int):
+            name += "[]"
+            continue
+        name += ("" if not name else "." if name.endswith("[]") else "__") + step
+        following = (found.item or found).children.get(step)
+        if following is None:
+            return name, None
+        found = following
+    return name, found
+
+
+def _ordered(positions: Sequence[Any], elements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    Put *elements* in the order of their *positions*, equals by their content.
+
+    A database promises no order; without one of our own, the same row would hash differently tomorrow.
+    """
+    try:
+        if all(map(lt, positions, positions[1:])):
+            return elements
+    except (TypeError, InvalidOperation):
+        pass  # some position is NULL or NaN, or they are not all of one type
+    ranked = [
+        (_rank(position), orjson.dumps(element, option=orjson.OPT_SORT_KEYS), element)
+        for position, element in zip(positions, elements, strict=True)
+    ]
+    return [element for _, _, element in sorted(ranked, key=itemgetter(0, 1))]
+
+
+def _rank(position: Any) -> tuple[int, Any]:
+    """Numbers come first, then everything else as text, then what has no position."""
+    if position is None:
+        return 2, ""
+    is_number = isinstance(position, int | float | Decimal) and Decimal(position).is_finite()
+    return (0, position) if is_number else (1, str(position))
+
+
+def _name(value: Any) -> str:
+    """Return a key as text as far as it is one, for a row of which nothing else is known."""
+    try:
+        return ((text(value) if value is not None else None) or "")[:LONGEST_KEY]
+    except Unfit:
+        return ""
+
+
+def _amount(shaper: Shaper, row: Row) -> Decimal:
+    try:
+        return _decimal(shaper.value(row, "amount") or 0)
+    except Unfit:
+        return Decimal(0)
+
+
+def _by_reward(lines: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for line in lines:
+        reward = str(line["reward_id"]).lower()
+        sums[reward] = sums.get(reward, Decimal(0)) + _decimal(line["amount"])
+    return sums
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))

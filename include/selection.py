@@ -1,0 +1,288 @@
+"""
+The SQL around a mapping's SQL: which rows, in which order.
+
+A user's SELECT is never edited. It stands as a subquery, and SQLAlchemy Core adds the window, the slice, the keys and the order, so
+one mapping serves a full load, an increment and a few customers, on every dialect. Nothing pages by OFFSET.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping as Table
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    String,
+    TextClause,
+    and_,
+    cast,
+    column,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from include.changes import changed
+from include.errors import MappingError
+from include.journey import Entity, Slice
+from include.mapping import CHANGED, CUSTOMER, KEY, PARENT_KEY, Mapping, Query
+
+
+# Customer and key of a row, as the database hands them out: where it stands in the order of all rows.
+Place = tuple[Any, Any]
+
+# Databases whose usual collations take 'a' for 'A', so that their order leaves open which of the two comes first.
+_CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite"})
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given; else everything.
+
+    Both ends are aware UTC.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    customers: tuple[str, ...] = ()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every row of the mapping is read."""
+        return self.since is None and self.until is None and not self.customers
+
+    def as_json(self) -> str:
+        """Write the window down, for the ledger."""
+        ends = [end.isoformat() if end else None for end in (self.since, self.until)]
+        return json.dumps({"since": ends[0], "until": ends[1], "customers": self.customers})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `as_json` wrote."""
+        written = json.loads(text)
+        since, until = (datetime.fromisoformat(end) if end else None for end in (written["since"], written["until"]))
+        return cls(since, until, tuple(written["customers"]))
+
+    def __str__(self) -> str:
+        if self.is_everything:
+            return "everything"
+        parts = []
+        if self.since or self.until:
+            start = self.since.isoformat(timespec="seconds") if self.since else "the beginning"
+            parts.append(f"changed from {start} to {self.until.isoformat(timespec='seconds') if self.until else 'now'}")
+        if self.customers:
+            parts.append(f"of {len(self.customers)} named customers")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value of each column that statements compare with, as the database hands it out; None where it has none."""
+
+    key: Any = None
+    customer: Any = None
+    changed: Any = None
+
+
+class Selection:
+    """
+    The statements that read one entity of *mapping*.
+
+    *columns* are the aliases as the database gives them, *stored* shows what is in the important ones.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        entity: Entity,
+        columns: Sequence[str],
+        *,
+        stored: Stored | None = None,
+        dialect: str = "",
+    ) -> None:
+        self.entity = entity
+        self._query = mapping.queries[entity]
+        self._zone = mapping.settings.zone_of(CHANGED)
+        self._stored = stored or Stored()
+        self._is_case_blind = dialect in _CASE_BLIND
+        self._spelled = {name.lower(): name for name in columns}
+        key, customer = self._spelled[KEY[entity]], self._spelled[CUSTOMER[entity]]
+        self._rows = subquery(self._query, columns, {key: self._stored.key, customer: self._stored.customer})
+        self.key: ColumnElement[Any] = self._rows.c[key]
+        self.customer: ColumnElement[Any] = self._rows.c[customer]
+        self._changed = self._rows.c[self._spelled[CHANGED]] if CHANGED in self._spelled else None
+
+    def rows(
+        self,
+        part: Slice,
+        window: Window,
+        *names: str,
+        behind: Place | None = None,
+        between: tuple[Place, Place] | None = None,
+    ) -> Select[Any]:
+        """
+        Return the rows of *part* that have a key and a customer, ordered by customer and key, all columns or *names*.
+
+        Only those *behind* a place, or *between* two, which are part of it.
+        """
+        statement = self._select(*names).where(
+            self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
+        )
+        if behind is not None:
+            statement = statement.where(self._beyond(behind))
+        if between is not None:
+            first, last = between
+            statement = statement.where(self._beyond(first, including=True), ~self._beyond(last))
+        return statement.order_by(*(term for term, _ in self._terms((None, None))))
+
+    def places(self, part: Slice, window: Window, *, behind: Place | None) -> Select[Any]:
+        """Return the places of the rows: what can be read of a page that cannot be read."""
+        return self.rows(part, window, CUSTOMER[self.entity], KEY[self.entity], behind=behind)
+
+    def keyless(self, part: Slice, window: Window, *names: str) -> Select[Any]:
+        """
+        Return customer, key and *names* of the rows that lack key or customer.
+
+        A row without a key belongs to its customer's slice, because a customer's transactions are judged together; one without a
+        customer belongs to the first.
+        """
+        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
+        without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
+        columns = [self._rows.c[self._spelled[name]] for name in names]
+        key = self.key.label("masivo_key")  # for customers it is the same column, and a subquery wants two names
+        return select(self.customer, key, *columns).where(without, *self._during(window))
+
+    def counts(self, window: Window) -> Select[Any]:
+        """Return the number of rows of each customer, in the order of `rows`."""
+        return (
+            select(self.customer, func.count())
+            .where(self.customer.is_not(None), self.key.is_not(None), *self._during(window))
+            .group_by(self.customer)
+            .order_by(self.customer)
+        )
+
+    def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
+        """Return those keys that the database takes for one of *keys*."""
+        return select(self.key).where(self.key.in_(keys))
+
+    def refuse_window_without_change_time(self, window: Window) -> None:
+        """Raise `MappingError` if *window* asks for change times and the mapping has none."""
+        if (window.since or window.until) and self._changed is None:
+            problem = f"has no column {CHANGED!r}, so no window can be read"
+            raise MappingError(self._query.where, problem, "add it, or run with full")
+
+    def _select(self, *names: str) -> Select[Any]:
+        if not names:
+            return select(self._rows)
+        return select(*(self._rows.c[self._spelled[name]] for name in names))
+
+    def _beyond(self, place: Place, *, including: bool = False) -> ColumnElement[bool]:
+        condition: ColumnElement[bool] = true() if including else false()
+        for term, value in reversed(self._terms(place)):
+            condition = or_(term > value, and_(term == value, condition))
+        return condition
+
+    def _terms(self, place: Place) -> list[tuple[ColumnElement[Any], Any]]:
+        """Return what rows are ordered by, each with its value at *place*: no two different places are equal in all of it."""
+        pairs = [(self.customer, place[0], self._stored.customer)]
+        if self.key is not self.customer:
+            pairs.append((self.key, place[1], self._stored.key))
+        terms: list[tuple[ColumnElement[Any], Any]] = []
+        for term, value, stored in pairs:
+            terms.append((term, value))
+            if self._is_case_blind and isinstance(stored, str):
+                terms.append((_exactly(term), _exactly(literal(value, String))))
+        return terms
+
+    def _in(self, part: Slice) -> list[ColumnElement[bool]]:
+        bounds = []
+        if part.lower is not None:
+            bounds.append(self.customer >= part.lower)
+        if part.upper is not None:
+            bounds.append(self.customer < part.upper)
+        return bounds
+
+    def _during(self, window: Window) -> list[ColumnElement[bool]]:
+        conditions = self._changed_during(window, self._changed)
+        if conditions and self.entity is Entity.TRANSACTIONS:
+            # A customer's transactions go together or not at all: one that changed brings the others along.
+            touched = self._rows.alias("touched")
+            owner = touched.c[self._spelled[CUSTOMER[self.entity]]]
+            moved = self._changed_during(window, touched.c[self._spelled[CHANGED]])
+            together = self.customer.in_(select(owner).where(owner.is_not(None), *moved))
+            conditions = [or_(together, and_(self.customer.is_(None), *conditions))]
+        if window.customers:
+            conditions.append(self._named(window.customers))
+        return conditions
+
+    def _changed_during(self, window: Window, when: ColumnElement[Any] | None) -> list[ColumnElement[bool]]:
+        if when is None:
+            return []
+        like, where = self._stored.changed, self._query.where
+        return changed(when, window.since, window.until, like=like, zone=self._zone, where=where)
+
+    def _named(self, customers: Sequence[str]) -> ColumnElement[bool]:
+        """Compare with *customers* in the type that the column has: a database refuses another one, or worse, converts it."""
+        match self._stored.customer:
+            case int() | Decimal():
+                numbers = [int(name) for name in customers if name.lstrip("-").isdecimal() and str(int(name)) == name]
+                return self.customer.in_(numbers)
+            case str() | None:
+                return self.customer.in_(customers)
+            case _:
+                return cast(self.customer, String).in_(customers)
+
+
+def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:
+    """
+    Return *query*'s SQL as a table of *columns*, spelled as the database spells them; *stored* is a value of some of them.
+
+    Whole numbers are compared as 64-bit ones: SQLAlchemy would take the width of the first key of a page for that of all.
+    """
+    wide = {name for name, value in (stored or {}).items() if isinstance(value, int)}
+    typed = (column(name, BigInteger()) if name in wide else column(name) for name in columns)
+    return _Verbatim(query.sql).columns(*typed).subquery("legacy")
+
+
+def elements(query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str) -> Select[Any]:
+    """Return the list elements of *parents*, given by their keys: all *columns*, or *names*."""
+    spelled = {name.lower(): name for name in columns}
+    parent = spelled[PARENT_KEY[query.entity]]
+    rows = subquery(query, columns, {parent: next(iter(parents), None)})
+    wanted = (rows.c[spelled[name]] for name in names)
+    return (select(*wanted) if names else select(rows)).where(rows.c[parent].in_(parents))
+
+
+class _Verbatim(TextClause):
+    """A user's SQL, letter for letter: `sqlalchemy.text` would take a colon before a word for a parameter."""
+
+    inherit_cache = True
+
+    def __init__(self, sql: str) -> None:
+        super().__init__("")
+        self.text = sql
+
+
+@compiles(_Verbatim)
+def _as_written(element: _Verbatim, compiler: SQLCompiler, **_: Any) -> str:
+    sql: str = compiler.post_process_text(element.text)  # type: ignore[no-untyped-call]
+    return f"{sql}\n"  # the last line may be a comment
+
+
+def _exactly(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return *term* as something that only the very same text equals: no case, accent or padding is overlooked."""
+    return func.hex(cast(term, String))

@@ -1,0 +1,197 @@
+"""
+A batch from its turn on the lane to its receipt in the ledger.
+
+The order is the promise: packed, turn, *being sent* committed, POST, receipt. A process that dies anywhere leaves either a batch that
+was provably not sent, or one that the next try calls in doubt.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from include.answers import Answer, Verdict, retry_after_s, verdict, words
+from include.crashing import crash_point
+from include.errors import Stopped, TryAgainLater
+from include.journey import Batch, BatchState, Entity, Limits
+from include.lane import Lane
+from include.ledger.store import Lease, Ledger, Receipt
+
+
+# Tries of one batch that the API did not accept, before Airflow is asked to come back later.
+_TRIES = 6
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
+# A try that was paused for so long between its last write and its POST may have been taken for dead meanwhile, and its batch read
+# back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`Patience.settle_after_s`).
+_LONGEST_PAUSE_BEFORE_POST_S = 20.0
+# A longer freeze is waited for outside: a sleeping task would hold a worker's slot.
+_LONGEST_FREEZE_S = 600.0
+
+_STATES = {
+    Verdict.ACCEPTED: BatchState.DELIVERED,
+    Verdict.REFUSED: BatchState.REFUSED,
+    Verdict.IN_DOUBT: BatchState.IN_DOUBT,
+}
+
+
+class Sender(Protocol):
+    """Whoever can put one request on the wire; the hook does."""
+
+    def post(self, entity: Entity, body: bytes) -> Answer:
+        """POST *body* to *entity*'s migrate endpoint, once, and never raise for what comes back."""
+
+
+class Log(Protocol):
+    """A logger: the standard library's, or the one that Airflow gives a task."""
+
+    def info(self, message: str, /, *values: object) -> object:
+        """Write one line."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a slice is, for the log line of each batch."""
+
+    slice_of: str
+    expected_batches: int
+    interval_s: float
+
+    def left(self, number: int) -> str:
+        """Say how much longer the slice takes if every batch takes one turn."""
+        seconds = max(0, self.expected_batches - number) * self.interval_s
+        minutes, seconds = divmod(round(seconds), 60)
+        return f"{minutes} min {seconds:02} s left" if minutes else f"{seconds} s left"
+
+
+class Sending:
+    """Sends the batches of one slice, one after the other."""
+
+    def __init__(  # noqa: PLR0913 (one for each station behind it)
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        sender: Sender,
+        lane: Lane,
+        limits: Limits,
+        *,
+        progress: Progress,
+        log: Log,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._sender = sender
+        self._lane = lane
+        self._limits = limits
+        self._progress = progress
+        self._log = log
+        self._sleep = sleep
+
+    def send(self, batch: Batch, again: Collection[str] = ()) -> Answer:
+        """
+        Send *batch* until the API has decided about it, and enter the receipt; return the deciding answer.
+
+        *again* are its keys that were sent before. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
+        the answer may be a yes in words that the contract does not have; no record is lost by either.
+        """
+        batch_id = self._ledger.pack(self._lease, batch, again)
+        crash_point("packed")
+        tries = 0
+        while True:
+            answer = self._post(batch_id, batch)
+            crash_point("answered")
+            self._report(batch, answer)
+            if verdict(answer) is not Verdict.TRY_AGAIN:
+                break
+            self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
+            tries += answer.status != 429
+            self._wait_or_give_up(batch_id, answer, tries)
+        self._enter(batch_id, answer)
+        crash_point("received")
+        return answer
+
+    def _post(self, batch_id: int, batch: Batch) -> Answer:
+        while True:
+            self._lane.turn()
+            crash_point("turn_taken")
+            began = time.monotonic()
+            self._ledger.sending(self._lease, batch_id)
+            crash_point("sending")
+            self._lane.start()
+            if time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
+                return self._sender.post(batch.entity, batch.body)
+            # Raises `Fenced` where another try has taken over; else the batch takes another turn.
+            self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
+
+    def _enter(self, batch_id: int, answer: Answer) -> None:
+        judged = verdict(answer)
+        if judged is Verdict.STOP:
+            if _may_be_accepted(answer):
+                receipt = Receipt(BatchState.IN_DOUBT, answer.status, answer.seconds, words(answer), "server_error")
+                self._ledger.receive(self._lease, batch_id, receipt)
+            else:
+                self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
+                self._ledger.give_back(self._lease, batch_id, "run_stopped")
+            raise Stopped(_stopped(answer))
+        state, reason = _STATES[judged], ""
+        if judged is Verdict.IN_DOUBT:
+            reason = "server_error" if answer.status else "no_answer"
+        receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
+        self._ledger.receive(self._lease, batch_id, receipt)
+
+    def _wait_or_give_up(self, batch_id: int, answer: Answer, tries: int) -> None:
+        if answer.status == 401:
+            # The hook has fetched a new token and tried it already.
+            self._ledger.give_back(self._lease, batch_id, "run_stopped")
+            msg = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
+            raise Stopped(msg)
+        pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
+        if answer.status in {429, 503}:
+            asked = retry_after_s(answer, default=max(self._limits.interval_s, pause))
+            if asked > _LONGEST_FREEZE_S:
+                self._lane.freeze(asked, too_fast=answer.status == 429)
+                self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+                msg = f"the API asks to wait {asked:,.0f} s ({answer}); the rest of the slice is sent by a later try"
+                raise TryAgainLater(msg, asked)
+            self._lane.freeze(asked, too_fast=answer.status == 429)
+        if tries >= _TRIES:
+            self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+            msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"
+            raise TryAgainLater(msg)
+        if answer.status != 429:
+            self._sleep(pause)
+
+    def _report(self, batch: Batch, answer: Answer) -> None:
+        records = len(batch.records)
+        self._log.info(
+            "%s %s, batch %d of about %d: %s records of %s customers, %.2f MB, %.0f %% full -> %s in %.2f s; %s",
+            batch.entity,
+            self._progress.slice_of,
+            batch.number,
+            max(self._progress.expected_batches, batch.number),
+            f"{records:,}",
+            f"{batch.customers:,}",
+            len(batch.body) / 1e6,
+            100 * records / self._limits.records,
+            answer,
+            answer.seconds,
+            self._progress.left(batch.number),
+        )
+
+
+def _may_be_accepted(answer: Answer) -> bool:
+    """Whether an answer that the contract does not have may mean that the batch was taken all the same."""
+    return 200 <= answer.status < 300 and not answer.is_page
+
+
+def _stopped(answer: Answer) -> str:
+    what = {
+        403: "the key of connection masivo_api may not do this (403)",
+        404: "there is no such address (404): check the host and path of connection masivo_api",
+    }.get(answer.status, f"the API's answer {answer} is none that its contract has")
+    if answer.is_page:
+        what = f"a web page came instead of the API ({answer}): check the host and path of connection masivo_api"
+    return f"{what}; nothing more was sent"

@@ -1,0 +1,213 @@
+"""
+One slice from its legacy rows to its ledger entries: every station of the journey, in order.
+
+Memory is one page of rows and the open batches, whatever the table's size; only what is in doubt is kept until it is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from include.crashing import crash_point
+from include.culprits import Unit
+from include.delivery import Delivery
+from include.doubt import Doubt, Finding, Patience, Settler
+from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
+from include.lane import Lane
+from include.ledger.store import Entry, Lease, Ledger
+from include.legacy import Legacy
+from include.packing import packer_for
+from include.reading import Reader
+from include.selection import Window
+from include.sending import Log, Progress, Sender, Sending
+from include.triage import Triage
+
+
+# Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run settles the rest.
+_ROUNDS = 3
+# Suspects wait in memory; where there are so many, they are the rule here and not odd.
+_MOST_HELD_BACK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a task did with its slice: counts only, fit for XCom. The account is made from the ledger, not from this."""
+
+    entity: Entity
+    slice: int
+    rows: int
+    batches: int
+    records: int
+
+
+class Api(Sender, Reader, Protocol):
+    """Whoever can send and read back; the hook does."""
+
+
+def work_off(  # noqa: PLR0913 (one for each station of the journey)
+    part: Slice,
+    window: Window,
+    *,
+    run: int,
+    legacy: Legacy,
+    ledger: Ledger,
+    api: Api,
+    lane: Lane,
+    limits: Limits,
+    patience: Patience,
+    log: Log,
+) -> Worked:
+    """
+    Read, judge, pack and send *part* of *run*, and settle what stays in doubt.
+
+    Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
+    has taken over. The ledger is right after each of them.
+    """
+    return _Work(part, window, run, legacy, ledger, api, lane, limits, patience, log).off()
+
+
+@dataclass(slots=True)
+class _Work:
+    """One slice of one run being worked off by one try."""
+
+    part: Slice
+    window: Window
+    run: int
+    legacy: Legacy
+    ledger: Ledger
+    api: Api
+    lane: Lane
+    limits: Limits
+    patience: Patience
+    log: Log
+    rows: int = 0
+    batches: int = 0
+    records: int = 0
+    suspects: list[Unit] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    earlier: list[Doubt] = field(default_factory=list)
+    has_others: set[str] = field(default_factory=set)
+
+    def off(self) -> Worked:
+        lease = self.ledger.claim(self.run, self.part.entity, self.part.number)
+        triage = Triage(self.ledger, lease, self.limits)
+        expected = -(-self.part.rows // self.limits.records)
+        progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
+        sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
+        settler = Settler(self.ledger, self.api, self.part.entity, self.patience)
+        delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log)
+
+        self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
+        for _ in range(_ROUNDS):
+            doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
+            again = [*delivery.settle(doubts), *self._settle_earlier(lease, settler, delivery)]
+            self.doubts = []
+            if not again:
+                break
+            self._send(delivery, triage, iter(again))
+        crash_point("finishing")
+        # Rows that an earlier try read and sent belong to the run, also those that are gone from the legacy database since.
+        self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again)
+        return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
+
+    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Unit]:
+        """Read and judge the slice's rows, page by page, and yield what may be sent."""
+        for page in whole_customers(self.part.entity, self.legacy, self.part, self.window):
+            self.rows += len(page)
+            judged = triage.judge(page)
+            self.ledger.enter(lease, judged.entries, judged.outdated)
+            crash_point("page_entered")
+            self.suspects += judged.suspects
+            self.doubts += judged.doubts
+            self.earlier += judged.earlier
+            self.has_others |= {entry.row.customer for entry in judged.entries if entry.reason != "duplicate_row"}
+            yield from judged.groups
+            if len(self.suspects) > _MOST_HELD_BACK:
+                yield from self._suspects_now()
+
+    def _suspects_last(self, groups: Iterator[Unit]) -> Iterator[Unit]:
+        """Yield the suspects after all *groups*: packed together they keep nobody else up, and share one request at most."""
+        yield from groups
+        yield from self._suspects_now()
+
+    def _suspects_now(self) -> Iterator[Unit]:
+        suspects, self.suspects = self.suspects, []
+        yield from suspects
+
+    def _send(self, delivery: Delivery, triage: Triage, groups: Iterator[Unit]) -> None:
+        """Pack *groups* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
+        packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
+        left: list[Unit] = []
+        for group in groups:
+            left += self._deliver(delivery, triage, packer.add(group))
+            while left:
+                left += self._deliver(delivery, triage, packer.add(left.pop(0)))
+        left += self._deliver(delivery, triage, packer.close())
+        if left:
+            self._send(delivery, triage, iter(left))
+
+    def _deliver(self, delivery: Delivery, triage: Triage, batches: Iterable[Batch]) -> list[Unit]:
+        left: list[Unit] = []
+        for batch in batches:
+            left += delivery.deliver(batch)
+            triage.entered(batch)
+            self.batches += 1
+            self.records += len(batch.records)
+        return left
+
+    def _settle_earlier(self, lease: Lease, settler: Settler, delivery: Delivery) -> list[Unit]:
+        """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""
+        earlier, self.earlier = self.earlier, []
+        if not earlier:
+            return []
+        findings = settler.settle(earlier)
+        crash_point("settling")
+        found = {finding: [doubt for doubt in earlier if findings[doubt.record.key] is finding] for finding in Finding}
+        self.ledger.settle(lease, [doubt.entry for doubt in found[Finding.PRESENT]], State.DELIVERED)
+        self.ledger.settle(lease, [doubt.entry for doubt in found[Finding.ABSENT]], State.SUPERSEDED)
+        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found[Finding.UNPROVEN]]
+        send: list[Record] = []
+        for doubt in found[Finding.PRESENT]:
+            if not doubt.is_changed:
+                entries.append(Entry(doubt.record, State.UNCHANGED))
+            else:
+                entries.append(Entry(doubt.record, State.HELD, "changed_after_delivery"))
+        sets: dict[str, list[Record]] = {}
+        for doubt in found[Finding.ABSENT]:
+            if self.part.entity is not Entity.TRANSACTIONS:
+                send.append(doubt.record)
+            elif doubt.is_changed or doubt.record.customer in self.has_others:
+                # It is another set now than the one that was checked against the balance: the next run judges it anew.
+                entries.append(Entry(doubt.record, State.HELD, "earlier_in_doubt"))
+            else:
+                sets.setdefault(doubt.record.customer, []).append(doubt.record)
+        self.ledger.enter(lease, entries)
+        again: list[Unit] = [*([record] for record in send), *sets.values()]
+        refused = {doubt.record.key for doubt in found[Finding.ABSENT] if doubt.is_refused}
+        others = [unit for unit in again if unit[0].key not in refused]
+        return others + delivery.learn_from([unit for unit in again if unit[0].key in refused])
+
+
+def whole_customers(
+    entity: Entity, legacy: Legacy, part: Slice, window: Window
+) -> Iterator[Sequence[Record | Rejection]]:
+    """Make records of the rows, in pages; a customer's transactions are never on two pages."""
+    maker = legacy.maker()
+    held: list[Record | Rejection] = []
+    for found in legacy.pages(part, window):
+        made = [maker.make(row) for row in found]
+        if entity is not Entity.TRANSACTIONS:
+            yield made
+            continue
+        held += made
+        last = held[-1].customer
+        cut = len(held)
+        while cut and held[cut - 1].customer == last:
+            cut -= 1
+        if cut:
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held

@@ -1,0 +1,42 @@
+"""What the ledger knows of one customer: every row of it that any run read, and where each ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+
+from include.ledger import schema
+from include.ledger.store import Ledger
+
+
+def trail(ledger: Ledger, customer: str) -> Iterator[str]:
+    """Yield a line per row of *customer*, oldest first: run, entity, key, state, reason, receipt."""
+    entry, batch, run = schema.entry, schema.batch, schema.run
+    statement = (
+        select(
+            run.c.run_id,
+            entry.c.entity,
+            entry.c.key,
+            entry.c.column_name,
+            entry.c.points,
+            schema.state_of_entry.label("state"),
+            schema.reason_of_entry.label("reason"),
+            batch.c.id.label("batch"),
+            batch.c.status,
+            batch.c.sent_at,
+        )
+        .select_from(schema.entry_and_batch.join(run, run.c.id == entry.c.run))
+        .where(entry.c.customer == customer)
+        .order_by(entry.c.id)
+    )
+    with ledger.reading() as connection:
+        for row in connection.execute(statement):
+            why = f" {row.reason}" if row.reason else ""
+            where = f" ({row.column_name})" if row.column_name else ""
+            receipt = f", batch {row.batch}" if row.batch else ""
+            receipt += (
+                f" sent {row.sent_at:%Y-%m-%d %H:%M:%S} UTC, answered {row.status or 'nothing'}" if row.sent_at else ""
+            )
+            points = f", {row.points:,.2f} points".replace(".00 ", " ") if row.points else ""
+            yield f"{row.run_id}  {row.entity:<12} {row.key:<24} {row.state}{why}{where}{points}{receipt}"

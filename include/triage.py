@@ -1,0 +1,259 @@
+"""
+What becomes of each row that was read: sent, or left with a state and a reason.
+
+The order of the questions matters and is the same for all: is the row itself sound, was it sent before, is its customer there, and,
+for transactions, may its customer's set go as a whole. A row's own fault is named before anybody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import groupby
+
+from include.doubt import Doubt
+from include.journey import Batch, Entity, Limits, Record, Rejection, State
+from include.ledger.knowledge import Known, Parent, claim, known, parents, sent_of
+from include.ledger.store import Entry, Lease, Ledger
+from include.packing import fits_alone
+
+
+Row = Record | Rejection
+
+_PARENT_REASONS = {
+    "": "customer_missing",
+    State.QUARANTINED: "customer_quarantined",
+    State.IN_DOUBT: "customer_in_doubt",
+    "sending": "customer_in_doubt",
+}
+# The API judged exactly this content by itself, so sending it again costs a request and a batch.
+_REFUSED_ALONE = "refused"
+_REFUSED_IN_COMPANY = "refused_in_company"
+_REFUSAL_UNPROVEN = "refusal_unproven"
+
+
+@dataclass(slots=True)
+class Judgement:
+    """
+    What is to be done with a page.
+
+    *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries that are *outdated* now, and
+    what is in doubt: *doubts* of an earlier try of this slice, *earlier* ones of another run.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    groups: list[list[Record]] = field(default_factory=list)
+    suspects: list[list[Record]] = field(default_factory=list)
+    outdated: list[int] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+    earlier: list[Doubt] = field(default_factory=list)
+
+
+class Triage:
+    """Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be in one page."""
+
+    def __init__(self, ledger: Ledger, lease: Lease, limits: Limits) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._limits = limits
+        self._entity = lease.entity
+        self.seen_again = 0
+        self._on_the_way: set[str] = set()
+        self._incomplete: set[str] = set()
+        self._migrated: set[str] = set()
+        self._in_doubt: set[str] = set()
+        self._suspected: set[str] = set()
+
+    def judge(self, rows: Sequence[Row]) -> Judgement:
+        """Judge one page."""
+        judged = Judgement()
+        history = known(self._ledger, self._entity, {row.key for row in rows if row.key})
+        for entries in history.values():
+            judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
+        sound = list(self._sound(rows, history, judged))
+        sendable = list(self._unsent(sound, history, judged))
+        if self._entity is Entity.CUSTOMERS:
+            sendable = self._with_own_email(sendable, judged)
+            judged.groups = [[record] for record in sendable]
+        else:
+            family = parents(self._ledger, {record.customer for record in sendable})
+            with_parent = list(self._with_parent(sendable, family, judged))
+            if self._entity is Entity.TRANSACTIONS:
+                judged.groups = list(self._whole_sets(with_parent, family, judged))
+            else:
+                judged.groups = [list(group) for _, group in groupby(with_parent, key=lambda record: record.customer)]
+        self._on_the_way |= {record.key for group in judged.groups for record in group}
+        judged.groups, judged.suspects = self._apart(judged.groups)
+        return judged
+
+    def _apart(self, groups: Iterable[list[Record]]) -> tuple[list[list[Record]], list[list[Record]]]:
+        """Tell the groups that nobody suspects from those with a record that is odd, or was refused in company."""
+        clean: list[list[Record]] = []
+        suspects: list[list[Record]] = []
+        for group in groups:
+            is_suspect = any(record.is_odd or record.key in self._suspected for record in group)
+            (suspects if is_suspect else clean).append(group)
+        return clean, suspects
+
+    def entered(self, batch: Batch) -> None:
+        """Forget the records of *batch*: the ledger knows them now."""
+        self._on_the_way.difference_update(record.key for record in batch.records)
+
+    def _sound(self, rows: Sequence[Row], history: Mapping[str, list[Known]], judged: Judgement) -> Iterator[Record]:
+        """Yield the records that are valid and the only ones of their key; enter the others."""
+        twins: dict[str, list[Row]] = {}
+        for row in rows:
+            twins.setdefault(row.key, []).append(row)
+        for key, alike in twins.items():
+            here = [entry for entry in history.get(key, ()) if entry.run == self._lease.run]
+            for occurrence, plain in enumerate(alike):
+                row = replace(plain, occurrence=occurrence) if occurrence else plain
+                sent = [entry for entry in here if self._is_of_dead_try(entry, row)]
+                if sent:
+                    self._sent_by_dead_try(row, sent[-1], history[key], judged)
+                    continue
+                if isinstance(row, Rejection):
+                    if not key:
+                        self._incomplete.add(row.customer)  # such rows come before all others
+                    judged.entries.append(Entry(row, State.QUARANTINED, row.reason, row.column, row.shape))
+                elif occurrence and _same(alike):
+                    judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_row"))
+                elif not _same(alike) or here or key in self._on_the_way:
+                    judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_key"))
+                elif not fits_alone([row], self._limits):
+                    judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
+                else:
+                    yield row
+
+    def _is_of_dead_try(self, entry: Known, row: Row) -> bool:
+        """Whether an earlier try of this slice sent *row*; what this try has sent or entered is another row of the same key."""
+        this = (self._lease.slice, row.customer, row.occurrence)
+        is_earlier = entry.fence is not None and entry.fence < self._lease.fence
+        return is_earlier and (entry.slice, entry.customer, entry.occurrence) == this
+
+    def _sent_by_dead_try(self, row: Row, entry: Known, history: Sequence[Known], judged: Judgement) -> None:
+        """Leave a row alone that an earlier try of this slice sent, but have it read back where nobody knows its fate."""
+        self.seen_again += 1
+        self._migrated.add(row.customer)
+        if entry.is_out and isinstance(row, Record) and entry.batch and entry.sent_at:
+            before = any(other.arrived for other in history)
+            is_refused = entry.reason == _REFUSAL_UNPROVEN
+            judged.doubts.append(Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused))
+
+    def _unsent(
+        self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement
+    ) -> Iterator[Record]:
+        """Yield the records whose content was not sent yet and may be; enter the others."""
+        for record in records:
+            entries = history.get(record.key, ())
+            arrived = [entry for entry in entries if entry.arrived]
+            out = [entry for entry in entries if entry.is_out]
+            if out and out[-1].batch and out[-1].sent_at:
+                doubt = Doubt(
+                    record,
+                    out[-1].id,
+                    out[-1].batch,
+                    out[-1].sent_at,
+                    arrived_before=bool(arrived),
+                    is_refused=out[-1].reason == _REFUSAL_UNPROVEN,
+                    is_changed=not _is_same(out[-1], record),
+                )
+                judged.earlier.append(doubt)
+            elif arrived and _is_same(arrived[-1], record):
+                judged.entries.append(Entry(record, State.UNCHANGED))
+            elif arrived:
+                # Customers too: the API keeps ids unique, and a balance that is sent again could count twice (masivo_api.md U5, U27).
+                judged.entries.append(Entry(record, State.HELD, "changed_after_delivery"))
+            elif entries and entries[-1].reason == _REFUSED_ALONE and _is_same(entries[-1], record):
+                judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
+            else:
+                if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
+                    self._suspected.add(record.key)
+                yield record
+
+    def _with_own_email(self, records: Sequence[Record], judged: Judgement) -> list[Record]:
+        digests = [self._ledger.digest(record.email) for record in records]
+        owners = claim(self._ledger, "email", [(d, record.key) for d, record in zip(digests, records, strict=True)])
+        kept = []
+        for digest, record in zip(digests, records, strict=True):
+            if owners[digest] == record.key:
+                kept.append(record)
+            else:
+                judged.entries.append(
+                    Entry(record, State.QUARANTINED, "email_shared", "email", "as another customer's")
+                )
+        return kept
+
+    def _with_parent(
+        self, records: Iterable[Record], family: Mapping[str, Parent], judged: Judgement
+    ) -> Iterator[Record]:
+        nobody = Parent("", {})
+        for record in records:
+            parent = family.get(record.customer, nobody)
+            if parent.arrived:
+                yield record
+            else:
+                judged.entries.append(Entry(record, State.HELD, _PARENT_REASONS.get(parent.state, "customer_held")))
+
+    def _whole_sets(
+        self, records: Sequence[Record], family: Mapping[str, Parent], judged: Judgement
+    ) -> Iterator[list[Record]]:
+        """Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to the balance."""
+        sendable: dict[str, list[Record]] = {}
+        for record in records:
+            # Not by groupby: a database that takes A1 and a1 for one customer mixes their rows.
+            sendable.setdefault(record.customer, []).append(record)
+        others: dict[str, list[Entry]] = {}
+        for entry in judged.entries:
+            if entry.reason != "duplicate_row":
+                others.setdefault(entry.row.customer, []).append(entry)
+        self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
+        # Rows that were sent once and are no longer there count as well: the API takes a customer's transactions once.
+        for customer, is_out in sent_of(self._ledger, self._entity, sendable).items():
+            (self._in_doubt if is_out else self._migrated).add(customer)
+        for customer, group in sendable.items():
+            state, reason, shape = self._verdict(customer, group, others.get(customer, ()), family[customer])
+            if not reason:
+                yield group
+            judged.entries += [Entry(record, state, reason, shape=shape) for record in group if reason]
+
+    def _verdict(
+        self, customer: str, group: list[Record], others: Sequence[Entry], parent: Parent
+    ) -> tuple[State, str, str]:
+        if customer in self._in_doubt:
+            return State.HELD, "earlier_in_doubt", ""
+        if customer in self._migrated:
+            return State.HELD, "transactions_already_migrated", ""
+        if others or customer in self._incomplete:
+            return State.HELD, "sibling_not_sendable", ""
+        if len(group) > self._limits.records or not fits_alone(group, self._limits):
+            return State.HELD, "too_many_transactions", f"{len(group)} transactions"
+        sums: dict[str, Decimal] = {}
+        for record in group:
+            sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
+        for reward in sorted({*sums, *parent.balance}):
+            total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
+            if total != balance:
+                return (
+                    State.QUARANTINED,
+                    "points_do_not_sum",
+                    f"transactions {total}, balance {balance}, off by {total - balance}",
+                )
+        return State.DELIVERED, "", ""
+
+
+def _is_same(entry: Known, record: Record) -> bool:
+    """Whether *entry* is about the content of *record*; the customer counts, and stands outside an event's own JSON."""
+    return (entry.customer, entry.content_hash) == (record.customer, record.content_hash)
+
+
+def _same(rows: Sequence[Row]) -> bool:
+    """Whether *rows*, all of one key, are copies of one row."""
+    first = rows[0]
+    if len(rows) == 1:
+        return True
+    return isinstance(first, Record) and all(
+        isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
+        for row in rows
+    )

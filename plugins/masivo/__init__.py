@@ -1,0 +1,1 @@
+"""Masivo in Airflow: the hook, the operators, the sensor and the command line."""

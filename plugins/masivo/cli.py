@@ -1,0 +1,72 @@
+"""
+``python -m masivo``: the account, one customer's trail, the check, payloads to look at, the sandbox and the demo.
+
+Only what a command needs is imported, because Airflow alone takes a second or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from include.errors import MigrationError
+from include.journey import Entity
+from include.sandbox import command as sandbox
+from masivo.demo import command as demo
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code. An error of ours is one sentence on standard error."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given) or 0)
+    except MigrationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough, as with `| head`
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m masivo", description="Moves a legacy loyalty database into Masivo."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("account", help="the equation of a run, by SQL from the ledger")
+    command.add_argument("--run", dest="run_id", help="Airflow's run id, or the ledger's number; the latest by default")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.set_defaults(run=_later("print_account"))
+
+    command = commands.add_parser("trace", help="what became of every row of one customer")
+    command.add_argument("customer", metavar="CUSTOMER_ID")
+    command.set_defaults(run=_later("print_trail"))
+
+    command = commands.add_parser("check", help="the mapping against the database, the contract and the account")
+    command.set_defaults(run=_later("print_check"))
+
+    command = commands.add_parser("preview", help="payloads as they would be sent; sends nothing")
+    command.add_argument("entity", choices=[entity.value for entity in Entity])
+    command.add_argument("--limit", type=int, default=3, help="how many (default: 3)")
+    command.add_argument("--key", default="", help="only the record with this legacy key")
+    command.set_defaults(run=_later("print_preview"))
+
+    command = commands.add_parser("sandbox", help="an API that keeps Masivo's contract, on this machine")
+    sandbox.add_arguments(command)
+    command.set_defaults(run=sandbox.run)
+
+    demo.add_commands(commands)
+    return parser
+
+
+def _later(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that imports its module when it is run."""
+
+    def run(given: argparse.Namespace) -> int:
+        command: Callable[[argparse.Namespace], int] = getattr(import_module("masivo.commands"), name)
+        return command(given)
+
+    return run

@@ -1,0 +1,173 @@
+"""
+SQLAlchemy engines with the settings that a migration needs, and why a database cannot be used, in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Engine, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from include.errors import Misconfigured
+from include.ledger import sqlite
+
+
+_CONNECT_S = 10
+_BUSY_MS = 30_000  # a writer's transaction takes milliseconds; a queue of them at most seconds
+_DEAD_PEER_MS = 60_000
+_READ_S = 900  # of one answer of MySQL's, which is the only defence against a network that swallows packets
+_RECYCLE_S = 1_800  # below the idle time after which firewalls and MySQL itself drop a connection
+_REASON = 300
+
+_PACKAGES = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}  # modules whose package has another name
+_LEDGERS = ("sqlite", "postgresql", "mysql", "mariadb")
+
+# What a session of the legacy database is told, so that no statement of a mapping can change it.
+_READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+}
+_UTC = {
+    "postgresql": "SET TIME ZONE 'UTC'",
+    "mysql": "SET time_zone = '+00:00'",
+    "mariadb": "SET time_zone = '+00:00'",
+}
+
+
+class Unusable(Misconfigured):
+    """A database cannot be used; the text completes a sentence that names it."""
+
+
+def plain(url: URL) -> Engine:
+    """Return an engine that may write and has not connected yet; raises `Unusable`."""
+    return _create(url, connect_args=_connect_args(url))
+
+
+def legacy(url: URL) -> Engine:
+    """Return a read-only engine that has connected; raises `Unusable`."""
+    if url.get_backend_name() == "sqlite":
+        return _reached(_legacy_sqlite(url))
+    engine = _create(url, connect_args=_connect_args(url), pool_size=2, max_overflow=4)
+    _tell_sessions(engine, _READ_ONLY)
+    return _reached(engine)
+
+
+def ledger(url: URL) -> Engine:
+    """Return the ledger's engine, which has connected and begun to write; raises `Unusable`."""
+    backend = url.get_backend_name()
+    if backend not in _LEDGERS:
+        raise Unusable(f"cannot be kept in {backend}; use SQLite, PostgreSQL, MySQL or MariaDB")
+    if backend == "sqlite":
+        return _reached(_ledger_sqlite(url))
+    engine = _create(url, connect_args=_connect_args(url), isolation_level="READ COMMITTED")
+    _tell_sessions(engine, _UTC)
+    return _reached(engine)
+
+
+def place(url: URL) -> str:
+    """Return where *url* points, for people: dialect, host and port, or file; never user or password."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return f"sqlite, {url.database}"
+    where = (url.host or "local socket") + (f":{url.port}" if url.port else "")
+    return f"{backend}, {where}" + (f"/{url.database}" if url.database else "")
+
+
+def reason(error: BaseException, url: URL) -> str:
+    """Return the driver's own words in one line of at most 300 characters, without the password."""
+    cause = getattr(error, "orig", None) or error
+    words = cause.args[-1] if len(cause.args) > 1 else cause  # PyMySQL: (number, words)
+    line = " ".join(str(words).split())
+    for secret in (url.password, quote(url.password or "", safe="")):
+        if secret:
+            line = line.replace(secret, "***")
+    return line[:_REASON]
+
+
+def _create(url: URL, **options: Any) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True, pool_recycle=_RECYCLE_S, **options)
+    except NoSuchModuleError:
+        raise Unusable(f"is of a kind that SQLAlchemy does not know: {url.drivername!r}") from None
+    except ModuleNotFoundError as missing:
+        package = _PACKAGES.get(missing.name or "", missing.name)
+        raise Unusable(f"needs a driver that is not installed: pip install '{package}'") from None
+    except (ArgumentError, TypeError) as wrong:
+        raise Unusable(f"has an address that its driver does not take: {reason(wrong, url)}") from None
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """Time-outs by driver; what the URL itself says wins, so it is left out here."""
+    driver = url.get_driver_name()
+    args: dict[str, Any] = {}
+    if driver == "psycopg":
+        # A network that swallows packets is noticed after a minute, without a limit for slow queries.
+        keepalives = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+        args = {"connect_timeout": _CONNECT_S, "tcp_user_timeout": _DEAD_PEER_MS, **keepalives}
+    elif driver == "pymysql":
+        args = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "write_timeout": _READ_S}
+    elif driver == "pyodbc":
+        args = {"timeout": _CONNECT_S}
+    elif driver == "oracledb":
+        args = {"tcp_connect_timeout": _CONNECT_S}
+    return {name: value for name, value in args.items() if name not in url.query}
+
+
+def _tell_sessions(engine: Engine, statements: dict[str, str]) -> None:
+    statement = statements.get(engine.dialect.name)
+    if statement is None:
+        return
+
+    @event.listens_for(engine, "connect")
+    def _tell(connection: DBAPIConnection, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+        connection.commit()  # PostgreSQL takes a session's settings back with the transaction that made them
+
+
+def _legacy_sqlite(url: URL) -> Engine:
+    file = Path(url.database or "")
+    if not file.is_file():
+        raise Unusable("is not there: no such file; correct the path (an empty database is never made in its place)")
+    address = f"file:{quote(str(file))}?mode=ro"
+
+    def _connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, timeout=_BUSY_MS / 1000, check_same_thread=False)
+
+    return _create(url, creator=_connect, poolclass=QueuePool)
+
+
+def _ledger_sqlite(url: URL) -> Engine:
+    file = Path(url.database or "")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # it names customers, so it is nobody else's to read
+    except OSError as error:
+        raise Unusable(f"cannot be written: {error.strerror}") from None
+
+    engine = _create(url, poolclass=QueuePool)
+    sqlite.prepare(engine)
+    return engine
+
+
+def _reached(engine: Engine) -> Engine:
+    probe = "SELECT count(*) FROM sqlite_master" if engine.dialect.name == "sqlite" else None
+    try:
+        with engine.begin() as connection:
+            if probe:
+                connection.execute(text(probe))
+    except (SQLAlchemyError, OSError) as error:
+        engine.dispose()
+        words = reason(error, engine.url)
+        is_reach = isinstance(error, DBAPIError) and engine.dialect.name != "sqlite"
+        raise Unusable(f"cannot be {'reached' if is_reach else 'used'}: {words}") from None
+    return engine

@@ -1,0 +1,159 @@
+"""
+The operators of a sync: plan, slices, migrate, account.
+
+Each reads like the row's journey and leaves the work to ``include``; what they return is counts only. The run, its window and its
+slices are in the ledger, where the first task wrote them, so that every later task and every retry works on the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from include.account import account, as_json, as_text
+from include.errors import DoesNotAddUp, LedgerError
+from include.journey import Entity
+from include.lane import Kind
+from include.ledger.store import Ledger
+from include.planning import Planned, plan
+from include.selection import Window
+from include.sync import work_off
+from masivo.moves import translated
+from masivo.parameters import Parameters
+from masivo.workplace import Workplace
+
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MasivoPlanOperator(BaseOperator):
+    """
+    Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
+
+    Nothing is sent. A wrong key, a missing file, an unknown alias or a ledger that cannot be written ends the run here, with one sentence.
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the plan: rows, slices, requests and hours by entity."""
+        with translated():
+            parameters = Parameters.of(context)
+            window = parameters.window
+            place = Workplace()
+            mapping = place.mapping
+            legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
+            place.hook.prove()
+            place.ledger.prepare()
+            self._refuse_older_copy(context, place.ledger)
+            run = place.ledger.begin_run(
+                context["run_id"], mapping=mapping.name, mapping_hash=mapping.content_hash, covers=window.as_json()
+            )
+            self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], window)
+            planned = [plan(place.ledger, legacy, run.number, window, place.hook.limits) for legacy in legacies]
+        for line in planned:
+            self.log.info("%s", line)
+        if parameters.dry_run:
+            self.log.info("dry run: nothing will be sent")
+        return {"run": run.number} | {line.entity.value: counts(line) for line in planned}
+
+    def _refuse_older_copy(self, context: Context, ledger: Ledger) -> None:
+        """
+        Stop where an earlier plan wrote a run that the ledger does not have.
+
+        Airflow's memory of the last plan is the only witness outside the ledger, and what an older copy has forgotten would be sent again.
+        """
+        earlier = context["ti"].xcom_pull(task_ids=self.task_id, include_prior_dates=True)
+        known = ledger.newest_run()
+        if isinstance(earlier, dict) and isinstance(earlier.get("run"), int) and earlier["run"] > known:
+            msg = (
+                f"the ledger ends with run {known}, but an earlier plan wrote run {earlier['run']}: it was restored from an older copy "
+                "or replaced, and does not know what has been sent since; bring back the newest copy; nothing was sent"
+            )
+            raise LedgerError(msg)
+
+
+def counts(line: Planned) -> dict[str, Any]:
+    """Return *line* as counts by name, fit for XCom."""
+    return {name: value for name, value in asdict(line).items() if name != "entity"}
+
+
+class MasivoSlicesOperator(BaseOperator):
+    """Return the slices of one entity, for the migrate tasks to be mapped over; none in a dry run."""
+
+    def __init__(self, *, entity: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.entity = entity
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return number, count and rows of each slice; the bounds stay in the ledger."""
+        with translated():
+            if Parameters.of(context).dry_run:
+                return []
+            place = Workplace()
+            place.ledger.open()
+            run = place.ledger.run(context["run_id"])
+            slices = place.ledger.slices(run.number, Entity(self.entity))
+        return [{"number": part.number, "of": part.of, "rows": part.rows} for part in slices]
+
+
+class MasivoMigrateOperator(BaseOperator):
+    """
+    Work off one slice of one entity: read, judge, pack, send, enter.
+
+    A try that dies is followed by one that reads the slice again, skips what was sent, and calls in doubt what was on its way.
+    """
+
+    template_fields: Sequence[str] = ("part",)
+
+    def __init__(self, *, entity: str, part: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.entity = entity
+        self.part = part
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return counts of what was done; the account is made from the ledger."""
+        with translated():
+            place = Workplace(kind=Kind.BACKFILL if context["dag_run"].run_type == "backfill" else Kind.INCREMENT)
+            place.ledger.open()
+            run = place.ledger.run(context["run_id"])
+            number = self.part["number"]
+            part = next(part for part in place.ledger.slices(run.number, Entity(self.entity)) if part.number == number)
+            worked = work_off(
+                part,
+                Window.from_json(run.covers),
+                run=run.number,
+                legacy=place.legacy(part.entity),
+                ledger=place.ledger,
+                api=place.hook,
+                lane=place.lane,
+                limits=place.hook.limits,
+                patience=place.hook.patience,
+                log=self.log,
+            )
+        return {"rows": worked.rows, "batches": worked.batches, "records": worked.records}
+
+
+class MasivoAccountOperator(BaseOperator):
+    """Make the run's account, and fail if it does not add up or holds more trouble than the run's tolerance."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the account as plain JSON: counts and points, no keys."""
+        with translated():
+            parameters = Parameters.of(context)
+            place = Workplace()
+            place.ledger.open()
+            run = place.ledger.run(context["run_id"])
+            if parameters.dry_run:
+                place.ledger.finish_run(run.number, "dry run: nothing was sent")
+                return {"run": run.run_id, "outcome": "dry run"}
+            made = account(place.ledger, run.run_id, place.hook.limits)
+            outcome = made.verdict(parameters.tolerance)
+            place.ledger.finish_run(run.number, outcome or "adds up")
+            made = account(place.ledger, run.run_id, place.hook.limits)
+            self.log.info("the account\n%s", as_text(made))
+            if outcome:
+                raise DoesNotAddUp(outcome)
+        return as_json(made)

@@ -1,0 +1,72 @@
+"""
+What a task or a command works with: the mapping, the legacy database, the ledger, the API's limits.
+
+Everything is opened on first use and read from Airflow's connections ``legacy_db``, ``masivo_ledger`` and ``masivo_api``.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+from airflow.sdk import Variable
+from sqlalchemy import Engine
+
+from include.journey import Entity
+from include.lane import Kind, Lane
+from include.ledger.store import Ledger
+from include.legacy import Legacy
+from include.mapping import Mapping, load
+from masivo.connections import ledger_engine, legacy_engine
+from masivo.hook import MasivoHook
+
+
+class Workplace:
+    """Opens what the connections name; any opening raises `Misconfigured` with one sentence."""
+
+    def __init__(
+        self,
+        *,
+        legacy_conn_id: str = "legacy_db",
+        ledger_conn_id: str = "masivo_ledger",
+        masivo_conn_id: str = "masivo_api",
+        kind: Kind = Kind.INCREMENT,
+    ) -> None:
+        self._legacy_conn_id = legacy_conn_id
+        self._ledger_conn_id = ledger_conn_id
+        self._masivo_conn_id = masivo_conn_id
+        self._kind = kind
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping in use: environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
+        return load(os.environ.get("MASIVO_MAPPING") or Variable.get("MASIVO_MAPPING", default="sample"))
+
+    @cached_property
+    def hook(self) -> MasivoHook:
+        """The API."""
+        return MasivoHook(self._masivo_conn_id)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of the account that the API connection names; not yet opened."""
+        return Ledger(self.ledger_engine, self.hook.fingerprint)
+
+    @cached_property
+    def lane(self) -> Lane:
+        """The account's lane, to be used for this kind of run."""
+        return Lane(self.ledger_engine, self.hook.fingerprint, self.hook.limits, kind=self._kind)
+
+    @cached_property
+    def ledger_engine(self) -> Engine:
+        """The ledger's database."""
+        return ledger_engine(self._ledger_conn_id)
+
+    @cached_property
+    def legacy_engine(self) -> Engine:
+        """The legacy database."""
+        return legacy_engine(self._legacy_conn_id)
+
+    def legacy(self, entity: Entity) -> Legacy:
+        """Return the rows of *entity*; raises `MappingError` where its SQL does not fit the database or the contract."""
+        return Legacy(self.legacy_engine, self.mapping, entity, newer_fields=self.hook.newer_fields)

@@ -1,0 +1,105 @@
+"""
+What every test may ask for: a place of its own for Airflow, and databases on real servers.
+
+``legacy_url`` and ``ledger_url`` run a test once per dialect that is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import URL
+
+from tests import servers
+
+
+ROOT = Path(__file__).parent.parent
+DIALECTS = ("sqlite", "postgres", "mariadb")
+
+# Airflow reads its settings when it is imported, so they must stand before the first test module is: a home of its own
+# (never ~/airflow), this checkout's folders, and no proxy between a test and its own servers.
+_HOME = Path(tempfile.mkdtemp(prefix="masivo-airflow-"))
+os.environ.update(
+    AIRFLOW_HOME=str(_HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    NO_PROXY="127.0.0.1,localhost",
+    no_proxy="127.0.0.1,localhost",
+)
+
+# The cores are shared: how long an example takes says nothing about the code. CI draws the same examples each time, so that a change is
+# judged by what it changes; new ones are drawn wherever people run the tests.
+settings.register_profile("masivo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("masivo"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "masivo")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """A PostgreSQL server; see `servers.fresh_database` for a database on it that lives longer than one test."""
+    if servers.answers(servers.POSTGRES):
+        yield servers.POSTGRES
+        return
+    if servers.REQUIRED:
+        pytest.fail(f"no PostgreSQL answers at {servers.POSTGRES!r}, and MASIVO_REQUIRE_SERVERS=1 demands one")
+    with servers.embedded_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> URL:
+    """A MariaDB or MySQL server; without one the test is skipped, or fails where servers are required."""
+    if servers.answers(servers.MARIADB):
+        return servers.MARIADB
+    absent = f"no MariaDB answers at {servers.MARIADB!r}; set MASIVO_TEST_MARIADB to test on one"
+    if servers.REQUIRED:
+        pytest.fail(f"{absent} (MASIVO_REQUIRE_SERVERS=1)")
+    pytest.skip(absent)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A database file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'database.sqlite'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL) -> Iterator[str]:
+    """A new, empty PostgreSQL database."""
+    with servers.fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: URL) -> Iterator[str]:
+    """A new, empty MariaDB database."""
+    with servers.fresh_database(mariadb_server) as url:
+        yield url
+
+
+@pytest.fixture(params=DIALECTS)
+def legacy_url(request: pytest.FixtureRequest) -> str:
+    """An empty database to play the legacy one, on each dialect in turn."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=DIALECTS)
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database to hold a ledger, on each dialect in turn; never the one of `legacy_url`."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+        return
+    with servers.fresh_database(request.getfixturevalue(f"{request.param}_server")) as url:
+        yield url

@@ -1,0 +1,125 @@
+"""
+The DAG as Airflow reads it: it parses, it explains itself, and its tasks hang together.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.exceptions import ParamValidationError
+from masivo.moves import WhenItMakesSense
+
+from include.errors import Stopped, TryAgainLater
+
+
+ROOT = Path(__file__).parent.parent.parent
+ORDER = ("customers", "events", "transactions")
+
+
+@pytest.fixture(scope="module")
+def dag():
+    bag = DagBag(dag_folder=str(ROOT / "dags"))
+    assert bag.import_errors == {}
+    return bag.dags["masivo_sync"]
+
+
+def test_it_says_what_it_is_for_and_what_to_do_when_it_fails(dag):
+    for words in ("**Parameters**", "**Connections**", "It failed, now what", "Never delete the ledger"):
+        assert words in dag.doc_md
+    for name in dag.params:
+        assert f"*{name}*" in dag.doc_md
+    assert dag.description
+    assert {"masivo", "loyalty"} <= set(dag.tags)
+
+
+def test_it_runs_by_the_clock_one_at_a_time_and_can_be_backfilled(dag):
+    assert isinstance(dag.timetable, CronDataIntervalTimetable)
+    assert dag.catchup is False
+    assert dag.max_active_runs == 1
+    assert dag.start_date < datetime.now(UTC)
+
+
+def test_parents_go_before_children_and_the_account_comes_last(dag):
+    (first,) = dag.roots
+    (last,) = dag.leaves
+    assert (first.task_id, last.task_id) == ("plan", "account")
+    for earlier, later in pairwise(ORDER):
+        assert f"{later}.slices" in dag.get_task(f"{earlier}.send").get_flat_relative_ids(upstream=False)
+    assert dag.get_task("customers.visible").downstream_task_ids == {"events.slices"}
+
+
+def test_an_entity_without_rows_holds_up_nothing_and_a_failure_leaves_no_run_without_account(dag):
+    for entity in ORDER:
+        assert dag.get_task(f"{entity}.slices").trigger_rule == "none_failed"
+    assert dag.get_task("customers.visible").trigger_rule == "none_failed"
+    assert dag.get_task("account").trigger_rule == "all_done"
+    assert dag.get_task("account").retries == 0
+
+
+def test_two_slices_of_an_entity_are_never_worked_off_at_once_whatever_their_run(dag):
+    for entity in ORDER:
+        send = dag.get_task(f"{entity}.send")
+        assert send.is_mapped
+        assert send.max_active_tis_per_dag == 1
+        assert send.retries == 20
+        assert isinstance(send.retry_policy, WhenItMakesSense)
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {},
+        {"full": True},
+        {"since": "2026-11-01T00:00:00Z", "entities": ["customers"], "tolerance": 10},
+        {"customer_ids": ["7", "8"], "dry_run": True},
+    ],
+)
+def test_the_form_takes_what_the_runbook_shows(dag, conf):
+    _filled(dag, conf).validate()
+
+
+@pytest.mark.parametrize("conf", [{"entities": ["orders"]}, {"tolerance": -1}, {"since": "soon"}, {"dry_run": "yes"}])
+def test_the_form_refuses_what_makes_no_sense(dag, conf):
+    with pytest.raises(ParamValidationError):
+        _filled(dag, conf).validate()
+
+
+def _filled(dag, conf):
+    """The parameters of a run that is triggered with *conf*."""
+    copy = type(dag.params)({name: dag.params.get_param(name) for name in dag.params})
+    for name, value in conf.items():
+        copy[name] = value
+    return copy
+
+
+def test_what_can_be_tried_again_is_and_not_before_it_makes_sense():
+    policy = WhenItMakesSense()
+    later = policy.evaluate(TryAgainLater("the API asks to wait", wait_s=900), 1, 20)
+    assert later.retry_delay >= timedelta(seconds=900)
+    waits = [policy.evaluate(TryAgainLater("away"), number, 20).retry_delay for number in (1, 2, 3, 20)]
+    assert waits == sorted(waits)
+    assert waits[-1] <= timedelta(minutes=10)
+    assert policy.evaluate(Stopped("no"), 1, 20).retry_delay is None
+
+
+def test_reading_the_dag_loads_nothing_heavy_and_opens_nothing():
+    program = (
+        "import runpy, sys, socket\n"
+        "socket.socket.connect = lambda *_: sys.exit(5)\n"
+        "runpy.run_path('dags/masivo_sync.py')\n"
+        "heavy = {'pandas', 'numpy', 'polars', 'pyarrow', 'include.sandbox.server', 'hypothesis'} & set(sys.modules)\n"
+        "print(sorted(heavy)); sys.exit(len(heavy))"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    parsed = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    assert parsed.returncode == 0, parsed.stdout + parsed.stderr[-2000:]

@@ -1,0 +1,72 @@
+"""
+A payload's tree of paths, which column aliases are looked up in.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from include.contract.fields import Kind
+from include.contract.tree import Node, nearest, paths, required_lists, tree
+from include.journey import Entity
+
+
+def node_at(entity: Entity, path: str) -> Node:
+    node = tree(entity)
+    for step in path.split("__"):
+        node = (node.item or node).children[step]
+    return node
+
+
+@pytest.mark.parametrize(
+    ("entity", "path", "kind"),
+    [
+        (Entity.CUSTOMERS, "id", Kind.TEXT),
+        (Entity.CUSTOMERS, "email", Kind.EMAIL),
+        (Entity.CUSTOMERS, "dob", Kind.DAY),
+        (Entity.CUSTOMERS, "metrics__lifetime__from", Kind.INSTANT),
+        (Entity.CUSTOMERS, "metrics__this_year__tier_id", Kind.UUID),
+        (Entity.CUSTOMERS, "metadata", Kind.FREE),
+        (Entity.EVENTS, "fulfilled", Kind.FLAG),
+        (Entity.EVENTS, "order__payment_method", Kind.CHOICE),
+        (Entity.EVENTS, "order__products__amount", Kind.QUANTITY),
+        (Entity.TRANSACTIONS, "amount", Kind.POINTS),
+        (Entity.TRANSACTIONS, "event__order__value", Kind.MONEY),
+    ],
+)
+def test_a_path_leads_to_the_kind_of_its_field(entity, path, kind):
+    assert node_at(entity, path).kind is kind
+
+
+@pytest.mark.parametrize("entity", Entity)
+def test_every_node_is_a_leaf_an_object_or_a_list_and_only_one_of_them(entity):
+    def check(node: Node) -> None:
+        assert (node.kind is not None) + bool(node.children) + (node.item is not None) == 1
+        for child in (node.item or node).children.values():
+            check(child)
+
+    check(tree(entity))
+
+
+def test_only_what_is_required_and_nullable_is_sent_as_null():
+    sent = {entity: [name for name, node in tree(entity).children.items() if node.null_is_sent] for entity in Entity}
+    assert sent == {Entity.CUSTOMERS: [], Entity.EVENTS: ["brand_id", "resolved_at"], Entity.TRANSACTIONS: []}
+
+
+def test_paths_end_at_leaves_and_lists():
+    found = set(paths(tree(Entity.EVENTS)))
+    assert {"issued_at", "order__purchase_id", "order__products", "order__shipping__redeem"} <= found
+    assert not {"order", "order__shipping", "order__products__sku"} & found
+
+
+def test_required_lists_are_those_without_which_their_object_is_refused():
+    assert {entity: list(required_lists(tree(entity))) for entity in Entity} == {
+        Entity.CUSTOMERS: ["balance"],
+        Entity.EVENTS: ["order__products"],
+        Entity.TRANSACTIONS: ["event__order__products"],
+    }
+
+
+def test_the_nearest_name_is_found_and_a_far_one_is_not():
+    assert nearest("order__vlaue", paths(tree(Entity.EVENTS))) == "order__value"
+    assert nearest("zzz", ["order__value"]) == ""

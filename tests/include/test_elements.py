@@ -1,0 +1,100 @@
+"""
+The elements of lists: each with the row that it belongs to, on every database.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine
+
+import include.legacy
+from include.errors import MappingError
+from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
+
+
+@pytest.fixture
+def engine(legacy_url):
+    engine = create_engine(legacy_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def mariadb(mariadb_url):
+    engine = create_engine(mariadb_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    monkeypatch.setattr(include.legacy, "PAGE", 3)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_the_elements_of_a_list_come_with_their_row(engine, tmp_path):
+    shop = Shop(engine, tmp_path)
+    shop.add_receipts([("A", str(number)) for number in range(8)])
+    shop.add(
+        shop.lines,
+        [{"no": str(no), "pos": pos, "sku": f"{no}-{pos}", "qty": 1} for no in range(0, 8, 2) for pos in range(no)],
+    )
+    shop.add(shop.lines, [{"no": no, "pos": 1, "sku": "orphan", "qty": 1} for no in (None, "77")])
+    legacy = shop.legacy()
+    found = {
+        place(legacy, row)[1]: sorted(element[2] for element in row.lists["order__products"])
+        for page in pages(legacy)
+        for row in page
+    }
+    assert found == {str(no): [f"{no}-{pos}" for pos in range(no if no % 2 == 0 else 0)] for no in range(8)}
+
+
+def test_keys_of_32_and_64_bits_may_stand_on_one_page(engine, tmp_path):
+    shop = Shop(engine, tmp_path, numbered=True)
+    keys = [1, 2**31 - 1, 2**31, 31198437603]
+    shop.add_receipts([(7, key) for key in keys])
+    shop.add(shop.lines, [{"no": key, "pos": 1, "sku": "A", "qty": 1} for key in keys])
+    legacy = shop.legacy()
+    (page,) = pages(legacy)
+    assert [place(legacy, row) for row in page] == [(7, key) for key in keys]
+    assert all(len(row.lists["order__products"]) == 1 for row in page)
+
+
+@pytest.mark.parametrize("as_text", ["events", "events__of__order__products"])
+def test_a_list_whose_keys_are_text_where_its_rows_have_numbers_is_refused(engine, tmp_path, as_text):
+    shop = Shop(engine, tmp_path, numbered=True)
+    shop.add_receipts([(7, 1)])
+    shop.add(shop.lines, [{"no": 1, "pos": 1, "sku": "A", "qty": 1}])
+    sql = {"events": EVENTS, "events__of__order__products": PRODUCTS}[as_text]
+    cast = re_cast(sql)
+    with pytest.raises(MappingError) as caught:
+        shop.legacy(**{as_text: cast})
+    said = str(caught.value)
+    assert "events.order__products.sql: its key is " in said
+    assert "text" in said
+    assert said.endswith("; cast both to the same type")
+
+
+def re_cast(sql: str) -> str:
+    alias = "r.no" if "receipt" in sql else "l.no"
+    return sql.replace(f"{alias} AS order__purchase_id", f"CAST({alias} AS CHAR(20)) AS order__purchase_id")
+
+
+def test_lines_whose_key_is_spelled_otherwise_belong_to_the_key_that_the_database_takes_it_for(mariadb, tmp_path):
+    shop = Shop(mariadb, tmp_path)
+    shop.add_receipts([("A", "r1"), ("A", "r2"), ("A", "R2")])
+    shop.add(shop.lines, [{"no": no, "pos": 1, "sku": no, "qty": 1} for no in ("R1", "r1 ", "r2", "R2")])
+    legacy = shop.legacy()
+    (page,) = pages(legacy)
+    found = {place(legacy, row)[1]: {element[2] for element in row.lists["order__products"]} for row in page}
+    assert found == {"r1": {"R1", "r1 "}, "r2": {"r2"}, "R2": {"R2"}}
+
+
+def test_lines_whose_key_only_the_database_takes_for_another_are_a_fault_of_the_mapping(mariadb, tmp_path):
+    shop = Shop(mariadb, tmp_path)
+    shop.add_receipts([("A", "rosé")])
+    shop.add(shop.lines, [{"no": "rose", "pos": 1, "sku": "x", "qty": 1}])
+    with pytest.raises(
+        MappingError, match=r"events\.order__products\.sql: has a 'order__purchase_id' that the database takes for"
+    ):
+        pages(shop.legacy())

@@ -1,0 +1,91 @@
+"""
+The plan: it counts what there is, and promises no more requests and no less time than the lane allows.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from include.journey import Entity, Limits
+from include.ledger.store import Ledger
+from include.legacy import Legacy
+from include.mapping import load
+from include.planning import hours, lane_hours, plan
+from include.samples import retailer
+from include.selection import Window
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory):
+    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('planning') / 'legacy.sqlite'}")
+    planted = retailer.build(engine, customers=70)
+    yield engine, planted
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(sqlite_url):
+    engine = create_engine(sqlite_url)
+    made = Ledger(engine, "account")
+    made.prepare()
+    yield made
+    engine.dispose()
+
+
+def planned(ledger, legacy, entity, window=Window(), limits=Limits(), run_id="run"):  # noqa: B008 (both are frozen)
+    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=window.as_json()).number
+    made = plan(ledger, Legacy(legacy[0], load("sample"), entity), run, window, limits)
+    return made, ledger.slices(run, entity)
+
+
+@pytest.mark.parametrize("entity", list(Entity))
+def test_the_plan_counts_every_row_and_cuts_it_into_slices_that_hang_together(ledger, legacy, entity):
+    limits = Limits(records=25, slice_requests=2)
+    made, slices = planned(ledger, legacy, entity, limits=limits)
+
+    assert made.rows == legacy[1].rows(entity) == sum(part.rows for part in slices)
+    assert made.slices == len(slices) > 1
+    assert slices[0].lower is None
+    assert slices[-1].upper is None
+    assert [part.upper for part in slices[:-1]] == [part.lower for part in slices[1:]]
+    assert len(slices) <= made.requests <= made.rows // 10
+
+
+def test_a_plan_that_is_made_again_leaves_the_slices_as_they_are(ledger, legacy):
+    _, before = planned(ledger, legacy, Entity.EVENTS)
+    _, after = planned(ledger, legacy, Entity.EVENTS, limits=Limits(records=50, slice_requests=1))
+    assert after == before
+
+
+def test_an_entity_without_rows_has_no_slices(ledger, legacy):
+    made, slices = planned(ledger, legacy, Entity.EVENTS, Window(customers=("nobody",)))
+    assert (made.rows, made.slices, made.requests, slices) == (0, 0, 0, [])
+
+
+def test_a_plan_for_some_customers_counts_only_theirs(ledger, legacy):
+    with legacy[0].connect() as connection:
+        member, rows = connection.execute(
+            text("SELECT member_no, count(*) FROM receipt WHERE member_no IS NOT NULL GROUP BY 1 ORDER BY 2 DESC")
+        ).first()
+    made, _ = planned(ledger, legacy, Entity.EVENTS, Window(customers=(str(member),)))
+    assert made.rows == rows
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits", "expected"),
+    [
+        (720, Limits(interval_s=5, per_hour=1000), 1.0),
+        (500, Limits(interval_s=5, per_hour=250), 2.0),
+        (500, Limits(interval_s=0, per_hour=1000), 0.5),
+    ],
+)
+def test_the_lane_takes_as_long_as_the_slower_of_its_two_limits(requests, limits, expected):
+    assert lane_hours(requests, limits) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.001, "under a minute"), (0.5, "30 min"), (1.0, "1 h 00 min"), (25.51, "25 h 31 min")]
+)
+def test_hours_are_said_as_people_say_them(value, said):
+    assert hours(value) == said

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from include.errors import Stopped, TryAgainLater
+from include.journey import Entity
+from include.ledger import schema
+from include.packing import one_request
+from include.sandbox.faults import Rule, Script
+from tests.include.workbench import bench, customer
+
+
+BATCH = [[customer(1)], [customer(2)]]
+KEYS = ["C1", "C2"]
+
+
+def faults(*names, times=0):
+    return {"faults": Script(rules=(Rule(faults=names, times=times),))}
+
+
+def lane(on):
+    with on.ledger.reading() as connection:
+        return connection.execute(select(schema.lane)).one()
+
+
+def batches(on):
+    with on.ledger.reading() as connection:
+        return [(row.state, row.status, row.requests) for row in connection.execute(select(schema.batch))]
+
+
+def send(on):
+    return on.sending(on.lease(Entity.CUSTOMERS)).send(one_request(BATCH, 1))
+
+
+@pytest.mark.parametrize("fault", ["429", "429_s", "429_date", "429_past", "429_neg", "429_bad"])
+def test_a_429_freezes_the_lane_for_all_and_costs_no_try(tmp_path, fault):
+    with bench(tmp_path, **faults(fault, times=9), retry_after_s=0) as on:
+        assert send(on).status == 201
+        assert lane(on).frozen_until > 0
+        assert batches(on) == [("delivered", 201, 10)]
+        assert on.accepted() == KEYS
+
+
+@pytest.mark.parametrize("fault", ["503", "503_s"])
+def test_a_503_is_tried_again_and_then_given_back_for_a_later_try(tmp_path, fault):
+    with bench(tmp_path, **faults(fault), retry_after_s=0) as on:
+        with pytest.raises(TryAgainLater, match="did not take the batch in 6 tries"):
+            send(on)
+        assert batches(on) == [("given_back", 503, 6)]
+        assert on.states() == dict.fromkeys(KEYS, ("held", "api_unavailable"))
+
+        on.sandbox.follow(Script())
+        on.ledger.claim(1, Entity.CUSTOMERS, 1)
+        assert on.states() == {}  # to be read and sent again
+        assert send(on).status == 201
+        assert on.accepted() == KEYS
+
+
+def test_a_long_freeze_is_waited_for_outside(tmp_path):
+    with bench(tmp_path, **faults("429_huge")) as on:
+        with pytest.raises(TryAgainLater) as later:
+            send(on)
+        assert later.value.wait_s == 86400
+        assert batches(on) == [("given_back", 429, 1)]
+        assert not [seconds for seconds in on.slept if seconds > 600]
+
+
+def test_an_api_that_cannot_be_reached_is_tried_and_then_left_for_later(tmp_path):
+    with bench(tmp_path) as on:
+        on.hook.authorize()
+        on.sandbox.close()
+        with pytest.raises(TryAgainLater, match="did not take the batch"):
+            send(on)
+        assert [state for state, *_ in batches(on)] == ["given_back"]
+        assert len(on.slept) >= 5
+
+
+def test_a_key_that_is_refused_twice_stops_the_run(tmp_path):
+    with bench(tmp_path, **faults("401")) as on:
+        with pytest.raises(Stopped, match="masivo_api"):
+            send(on)
+        assert on.posts() == 2  # the second with a new token
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+def test_a_key_that_is_refused_once_costs_nothing(tmp_path):
+    with bench(tmp_path, **faults("401", times=1)) as on:
+        assert send(on).status == 201
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "301", "307", "200_html", "422_html"])
+def test_an_answer_that_cannot_be_about_records_stops_the_run_and_gives_them_back(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        with pytest.raises(Stopped, match="nothing more was sent"):
+            send(on)
+        assert on.posts() == 1
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+@pytest.mark.parametrize("fault", ["200", "202", "204"])
+def test_a_success_that_the_contract_does_not_have_stops_the_run_and_is_not_sent_again(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        with pytest.raises(Stopped):
+            send(on)
+        assert on.states() == dict.fromkeys(KEYS, ("in_doubt", "server_error"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("500", "server_error"),
+        ("502", "server_error"),
+        ("504_but_accepted", "server_error"),
+        ("rst_before", "no_answer"),
+        ("rst_after_accept", "no_answer"),
+        ("close_after_accept", "no_answer"),
+        ("garbage", "no_answer"),
+        ("hang_after_accept", "no_answer"),
+    ],
+)
+def test_what_left_without_a_usable_answer_is_in_doubt_and_never_repeated(tmp_path, fault, reason):
+    with bench(tmp_path, **faults(fault)) as on:
+        send(on)
+        assert on.posts() == 1
+        assert on.states() == dict.fromkeys(KEYS, ("in_doubt", reason))
+
+
+@pytest.mark.parametrize("fault", ["truncated", "bad_gzip", "ok_html_body", "huge_header"])
+def test_a_status_line_that_says_201_counts_whatever_follows(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        send(on)
+        # A header that cannot be read takes the status with it.
+        assert on.states()["C1"][0] in ({"delivered"} if fault != "huge_header" else {"delivered", "in_doubt"})

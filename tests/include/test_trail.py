@@ -1,0 +1,38 @@
+"""
+The trail of one customer, for whoever answers the telephone.
+"""
+
+from __future__ import annotations
+
+from include.journey import BatchState, Entity, State
+from include.ledger.store import Entry, Receipt
+from include.trail import trail
+from tests.include.nouns import batch, customer, event, one_slice, transaction
+
+
+def send(ledger, run, *records):
+    """Have *records* delivered in a slice of their own."""
+    entity = records[0].entity
+    ledger.plan_slices(run, entity, [one_slice(entity)])
+    lease = ledger.claim(run, entity, 1)
+    number = ledger.pack(lease, batch(records))
+    ledger.sending(lease, number)
+    ledger.receive(lease, number, Receipt(BatchState.DELIVERED, 201, 0.1))
+
+
+def test_a_trail_tells_every_row_of_one_customer_and_of_nobody_else(ledger):
+    run = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="{}").number
+    send(ledger, run, customer("A", points=1250), customer("a"))
+    send(ledger, run, event("E1", "A"), event("E2", "a"))
+    ledger.plan_slices(run, Entity.TRANSACTIONS, [one_slice(Entity.TRANSACTIONS)])
+    lease = ledger.claim(run, Entity.TRANSACTIONS, 1)
+    ledger.enter(lease, [Entry(transaction("T1", "A", -5), State.QUARANTINED, "points_do_not_sum", "amount")])
+    lines = list(trail(ledger, "A"))
+
+    assert [" ".join(line.split()).partition(", batch")[0] for line in lines] == [
+        "run customers A delivered, 1,250 points",
+        "run events E1 delivered",
+        "run transactions T1 quarantined points_do_not_sum (amount), -5 points",
+    ]
+    assert "answered 201" in lines[0]
+    assert list(trail(ledger, "B")) == []

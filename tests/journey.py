@@ -1,0 +1,193 @@
+"""
+A whole migration without Airflow's scheduler: a legacy database and a mapping, through every station of the engine, over real
+HTTP, into a sandbox of its own.
+
+.. code-block:: python
+
+    with journey(legacy_url, ledger_url, mapping="sample") as trip:
+        made = trip.migrate("first")
+        assert made.adds_up
+
+Connections are given as people give them, in ``AIRFLOW_CONN_*``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from masivo import tokens
+from masivo.hook import MasivoHook
+from masivo.workplace import Workplace
+from sqlalchemy import Engine, create_engine
+
+from include.account import Account, account
+from include.answers import Answer
+from include.journey import Entity, Slice
+from include.ledger.store import Run
+from include.planning import plan
+from include.sandbox.journal import Line
+from include.sandbox.options import DEFAULT_KEY, Options
+from include.sandbox.server import Sandbox
+from include.selection import Window
+from include.sync import Worked, work_off
+
+
+# The sandbox holds nobody up, unless a test is about that.
+UNHURRIED: Mapping[str, Any] = {"interval_s": 0.0, "per_hour": 0, "delay_s": 0.0}
+UNLIMITED: Mapping[str, Any] = {
+    "interval_s": 0,
+    "margin_s": 0,
+    "per_hour": 1_000_000,
+    "settle_after_s": 0,
+    "certain_after_s": 0,
+}
+
+
+EVERYTHING = Window()
+
+
+class Died(BaseException):
+    """The task's process is gone; no `except Exception` may hold it up, as none would hold up SIGKILL."""
+
+
+class Watched:
+    """The hook, with every body that it sent kept, and a process that can die."""
+
+    def __init__(self, hook: MasivoHook) -> None:
+        self._hook = hook
+        self.get_customer = hook.get_customer
+        self.get_transactions = hook.get_transactions
+        self.bodies: list[tuple[Entity, bytes]] = []
+        self.dies_before: Callable[[int], bool] = lambda _: False
+        self.dies_after: Callable[[int], bool] = lambda _: False
+
+    def post(self, entity: Entity, body: bytes) -> Answer:
+        """Hand *body* on; `dies_before` and `dies_after` are asked with the number of the request, from 1."""
+        number = len(self.bodies) + 1
+        if self.dies_before(number):
+            self.dies_before = lambda _: False
+            raise Died
+        self.bodies.append((entity, body))
+        answer = self._hook.post(entity, body)
+        if self.dies_after(number):
+            self.dies_after = lambda _: False
+            raise Died
+        return answer
+
+
+class Trip:
+    """One legacy database, one mapping, one account and its ledger; any number of runs."""
+
+    def __init__(self, sandbox: Sandbox, legacy_url: str) -> None:
+        self.sandbox = sandbox
+        self.legacy: Engine = create_engine(legacy_url)
+        self.place = Workplace()
+        self.api = Watched(self.place.hook)
+        self.log = logging.getLogger("masivo.journey")
+
+    def migrate(self, run_id: str, *, window: Window = EVERYTHING, entities: Iterable[Entity] = Entity) -> Account:
+        """Plan, send and account for a run; with the run_id of an earlier one, go on with that."""
+        entities = tuple(entities)
+        run = self.begin(run_id, window=window, entities=entities)
+        for entity in entities:
+            for part in self.place.ledger.slices(run.number, entity):
+                self.work_off(run, part)
+        return self.account(run_id)
+
+    def begin(self, run_id: str, *, window: Window = EVERYTHING, entities: Iterable[Entity] = Entity) -> Run:
+        """Do what the task *plan* does."""
+        place = self.place
+        place.ledger.prepare()
+        run = place.ledger.begin_run(
+            run_id, mapping=place.mapping.name, mapping_hash=place.mapping.content_hash, covers=window.as_json()
+        )
+        for entity in entities:
+            if entity in place.mapping.entities:
+                plan(place.ledger, place.legacy(entity), run.number, window, place.hook.limits)
+        return run
+
+    def work_off(self, run: Run, part: Slice) -> Worked:
+        """Do what a task *send* does."""
+        return work_off(
+            part,
+            Window.from_json(run.covers),
+            run=run.number,
+            legacy=self.place.legacy(part.entity),
+            ledger=self.place.ledger,
+            api=self.api,
+            lane=self.place.lane,
+            limits=self.place.hook.limits,
+            patience=self.place.hook.patience,
+            log=self.log,
+        )
+
+    def account(self, run_id: str | None = None) -> Account:
+        """Make the account of a run."""
+        return account(self.place.ledger, run_id, self.place.hook.limits)
+
+    def posts(self) -> list[Line]:
+        """What the sandbox saw of migration requests, in their order."""
+        return [line for line in self.sandbox.lines() if line.method == "POST"]
+
+    def close(self) -> None:
+        """Let go of everything that was opened."""
+        self.place.hook.close()
+        for engine in (self.legacy, self.place.legacy_engine, self.place.ledger_engine):
+            engine.dispose()
+
+
+@contextmanager
+def journey(
+    legacy_url: str,
+    ledger_url: str,
+    *,
+    mapping: str = "sample",
+    sandbox: Mapping[str, Any] = UNHURRIED,
+    extra: Mapping[str, Any] = UNLIMITED,
+) -> Iterator[Trip]:
+    """Open a sandbox with the options *sandbox*, and the three connections; *extra* is that of ``masivo_api``."""
+    with (
+        Sandbox(Options(**sandbox)) as running,
+        environment(connections(running, legacy_url, ledger_url, mapping, extra)),
+    ):
+        tokens._grants.clear()
+        trip = Trip(running, legacy_url)
+        try:
+            yield trip
+        finally:
+            trip.close()
+
+
+def connections(
+    sandbox: Sandbox, legacy_url: str, ledger_url: str, mapping: str, extra: Mapping[str, Any] = UNLIMITED
+) -> dict[str, str]:
+    """Return the environment that ties the project to *sandbox* and these databases."""
+    api = {"conn_type": "masivo", "host": sandbox.url, "password": DEFAULT_KEY, "extra": dict(extra)}
+    legacy = {"conn_type": "generic", "extra": {"sqlalchemy_url": legacy_url}}
+    ledger = {"conn_type": "generic", "extra": {"sqlalchemy_url": ledger_url}}
+    return {
+        "AIRFLOW_CONN_MASIVO_API": json.dumps(api),
+        "AIRFLOW_CONN_LEGACY_DB": json.dumps(legacy),
+        "AIRFLOW_CONN_MASIVO_LEDGER": json.dumps(ledger),
+        "MASIVO_MAPPING": mapping,
+    }
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set *variables*, and afterwards what was there before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,338 @@
+"""
+The operators, executed as a worker executes them but for the scheduler: what a person set up wrongly costs one sentence and no request,
+and nothing but counts leaves a task.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from masivo import tokens
+from masivo.operators import (
+    MasivoAccountOperator,
+    MasivoMigrateOperator,
+    MasivoPlanOperator,
+    MasivoSlicesOperator,
+)
+from masivo.parameters import form
+from masivo.sensors import MasivoVisibleSensor
+from sqlalchemy import create_engine, text
+
+from include import mapping
+from include.errors import TryAgainLater
+from include.journey import Entity
+from include.samples import retailer
+from include.sandbox.options import DEFAULT_KEY, Options
+from include.sandbox.server import Sandbox
+from tests.journey import UNHURRIED, connections, environment
+
+
+class Instance:
+    """The task instance, as far as an operator asks for it: what an earlier run of the task returned."""
+
+    def __init__(self, earlier=None):
+        self._earlier = earlier
+
+    def xcom_pull(self, **_):
+        return self._earlier
+
+
+@dataclass
+class DagRun:
+    """The run, as far as an operator asks for it."""
+
+    run_type: str = "manual"
+
+
+def context(run_id="manual", earlier=None, **params):
+    """What Airflow hands to a task of masivo_sync."""
+    values = {name: param.resolve() for name, param in form().items()}
+    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun()}
+
+
+def run(operator, given):
+    """Execute *operator* outside of Airflow's task runner."""
+    return type(operator).execute.__wrapped__(operator, given)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    file = tmp_path_factory.mktemp("operators") / "legacy.sqlite"
+    engine = create_engine(f"sqlite:///{file}")
+    planted = retailer.build(engine, customers=70)
+    with engine.connect() as connection:
+        people = connection.execute(text("SELECT contact_value FROM member_contact WHERE kind = 'E'")).scalars().all()
+    engine.dispose()
+    return file, planted, [address for address in people if "@" in address]
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(Options(**UNHURRIED)) as running:
+        yield running
+
+
+@pytest.fixture
+def world(sandbox, sample, tmp_path, monkeypatch):
+    """The environment of a worker; tests spoil it by name."""
+    tokens._grants.clear()
+    given = connections(sandbox, f"sqlite:///{sample[0]}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "sample")
+    with environment(given):
+        yield monkeypatch
+
+
+def api(sandbox, **fields):
+    return json.dumps({"conn_type": "masivo", "host": sandbox.url, "password": DEFAULT_KEY, **fields})
+
+
+def database(url):
+    return json.dumps({"conn_type": "generic", "extra": {"sqlalchemy_url": url}})
+
+
+def mapping_without(folder, spoil):
+    """A copy of the sample's mapping, spoilt."""
+    copy = Path(shutil.copytree(mapping.MAPPINGS / "sample", folder / "legacy_shop"))
+    spoil(copy)
+    return str(copy)
+
+
+def replace_in(name, old, new):
+    def spoil(folder):
+        file = folder / name
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    return spoil
+
+
+WRONG = {
+    "wrong API key": (
+        lambda world, box, _: world.setenv("AIRFLOW_CONN_MASIVO_API", api(box, password="wrong")),
+        "Masivo refuses the API key of connection 'masivo_api'",
+    ),
+    "no API key": (
+        lambda world, box, _: world.setenv("AIRFLOW_CONN_MASIVO_API", api(box, password="")),
+        "connection 'masivo_api' has no API key",
+    ),
+    "wrong path": (
+        lambda world, box, _: world.setenv("AIRFLOW_CONN_MASIVO_API", api(box, extra={"base_path": "/"})),
+        "the host or the path of connection 'masivo_api' is wrong",
+    ),
+    "unreachable database": (
+        lambda world, *_: world.setenv(
+            "AIRFLOW_CONN_LEGACY_DB", database("postgresql+psycopg://ana:pa55word@127.0.0.1:9/shop")
+        ),
+        r"connection 'legacy_db', postgresql, 127.0.0.1:9/shop.* cannot be reached",
+    ),
+    "database file that is not there": (
+        lambda world, *_: world.setenv("AIRFLOW_CONN_LEGACY_DB", database("sqlite:////nowhere/legacy.sqlite")),
+        "connection 'legacy_db', sqlite, /nowhere/legacy.sqlite.* no such file",
+    ),
+    "mapping without customers.sql": (
+        lambda world, _, folder: world.setenv(
+            "MASIVO_MAPPING", mapping_without(folder, lambda copy: (copy / "customers.sql").unlink())
+        ),
+        "legacy_shop: has no customers.sql; every mapping needs one",
+    ),
+    "mapping that is not there": (
+        lambda world, *_: world.setenv("MASIVO_MAPPING", "sampel"),
+        "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, sample",
+    ),
+    "unknown alias": (
+        lambda world, _, folder: world.setenv(
+            "MASIVO_MAPPING", mapping_without(folder, replace_in("customers.sql", "AS gender", "AS gendre"))
+        ),
+        "customers.sql: unknown alias 'gendre'; did you mean 'gender'",
+    ),
+    "SQL that does not run": (
+        lambda world, _, folder: world.setenv(
+            "MASIVO_MAPPING", mapping_without(folder, replace_in("events.sql", "FROM receipt r", "FROM reciept r"))
+        ),
+        "events.sql: the database cannot run it: no such table: reciept",
+    ),
+    "no time zone": (
+        lambda world, _, folder: world.setenv(
+            "MASIVO_MAPPING", mapping_without(folder, replace_in("mapping.yaml", "timezone: America/Mexico_City", ""))
+        ),
+        r"mapping.yaml: .*timezone",
+    ),
+    "ledger that cannot be written": (
+        lambda world, *_: world.setenv("AIRFLOW_CONN_MASIVO_LEDGER", database("sqlite:////proc/ledger.sqlite")),
+        "the ledger .*connection 'masivo_ledger', sqlite, /proc/ledger.sqlite.* cannot be written",
+    ),
+    "ledger that cannot be reached": (
+        lambda world, *_: world.setenv(
+            "AIRFLOW_CONN_MASIVO_LEDGER", database("postgresql+psycopg://ana:pa55word@127.0.0.1:9/ledger")
+        ),
+        "the ledger .*connection 'masivo_ledger', postgresql, 127.0.0.1:9/ledger.* cannot be reached",
+    ),
+    "no connection": (
+        lambda world, *_: world.delenv("AIRFLOW_CONN_LEGACY_DB"),
+        "connection 'legacy_db' is not defined: set AIRFLOW_CONN_LEGACY_DB",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_set_up_wrongly_costs_one_sentence_and_no_request(world, sandbox, tmp_path, wrong):
+    spoil, sentence = WRONG[wrong]
+    spoil(world, sandbox, tmp_path)
+    with pytest.raises(AirflowFailException, match=sentence) as refused:
+        run(MasivoPlanOperator(task_id="plan"), context())
+
+    said = str(refused.value)
+    assert "\n" not in said
+    assert len(said) < 400
+    assert not re.search(r"pa55word|Traceback|Error\(", said)
+    assert [line for line in sandbox.lines() if line.method == "POST"] == []
+
+
+def test_an_api_that_cannot_be_reached_is_tried_again_and_named(world, sandbox):
+    world.setenv("AIRFLOW_CONN_MASIVO_API", api(sandbox, host="http://127.0.0.1:9"))
+    with pytest.raises(TryAgainLater, match=r"Masivo's API at 127.0.0.1:9 cannot be reached .*refused"):
+        run(MasivoPlanOperator(task_id="plan"), context())
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        (
+            {"full": True, "since": "2026-01-01T00:00:00Z"},
+            "full means everything: leave since, until and customer_ids empty",
+        ),
+        ({"since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "must be before until"),
+        ({"since": "2926-01-01T00:00:00Z"}, "is in the future"),
+        ({"since": "yesterday"}, "is no moment in time; write e.g."),
+        ({"until": "2026-01-01T00:00:00"}, "does not say its time zone"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(sandbox, params, sentence):
+    with pytest.raises(AirflowFailException, match=sentence):
+        run(MasivoPlanOperator(task_id="plan"), context(**params))
+    assert sandbox.lines() == []
+
+
+@pytest.mark.usefixtures("world")
+def test_a_ledger_of_another_account_is_refused(sandbox, world):
+    run(MasivoPlanOperator(task_id="plan"), context())
+    world.setenv("AIRFLOW_CONN_MASIVO_API", api(sandbox, extra={"account_id": "another"}))
+    for operator in (
+        MasivoPlanOperator(task_id="plan"),
+        MasivoSlicesOperator(task_id="slices", entity="customers"),
+        MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}),
+        MasivoAccountOperator(task_id="account"),
+    ):
+        with pytest.raises(AirflowFailException, match="belongs to another account"):
+            run(operator, context())
+
+
+@pytest.mark.usefixtures("world")
+def test_a_ledger_that_has_forgotten_runs_is_refused():
+    planned = run(MasivoPlanOperator(task_id="plan"), context())
+    with pytest.raises(AirflowFailException, match="it was restored from an older copy or replaced"):
+        run(MasivoPlanOperator(task_id="plan"), context(run_id="next", earlier=planned | {"run": planned["run"] + 1}))
+    assert run(MasivoPlanOperator(task_id="plan"), context(run_id="next", earlier=planned))["run"] == planned["run"] + 1
+
+
+class Lines(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+def migrate(given):
+    """Run the tasks of the DAG one after the other; return what each returned, as JSON carries it."""
+    returned = {"plan": run(MasivoPlanOperator(task_id="plan"), given)}
+    for entity in Entity:
+        slices = run(MasivoSlicesOperator(task_id="slices", entity=entity.value), given)
+        returned[f"{entity}.slices"] = slices
+        for part in slices:
+            send = MasivoMigrateOperator(task_id="send", entity=entity.value, part=part)
+            returned[f"{entity}.send.{part['number']}"] = run(send, given)
+        if entity is Entity.CUSTOMERS:
+            assert MasivoVisibleSensor(task_id="visible").poke(given).is_done
+    returned["account"] = run(MasivoAccountOperator(task_id="account"), given)
+    return json.loads(json.dumps(returned))
+
+
+@pytest.mark.usefixtures("world")
+def test_a_run_returns_counts_only_and_logs_nobody(sandbox, sample, capfd):
+    lines = Lines()
+    logging.getLogger().addHandler(lines)
+    returned = migrate(context(tolerance=1_000))
+    logging.getLogger().removeHandler(lines)
+
+    said = json.dumps(returned) + "\n".join(lines.lines) + "".join(capfd.readouterr())
+    assert "the account" in said
+    assert "@" not in said
+    assert not any(address.strip().casefold() in said.casefold() for address in sample[2])
+    assert DEFAULT_KEY not in said
+    assert "eyJ" not in said  # how every JWT begins
+    assert {type(value) for task, counts in returned.items() if "send" in task for value in counts.values()} == {int}
+    # Texts in the account are names of states, reasons and columns, and points; no key of any row.
+    account = returned["account"]
+    assert account["adds_up"] is True
+    assert all(one["delivered"] > 0 for one in account["entities"].values())
+    assert set(account["reasons"][0]) == {"entity", "state", "reason", "column", "rows", "new", "points"}
+    assert len([line for line in sandbox.lines() if line.method == "POST"]) == sum(
+        one["requests"] for one in account["entities"].values()
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
+    with pytest.raises(AirflowFailException, match="rows are newly quarantined, held by an error or in doubt"):
+        migrate(context(tolerance=3))
+
+
+@pytest.mark.usefixtures("world")
+def test_a_dry_run_plans_and_sends_nothing(sandbox):
+    returned = migrate(context(dry_run=True))
+
+    assert returned["plan"]["customers"]["rows"] == 70
+    assert {name: found for name, found in returned.items() if name.endswith("slices")} == {
+        f"{entity}.slices": [] for entity in Entity
+    }
+    assert returned["account"]["outcome"] == "dry run"
+    assert [line for line in sandbox.lines() if line.method == "POST"] == []
+
+
+@pytest.mark.usefixtures("world")
+def test_only_the_entities_that_were_chosen_are_planned():
+    given = context(entities=["customers"])
+    assert set(run(MasivoPlanOperator(task_id="plan"), given)) == {"run", "customers"}
+    assert run(MasivoSlicesOperator(task_id="slices", entity="events"), given) == []
+
+
+@pytest.mark.usefixtures("world")
+def test_a_task_that_comes_before_its_plan_says_so():
+    run(MasivoPlanOperator(task_id="plan"), context())
+    with pytest.raises(AirflowFailException, match="the ledger knows no run 'another'"):
+        run(MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}), context(run_id="another"))
+
+
+def test_customers_are_waited_for_until_the_queue_shows_them(sample, tmp_path, monkeypatch):
+    naps = []
+    monkeypatch.setattr("masivo.sensors.time.sleep", naps.append)
+    with Sandbox(Options(**UNHURRIED | {"delay_s": 3600, "speed": 1.0})) as slow:
+        given = connections(slow, f"sqlite:///{sample[0]}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "sample")
+        with environment(given):
+            tokens._grants.clear()
+            run(MasivoPlanOperator(task_id="plan"), context())
+            assert MasivoVisibleSensor(task_id="visible").poke(context()).is_done, "nothing was sent yet"
+            (part,) = run(MasivoSlicesOperator(task_id="slices", entity="customers"), context())
+            run(MasivoMigrateOperator(task_id="send", entity="customers", part=part), context())
+            assert not MasivoVisibleSensor(task_id="visible").poke(context()).is_done
+            assert MasivoVisibleSensor(task_id="visible").poke(context(dry_run=True)).is_done
+    assert len(naps) > 1

@@ -1,0 +1,77 @@
+"""
+A try through the operators of `masivo_sync`, in the order in which the DAG runs them, with as little context as they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+from masivo.operators import (
+    MasivoAccountOperator,
+    MasivoMigrateOperator,
+    MasivoPlanOperator,
+    MasivoSlicesOperator,
+)
+from masivo.sensors import MasivoVisibleSensor
+from masivo.workplace import Workplace
+from sqlalchemy import Engine, text
+
+from include.errors import MigrationError
+from include.journey import Entity
+
+
+_MOST_POKES = 20
+
+
+@dataclass(slots=True)
+class Airflow:
+    """What Airflow remembers between tasks and runs: the XCom of the latest plan, and every other that was returned."""
+
+    plan: Any = None
+    xcoms: list[Any] = field(default_factory=list)
+
+    def xcom_pull(self, **_: Any) -> Any:
+        """Return what the plan of the latest run returned, as a task instance does."""
+        return self.plan
+
+    def work_on(self, run_id: str) -> None:
+        """Do what is left of a run. What Airflow is told to fail for is raised as what it was."""
+        params = {"tolerance": 1_000_000}
+        context = {"run_id": run_id, "params": params, "dag_run": SimpleNamespace(run_type="scheduled"), "ti": self}
+        try:
+            for is_plan, returned in _tasks(context):
+                self.xcoms.append(returned)
+                self.plan = returned if is_plan else self.plan
+        except AirflowFailException as failed:
+            if isinstance(failed.__cause__, MigrationError):
+                raise failed.__cause__ from None
+            raise
+
+
+def finished_slices(ledger: Engine, run: int, entity: Entity) -> set[int]:
+    """Return the slices of *entity* that a task of the run has finished: Airflow does not run them again by itself."""
+    finished = text("SELECT number FROM masivo_slice WHERE run = :run AND entity = :entity AND finished_at IS NOT NULL")
+    with ledger.connect().execution_options(reads_only=True) as connection:
+        return set(connection.execute(finished, {"run": run, "entity": entity.value}).scalars())
+
+
+def _tasks(context: Any) -> Iterator[tuple[bool, Any]]:
+    yield True, MasivoPlanOperator(task_id="plan").execute(context)
+    place = Workplace()
+    place.ledger.open()
+    run = place.ledger.run(context["run_id"])
+    for entity in Entity:
+        done = finished_slices(place.ledger_engine, run.number, entity)
+        for part in MasivoSlicesOperator(task_id="slices", entity=entity.value).execute(context):
+            if part["number"] not in done:
+                yield False, MasivoMigrateOperator(task_id="send", entity=entity.value, part=part).execute(context)
+        if entity is Entity.CUSTOMERS:
+            sensor = MasivoVisibleSensor(task_id="visible")
+            for _ in range(_MOST_POKES):
+                if sensor.poke(context).is_done:
+                    break
+    yield False, MasivoAccountOperator(task_id="account").execute(context)

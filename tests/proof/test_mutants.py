@@ -1,0 +1,250 @@
+"""
+The kit must kill what is broken on purpose: each test breaks one function, and the checker must notice.
+
+Every schedule here is first played with the engine as it is, which must pass: a kit that fails everything proves as little as one that
+passes everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from masivo.hook import MasivoHook
+from sqlalchemy import create_engine, text, update
+
+from include import answers, crashing, doubt, legacy, selection, sending, triage
+from include.answers import Answer
+from include.changes import changed
+from include.doubt import Finding
+from include.journey import Batch, BatchState, Entity
+from include.ledger import schema, store
+from include.sandbox.faults import Rule, Script
+from include.sandbox.options import Refusal
+from include.selection import Window
+from tests.proof import engines
+from tests.proof.rig import Rig, Schedule, rig
+
+
+CUSTOMERS = 16
+STRICT = {"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE}
+_MOST_TRIES = 8  # a broken engine may send for ever
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def faulty(*faults: str, path: str = "/customers/migrate*", nth: tuple[int, ...] = (2, 5), **options) -> Schedule:
+    """A schedule in which some requests meet *faults*."""
+    rules = (Rule(faults=faults, path=path, nth=nth),) if faults else ()
+    return Schedule(options=STRICT | options, faults=Script(rules=rules))
+
+
+def ledger_after_the_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    def post(self, batch_id: int, batch: Batch) -> Answer:
+        self._lane.turn()
+        answer = self._sender.post(batch.entity, batch.body)
+        crashing.crash_point("sending")
+        self._ledger.sending(self._lease, batch_id)
+        return answer
+
+    monkeypatch.setattr(sending.Sending, "_post", post)
+
+
+def server_errors_taken_for_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_TRY_AGAIN", answers._TRY_AGAIN | {500, 502, 504})
+
+
+def lost_answers_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = MasivoHook.post
+    monkeypatch.setattr(MasivoHook, "post", lambda *args: replace(post(*args), left=False))
+
+
+def doubt_sent_again_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt.Settler, "settle", lambda _, doubts: {one.record.key: Finding.ABSENT for one in doubts})
+
+
+def absence_believed_after_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt.Settler, "_is_worked_off", lambda *_: True)
+
+
+def partial_refusals_treated_as_atomic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.Ledger, "refusals", property(lambda _: "atomic"))
+
+
+def what_was_delivered_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = triage.known
+
+    def forgetful(*args):
+        return {key: [one for one in entries if not one.arrived] for key, entries in known(*args).items()}
+
+    monkeypatch.setattr(triage, "known", forgetful)
+
+
+def the_first_customer_of_a_slice_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def within(self, part):
+        bounds = [self.customer > part.lower] if part.lower is not None else []
+        return bounds + ([self.customer < part.upper] if part.upper is not None else [])
+
+    monkeypatch.setattr(selection.Selection, "_in", within)
+
+
+def an_accepted_batch_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sending._STATES, answers.Verdict.ACCEPTED, BatchState.GIVEN_BACK)
+
+
+def a_doubt_is_called_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt.Settler, "settle", lambda _, doubts: {one.record.key: Finding.PRESENT for one in doubts})
+
+
+MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
+    (ledger_after_the_post, replace(faulty(), kills=("sending:2",)), "duplicated"),
+    (server_errors_taken_for_not_accepted, faulty("500_but_accepted"), "duplicated"),
+    (server_errors_taken_for_not_accepted, faulty("504_but_accepted"), "duplicated"),
+    (lost_answers_taken_for_not_sent, faulty("close_after_accept"), "duplicated"),
+    (lost_answers_taken_for_not_sent, faulty("hang_after_accept"), "duplicated"),
+    (doubt_sent_again_without_proof, faulty("rst_after_accept"), "duplicated"),
+    (doubt_sent_again_without_proof, replace(faulty(), kills=("answered:3",)), "duplicated"),
+    (a_doubt_is_called_delivered, faulty("rst_before"), "lost"),
+    (
+        absence_believed_after_one_read,
+        faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 0.9),)),
+        "duplicated",
+    ),
+    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"C003"})), "duplicated"),
+    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"S007-03"})), "duplicated"),
+    (what_was_delivered_is_sent_again, faulty(), "duplicated"),
+    (the_first_customer_of_a_slice_is_left_out, faulty(), "lost"),
+    (an_accepted_batch_is_forgotten, faulty(), "denied"),
+)
+
+
+@pytest.mark.parametrize(("breaks", "schedule", "kind"), MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_broken_engine_is_caught_and_the_whole_one_is_not(monkeypatch, breaks, schedule, kind):
+    with rig(schedule, customers=CUSTOMERS) as running:
+        proof = running.play(schedule)
+        assert not proof.problems, str(proof)
+
+    with monkeypatch.context() as patched, rig(schedule, customers=CUSTOMERS) as running:
+        breaks(patched)
+        assert kind in kinds_found(running, schedule)
+
+
+def kinds_found(running: Rig, schedule: Schedule) -> set[str]:
+    """Play as long as the broken engine lets us, and say what the checker has found by then."""
+    with suppress(AssertionError):  # never quiet, which many mutants are
+        running.play(schedule, most_tries=_MOST_TRIES)
+    return {problem.partition(":")[0] for problem in running.prove().problems}
+
+
+@contextmanager
+def between_pages(legacy_url: str, statement: str, *, passing: int) -> Iterator[None]:
+    """Let somebody run *statement* on the legacy database after the page number *passing*."""
+    engine = create_engine(legacy_url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # a writer need not wait for the reader
+
+    def interfere() -> None:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+
+    crashing.set_trap(crashing.trap_at(f"page_entered:{passing}", interfere))
+    try:
+        yield
+    finally:
+        crashing.set_trap(None)
+        engine.dispose()
+
+
+def by_offset(self, part, window):
+    """Page the way that loses a row whenever an earlier one goes away."""
+    offset = 0
+    while True:
+        with self._database.reading() as connection:
+            statement = self._selection.rows(part, window).limit(legacy.PAGE).offset(offset)
+            page = self._with_elements(connection, connection.execute(statement).all())
+        if not page:
+            return
+        yield page
+        offset += len(page)
+
+
+def later_than(column, since, until, *, like, zone, where):
+    """Take the rows of a window without those of its first moment."""
+    conditions = changed(column, since, until, like=like, zone=zone, where=where)
+    return [*conditions, column > since.astimezone(zone).replace(tzinfo=None)] if since else conditions
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_rows_of_the_very_moment_at_which_two_windows_meet_go_unless_a_window_leaves_out_its_first(
+    monkeypatch, is_broken
+):
+    with rig(Schedule(), customers=CUSTOMERS) as running:
+        edge = datetime(2023, 6, 1, 5, tzinfo=UTC)  # midnight in the shop
+        shift = text("UPDATE sale SET changed_at = '2023-06-01 00:00:00.000000' WHERE member_id = 'C007'")
+        with engines.legacy_at(running.legacy_url).begin() as connection:
+            connection.execute(shift)
+        if is_broken:
+            monkeypatch.setattr(selection, "changed", later_than)
+        trip = running.trip()
+        for number, window in enumerate((Window(), Window(until=edge), Window(since=edge))):
+            run = trip.begin(f"run-{number}", window=window)
+            # Everything is there but the events, which come in two windows.
+            for entity in (Entity.EVENTS,) if number else (Entity.CUSTOMERS,):
+                for part in trip.place.ledger.slices(run.number, entity):
+                    trip.work_off(run, part)
+        trip.close()
+        lost = [one for one in running.prove().problems if "events S007" in one and one.startswith("lost")]
+        assert bool(lost) == is_broken
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_paging_is_by_offset(
+    monkeypatch, is_broken
+):
+    with rig(Schedule(), customers=40) as running:
+        if is_broken:
+            monkeypatch.setattr(legacy.Legacy, "pages", by_offset)
+        trip = running.trip()
+        run = trip.begin("run-1")
+        part = trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities)))[0]
+        with between_pages(running.legacy_url, "DELETE FROM member WHERE id IN ('C001', 'C002')", passing=1):
+            trip.work_off(run, part)
+        trip.close()
+        told = running.prove().problems
+        in_slice = {problem for problem in told if "customers C0" in problem and "says nothing" in problem}
+        later = {key for key in running.truth["customers"] if part.upper is not None and key >= part.upper}
+        missing = {problem for problem in in_slice if problem.split()[2].rstrip(":") not in later}
+        assert bool(missing) == is_broken, missing
+
+
+def move_whoever_holds_it(_, connection, lease, batch_id, expected, **values) -> None:
+    del lease, expected
+    connection.execute(update(schema.batch).where(schema.batch.c.id == batch_id).values(**values))
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkeypatch, is_broken):
+    with rig(Schedule(options=STRICT), customers=CUSTOMERS) as running:
+        if is_broken:
+            monkeypatch.setattr(store.Ledger, "_hold", lambda *_: None)
+            monkeypatch.setattr(store.Ledger, "_move", move_whoever_holds_it)
+        crashing.set_trap(crashing.trap_at("turn_taken:2", lambda: running.outcomes.append(running.attempt("run-1"))))
+        first = running.trip()
+        problem = ""
+        try:
+            run = first.begin("run-1")
+            first.work_off(run, first.place.ledger.slices(run.number, next(iter(first.place.mapping.entities)))[0])
+        except Exception as stopped:  # noqa: BLE001 (a broken engine may stop in any way)
+            problem = type(stopped).__name__
+        finally:
+            crashing.set_trap(None)
+            first.close()
+        found = {problem.partition(":")[0] for problem in running.prove().problems}
+        assert running.outcomes == ["sent"]
+        if is_broken:
+            assert "duplicated" in found
+        else:
+            assert (problem, found) == ("Fenced", set())

@@ -1,0 +1,110 @@
+"""
+The shape of the house (design, section 3): which way imports point, what files are called, how long they may be.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+
+ROOT = Path(__file__).parent.parent
+
+# Imports point one way: dags -> masivo (plugins) -> include -> libraries.
+FORBIDDEN = {
+    "include": {"airflow", "masivo", "plugins", "dags", "tests", "requests", "httpx", "aiohttp", "urllib3"},
+    "plugins": {"plugins", "dags", "tests"},
+    "dags": {"plugins", "sqlalchemy", "requests", "httpx", "aiohttp", "tests"},
+}
+# The sandbox judges the pipeline's requests on its own, so it may not see what the pipeline believes; and the pipeline
+# may not lean on a toy.
+SANDBOX = Path("include/sandbox")
+
+SAYS_NOTHING = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "misc",
+    "manager",
+    "handler",
+    "processor",
+    "data",
+    "info",
+}
+LONGEST_FILE = 400
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that *path* imports, at whatever level of the file, by its full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", python_files(*FORBIDDEN), ids=str)
+def test_imports_point_one_way(path):
+    top_level = {name.partition(".")[0] for name in imports(path)}
+    assert not top_level & FORBIDDEN[path.parts[0]]
+
+
+@pytest.mark.parametrize("path", python_files(str(SANDBOX)), ids=str)
+def test_the_sandbox_knows_nothing_of_the_pipeline(path):
+    ours = {name for name in imports(path) if name.partition(".")[0] == "include"}
+    assert {name for name in ours if not name.startswith("include.sandbox")} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in python_files("include") if SANDBOX not in path.parents], ids=str)
+def test_the_pipeline_knows_nothing_of_the_sandbox(path):
+    assert not {name for name in imports(path) if name.startswith("include.sandbox")}
+
+
+@pytest.mark.parametrize("path", python_files("include", "plugins", "dags"), ids=str)
+def test_a_file_is_named_for_what_it_does_and_stays_readable(path):
+    assert path.stem not in SAYS_NOTHING
+    assert path.stem not in sys.stdlib_module_names
+    assert len((ROOT / path).read_text().splitlines()) < LONGEST_FILE
+
+
+@pytest.mark.parametrize("is_ignored", [True, False])
+def test_airflow_executes_nothing_below_plugins_by_itself(tmp_path, is_ignored):
+    """
+    Airflow runs every .py below plugins/ under its bare file name, unless plugins/.airflowignore keeps it out.
+
+    The second case shows that the first can fail. In a process of its own, because the harm is done to `sys.modules`.
+    """
+    (tmp_path / "masivo").mkdir()
+    (tmp_path / "masivo" / "probe.py").touch()
+    if is_ignored:
+        shutil.copy(ROOT / "plugins" / ".airflowignore", tmp_path)
+    program = (
+        "import sys; from airflow import plugins_manager;"
+        "plugins_manager.ensure_plugins_loaded(); sys.exit(3 if 'probe' in sys.modules else 0)"
+    )
+    environment = os.environ | {"AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path)}
+    seen = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True)
+    assert seen.returncode == (0 if is_ignored else 3)
+
+
+def test_only_files_named_for_the_project_are_dags(tmp_path):
+    shutil.copy(ROOT / "dags" / ".airflowignore", tmp_path)
+    for name in ("masivo_sync.py", "wiring.py"):
+        (tmp_path / name).write_text(f"from airflow.sdk import DAG\ndag = DAG({name.partition('.')[0]!r})\n")
+    assert set(DagBag(dag_folder=str(tmp_path)).dags) == {"masivo_sync"}
