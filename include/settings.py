@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
@@ -24,11 +26,70 @@ class Places(BaseModel):
     quantity: int = Field(default=3, ge=0, le=6)
 
 
+class Changed(BaseModel):
+    """
+    What is done with a row whose content changed after it was delivered, by entity: ``resend``, ``hold`` or ``ignore``.
+
+    A transaction's key is never sent twice, and an event that is sent again would count again (masivo_api.md U4), so both wait for a person.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    customers: Literal["resend", "hold", "ignore"] = "resend"
+    events: Literal["resend", "hold", "ignore"] = "hold"
+    transactions: Literal["hold", "ignore"] = "hold"
+
+
+class Unproven(BaseModel):
+    """
+    What is done with a record that was sent, got no usable answer, and of which no read-back can prove anything: ``hold`` or ``resend``.
+
+    There is no choice for transactions: they are held, because points that are sent twice count twice.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    customers: Literal["hold", "resend"] = "hold"
+    events: Literal["hold", "resend"] = "hold"
+    transactions: Literal["hold"] = "hold"
+
+
+class Policies(BaseModel):
+    """
+    What the operator has decided beforehand.
+
+    *new_transactions* are those of a customer whose transactions were migrated: the API's guide takes them once, so they are held until
+    the operator states that the account takes more (``send``).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    changed: Changed = Changed()
+    unproven: Unproven = Unproven()
+    new_transactions: Literal["hold", "send"] = "hold"
+
+
+class Windows(BaseModel):
+    """
+    How a scheduled run reads changes, in minutes.
+
+    *overlap* is read again before what is covered, for rows that were committed late; *lag* is left for the next run, because what
+    was just written may still move. *future* is how far ahead of the database's clock a change time may be.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    overlap: float = Field(default=15, ge=0)
+    lag: float = Field(default=2, ge=0)
+    future: float = Field(default=24 * 60, ge=0)
+
+
 class Settings(BaseModel):
     """
     The contents of ``mapping.yaml``.
 
     *timezone* is that of naive timestamps; *timezones* says it for single columns, by alias, in every file that has the alias.
+    *moves_with* names, by entity, the lists whose own ``updated_at`` counts as a change of their parent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +97,9 @@ class Settings(BaseModel):
     timezone: str
     timezones: dict[str, str] = Field(default_factory=dict)
     places: Places = Places()
+    policies: Policies = Policies()
+    windows: Windows = Windows()
+    moves_with: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     description: str = ""
 
     @field_validator("timezone")
@@ -76,7 +140,7 @@ def _settings_fault(where: str, error: ValidationError) -> MappingError:
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = Places.model_fields if first["loc"][0] == "places" else Settings.model_fields
+        known = _keys_at(first["loc"][:-1])
         like = nearest(str(first["loc"][-1]), known)
         hint = f"did you mean {like!r}?" if like else f"known are {', '.join(known)}"
         return MappingError(where, f"unknown key {key!r}", hint)
@@ -88,6 +152,17 @@ def _settings_fault(where: str, error: ValidationError) -> MappingError:
     if first["type"] == "value_error":
         return MappingError(where, f"{key}: {first['ctx']['error']}")
     return MappingError(where, f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def _keys_at(steps: Sequence[int | str]) -> Collection[str]:
+    """Return the keys that there are behind *steps* of ``mapping.yaml``."""
+    model: type[BaseModel] = Settings
+    for step in steps:
+        inner = model.model_fields[str(step)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return model.model_fields
 
 
 def text_of(file: Path) -> str:

@@ -5,6 +5,10 @@ The ledger's tables.
 ``masivo_slice``   what each mapped task works off        ``masivo_batch``  the records of one request, and its receipt
 ``masivo_entry``   where each row that a run read ended   ``masivo_claim``  what may be there only once, such as an e-mail
 ``masivo_lane``    the permission to send                 ``masivo_start``  the starts of the last hour
+``masivo_queue``   runs that wait for their turn at an entity
+``masivo_coverage``  spans of change time that runs work off  ``masivo_selected``  rows that a slice reads by key
+``masivo_release``   what a person decided, who and when      ``masivo_finding``   what a read-back found other than expected
+``masivo_payload``   sealed bodies of quarantined records     ``masivo_tally``     counts of entries that were forgotten
 
 An entry that a batch carries has no state of its own: it has its batch's, until something says otherwise of it alone. So a
 receipt changes one row, and receipt and record states cannot disagree.
@@ -72,6 +76,11 @@ run = Table(
     Column("started_at", _Time, nullable=False),
     Column("finished_at", _Time),
     Column("outcome", String(250)),
+    Column("kind", String(12), nullable=False, default=""),
+    Column("started_by", String(120), nullable=False, default=""),
+    Column("plan", Text),
+    Column("approved_by", String(120), nullable=False, default=""),
+    Column("approved_at", _Time),
     **_MYSQL,
 )
 
@@ -89,6 +98,8 @@ part = Table(
     Column("fence", Integer, nullable=False, default=0),
     Column("started_at", _Time),
     Column("finished_at", _Time),
+    Column("selects", String(12), nullable=False, default="window"),
+    Column("renewed_at", Double),
     **_MYSQL,
 )
 
@@ -114,6 +125,7 @@ batch = Table(
     Column("packed_at", _Time, nullable=False),
     Column("sent_at", _Time),
     Column("settled_at", _Time),
+    Column("purpose", String(12), nullable=False, default=""),
     Index("masivo_batch_of_slice", "run", "entity", "slice"),
     **_MYSQL,
 )
@@ -136,6 +148,7 @@ entry = Table(
     Column("batch", ForeignKey("masivo_batch.id")),
     Column("points", _Points, nullable=False, default=0),
     Column("balance", Text),
+    Column("reward", String(64), nullable=False, default=""),
     Index("masivo_entry_by_key", "entity", "key"),
     Index("masivo_entry_by_customer", "customer"),
     Index("masivo_entry_of_run", "run", "entity", "slice"),
@@ -171,6 +184,97 @@ start = Table(
     Column("account", String(64), nullable=False),
     Column("at", Double, nullable=False),
     Index("masivo_start_by_time", "account", "at"),
+    **_MYSQL,
+)
+
+queue = Table(
+    "masivo_queue",
+    metadata,
+    Column("entity", String(12), primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("kind", String(12), nullable=False),
+    Column("asked_at", Double, nullable=False),
+    **_MYSQL,
+)
+
+coverage = Table(
+    "masivo_coverage",
+    metadata,
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("entity", String(12), primary_key=True),
+    Column("mapping", String(120), nullable=False),
+    Column("since", _Time),
+    Column("until", _Time),
+    Column("newest", _Time),
+    Column("rows", Integer, nullable=False),
+    Column("signature", Text, nullable=False),
+    Index("masivo_coverage_of_mapping", "mapping", "entity"),
+    **_MYSQL,
+)
+
+selected = Table(
+    "masivo_selected",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("entity", String(12), nullable=False),
+    Column("slice", Integer, nullable=False),
+    Column("key", _Key, nullable=False),
+    Index("masivo_selected_by_slice", "run", "entity", "slice", "key"),
+    **_MYSQL,
+)
+
+release = Table(
+    "masivo_release",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("entity", String(12), nullable=False, default=""),
+    Column("about", String(250), nullable=False, default=""),
+    Column("records", Integer, nullable=False, default=0),
+    Column("released_by", String(120), nullable=False),
+    Column("released_at", _Time, nullable=False),
+    Index("masivo_release_of_run", "run"),
+    **_MYSQL,
+)
+
+finding = Table(
+    "masivo_finding",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("entity", String(12), nullable=False),
+    Column("key", _Key, nullable=False),
+    Column("customer", _Key, nullable=False),
+    Column("bucket", String(40), nullable=False),
+    Column("reward", String(64), nullable=False, default=""),
+    Column("expected", String(250), nullable=False, default=""),
+    Column("found", String(250), nullable=False, default=""),
+    Column("found_at", _Time, nullable=False),
+    Index("masivo_finding_of_run", "run", "entity"),
+    **_MYSQL,
+)
+
+payload = Table(
+    "masivo_payload",
+    metadata,
+    Column("entry", ForeignKey("masivo_entry.id"), primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
+    **_MYSQL,
+)
+
+tally = Table(
+    "masivo_tally",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("entity", String(12), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("points", _Points, nullable=False),
+    Index("masivo_tally_of_run", "run", "entity"),
     **_MYSQL,
 )
 

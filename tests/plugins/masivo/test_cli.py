@@ -5,6 +5,7 @@ The command line, as a person at a terminal meets it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_payloads_are_shown_as_they_would_be_sent_and_nothing_is_sent(say, done)
     posts = len(done[0].posts())
     code, said, _ = say("preview", "customers", "--limit", "5")
     assert code == 0
-    assert said.count("customers 1") == 5
+    assert len(re.findall(r"^customers \d+$", said, re.MULTILINE)) == 5  # rows that cannot go are shown besides
     assert '"registration_date": "20' in said
 
     (member, *_) = done[1].kinds["missing_name"].keys
