@@ -49,7 +49,7 @@ def migrate(entity: str) -> TaskGroup:
             task_id="send",
             entity=entity,
             retries=20,
-            max_active_tis_per_dag=1,  # of all runs, backfills too: two that worked on one entity would fence each other
+            max_active_tis_per_dag=2,  # the next slice is ready when one has nothing more to send; runs take turns
             map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ task.part.rows }} rows",
         ).expand(part=slices.output)
         if entity == "customers":

@@ -23,7 +23,7 @@ from include.ledger import schema
 from include.ledger.store import Ledger
 from include.packing import least_requests
 from include.reasons import REASONS
-from include.selection import Window
+from include.windows import Covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
         entities = tuple(_entity(connection, run.id, entity, limits) for entity in _entities(connection, run.id))
         troubles = tuple(_troubles(connection, run.id))
     return Account(
-        run.run_id, run.mapping, str(Window.from_json(run.covers)), run.outcome or "not finished", entities, troubles
+        run.run_id, run.mapping, str(Covers.from_json(run.covers)), run.outcome or "not finished", entities, troubles
     )
 
 

@@ -3,7 +3,8 @@ The change column: which rows changed in a stretch of time, whatever form the da
 
 A comparison is only as good as its two sides are alike, so the ends of the stretch are written the way a sample of the column
 is: with or without a zone, as a day, or as ISO text. Ends are rounded so that a row may be read twice but is never missed
-between two stretches, and a row that does not say when it changed counts as changed.
+between two stretches. A row that does not say when it changed belongs to the stretch without a beginning: later ones need not read it
+each time, and the sweep finds it if it changes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def changed(
     """
     Return the condition that *column* lies in [*since*, *until*), none where both are open.
 
-    *like* is a value of the column, None if it has none yet; naive times are in *zone*. Raises `MappingError`, which names *where*,
+    It is true or false for every row, never null, so that it can be denied. *like* is a value of the column, None if it has none yet; naive times are in *zone*. Raises `MappingError`, which names *where*,
     for a column that cannot be compared with times.
     """
     bounds = []
@@ -37,7 +38,9 @@ def changed(
     if until is not None:
         end, is_exact = _as_stored(until, like, zone, where)
         bounds.append(column < end if is_exact else column <= end)
-    return [or_(column.is_(None), and_(*bounds))] if bounds else []
+    if not bounds:
+        return []
+    return [or_(column.is_(None), *bounds) if since is None else and_(column.is_not(None), *bounds)]
 
 
 def _as_stored(moment: datetime, like: Any, zone: ZoneInfo, where: str) -> tuple[Any, bool]:

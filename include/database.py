@@ -5,7 +5,8 @@ The legacy database as a place to read from: streams, snapshots, and errors that
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, select, text
@@ -62,12 +63,30 @@ class Database:
 
     def columns(self, query: Query) -> list[str]:
         """Return the aliases of *query* as the database spells them. Raises `MappingError` if it cannot run it."""
+        return [name for name, _ in self.types(query)]
+
+    def types(self, query: Query) -> list[tuple[str, str]]:
+        """Return the aliases of *query*, each with what the driver calls its type, empty where it says nothing."""
         statement = select(text("*")).select_from(subquery(query)).where(text("1 = 0"))
         try:
             with self.reading() as connection:
-                return list(connection.execute(statement).keys())
+                result = connection.execute(statement)
+                described = result.cursor.description if result.cursor is not None else ()
+                return [(name, _type(column[1])) for name, column in zip(result.keys(), described, strict=True)]
         except SQLAlchemyError as error:
             raise MappingError(query.where, f"the database cannot run it: {reason_of(error)}", "correct it") from None
+
+    def now(self) -> datetime:
+        """Return the time by the database's own clock, aware UTC; earlier where it shows that a transaction that wrote is still open."""
+        statement = _CLOCKS.get(self.dialect, "SELECT CURRENT_TIMESTAMP")
+        with self.reading() as connection:
+            now = _as_utc(connection.exec_driver_sql(statement).scalar())
+        with suppress(SQLAlchemyError), self._connected() as connection:
+            # Most users may not see other people's transactions: then overlap and sweep are what finds late commits.
+            if horizon := _HORIZONS.get(self.dialect):
+                oldest = connection.exec_driver_sql(horizon).scalar()
+                return now if oldest is None else min(now, _as_utc(oldest))
+        return now
 
     def sample(self, statement: Select[Any]) -> Any:
         """Return the first value that *statement* finds; one that cannot be read is stood for by its refusal."""
@@ -95,6 +114,39 @@ class Database:
             raise LegacyError(problem) from None
         with connection:
             yield connection
+
+
+# By the clock of the moment, not of a transaction, and without the session's time zone.
+_CLOCKS = {
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
+    "mysql": "SELECT utc_timestamp(6)",
+    "mariadb": "SELECT utc_timestamp(6)",
+    "mssql": "SELECT sysutcdatetime()",
+    "oracle": "SELECT sys_extract_utc(systimestamp) FROM dual",
+}
+# When the oldest transaction began that has written something and is still open: what it wrote has change times from then on.
+_HORIZONS = {
+    "postgresql": (
+        "SELECT min(xact_start) AT TIME ZONE 'UTC' FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_xid IS NOT NULL"
+    ),
+    "mysql": (
+        "SELECT utc_timestamp(6) - INTERVAL max(timestampdiff(SECOND, trx_started, now()) + 1) SECOND "
+        "FROM information_schema.innodb_trx WHERE trx_rows_modified > 0"
+    ),
+}
+_HORIZONS["mariadb"] = _HORIZONS["mysql"]
+
+
+def _as_utc(found: Any) -> datetime:
+    moment = found if isinstance(found, datetime) else datetime.fromisoformat(str(found))
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _type(said: Any) -> str:
+    """Write what a driver says of a column's type in its description."""
+    return "" if said is None else getattr(said, "__name__", str(said))
 
 
 def streamed(connection: Connection, statement: Select[Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:

@@ -4,15 +4,15 @@ The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from include.errors import MappingError
 from include.journey import Entity
-from include.mapping import PARENT_KEY, Mapping, Query
-from include.selection import elements, subquery
+from include.mapping import CHANGED, PARENT_KEY, Mapping, Query
+from include.selection import Moving, elements, subquery
 from include.shaping import Shaper
 
 
@@ -41,6 +41,19 @@ class Elements:
             rows = subquery(query, self._columns[path])
             parent = rows.c[self._columns[path][self.shapers[path].index(self._parent)]]
             yield query, select(parent).where(parent.is_not(None)).limit(1)
+
+    def moving(self, entity: Entity, mapping: Mapping, sample: Callable[[Any], Any]) -> Iterator[Moving]:
+        """Yield the lists whose change times count as their parents' (``moves_with``). Raises `MappingError` where they have none."""
+        for path in mapping.settings.moves_with.get(entity, ()):
+            query, columns = self._queries[path], self._columns[path]
+            index = self.shapers[path].index(CHANGED)
+            if index < 0:
+                remedy = "select it as updated_at, or take the list out of moves_with"
+                raise MappingError(query.where, f"has no column {CHANGED!r}, which moves_with needs", remedy)
+            rows = subquery(query, columns)
+            parent, changed = rows.c[columns[self.shapers[path].index(self._parent)]], rows.c[columns[index]]
+            like = sample(select(changed).where(changed.is_not(None)).limit(1))
+            yield Moving(parent, changed, like, query.where)
 
     def of(
         self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]

@@ -127,7 +127,8 @@ class Slice:
     The part of an entity that one mapped task works off: the customers from *lower* up to, not including, *upper*.
 
     ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted meanwhile. Rows
-    without a customer belong to the first. *rows* is what the plan counted.
+    without a customer belong to the first. *rows* is what the plan counted. A slice that *selects* ``keys`` reads the rows that the
+    ledger names for it, and none that the others read.
     """
 
     entity: Entity
@@ -136,6 +137,7 @@ class Slice:
     lower: Any
     upper: Any
     rows: int
+    selects: str = "window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class Limits:
     """
     What the account's API allows, from its connection; a response's headers may only slow it.
 
+    A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote nothing for *lease_s* counts as dead.
     *isolation_per_hour* is how many of an hour's requests may go into taking refused batches apart. Sources: masivo_api.md 2.1 and 2.3; *body_bytes* is U14's safe guess. Times are seconds, from start to start.
     """
 
@@ -154,3 +157,5 @@ class Limits:
     per_hour: int = 1000
     slice_requests: int = 50
     isolation_per_hour: int = 600
+    slice_s: float = 1200.0
+    lease_s: float = 900.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Any
@@ -24,6 +25,7 @@ from include.records import LegacyRow, RecordMaker, UnreadableRow
 from include.refusals import REFUSALS, kind_of
 from include.selection import Place, Selection, Stored, Window, subquery
 from include.shaping import Shaper
+from include.values import Unfit, instant
 
 
 PAGE = 1000
@@ -41,23 +43,67 @@ class Legacy:
 
     def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
         self.entity = entity
+        self.policies = mapping.settings.policies
         self._database = Database(engine)
         self._query = query = mapping.queries[entity]
         self._adjust = mapping.adjust.get(entity)
         columns = self._database.columns(query)
         self.shaper = Shaper(query, columns, mapping.settings, newer_fields=newer_fields)
+        self._zone = mapping.settings.zone_of(CHANGED)
         self._elements = Elements(mapping, entity, self._database.columns, newer_fields=newer_fields)
         self._key = self.shaper.index(KEY[entity])
         self._customer = self.shaper.index(CUSTOMER[entity])
         # All that is wanted of a row that cannot go anyway is what it is worth.
         self._has_worth = entity is Entity.TRANSACTIONS and self.shaper.index("amount") >= 0
         stored = self._stored(subquery(query, columns), columns)
-        self._selection = Selection(mapping, entity, columns, stored=stored, dialect=self._database.dialect)
+        self._selection = Selection(
+            mapping,
+            entity,
+            columns,
+            stored=stored,
+            dialect=self._database.dialect,
+            moving=list(self._elements.moving(entity, mapping, self._database.sample)),
+        )
         self._refuse_other_types(stored.key)
 
     def maker(self) -> RecordMaker:
         """Return what makes records of these rows."""
         return RecordMaker(self.entity, self.shaper, self._elements.shapers, adjust=self._adjust)
+
+    @property
+    def has_change_time(self) -> bool:
+        """Whether rows say when they changed, so that windows can be read."""
+        return self._selection.has_change_time
+
+    def now(self) -> datetime:
+        """Return the time by the legacy database's clock, aware UTC, or the start of its oldest open writing transaction if it shows that."""
+        return self._database.now()
+
+    def types(self) -> dict[str, str]:
+        """Return the mapping's columns by lower-case alias, each with what the driver calls its type."""
+        return {name.lower(): kind for name, kind in self._database.types(self._query)}
+
+    def newest(self, *, until: datetime) -> datetime | None:
+        """Return the newest change time before *until*, aware UTC with milliseconds; None where no row has one."""
+        statement = self._selection.newest(until=until)
+        found = None if statement is None else self._database.sample(statement)
+        if found is None or isinstance(found, BaseException):
+            return None
+        try:
+            written = instant(found, self._zone)
+        except Unfit:
+            return None
+        return None if written is None else datetime.fromisoformat(written)
+
+    def later(self, moment: datetime) -> int:
+        """Return how many rows changed at *moment* or later."""
+        statement = self._selection.later(moment)
+        found = None if statement is None else self._database.sample(statement)
+        return found if isinstance(found, int) else 0
+
+    def is_empty(self) -> bool:
+        """Whether the mapping's SQL finds no row at all."""
+        return self._database.sample(self._selection.any_row()) is None
 
     def counts(self, window: Window) -> Iterator[tuple[Any, int]]:
         """Rows by customer in the database's order, and what lacks a key last, as customer None."""
@@ -76,7 +122,8 @@ class Legacy:
     def pages(self, part: Slice, window: Window) -> Iterator[list[Found]]:
         """Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first."""
         self._selection.refuse_window_without_change_time(window)
-        yield from self._keyless(part, window)
+        if window.keys is None:
+            yield from self._keyless(part, window)
         behind: Place | None = None
         while True:
             try:

@@ -57,7 +57,7 @@ class Query:
     def reserved(self) -> frozenset[str]:
         """The aliases of this file that are never sent."""
         if self.path:
-            return frozenset({PARENT_KEY[self.entity], POSITION})
+            return frozenset({PARENT_KEY[self.entity], POSITION, CHANGED})
         return frozenset({CUSTOMER[self.entity], KEY[self.entity], CHANGED}) - {"id", "order__purchase_id"}
 
     @property
@@ -115,6 +115,7 @@ def load(name_or_folder: str) -> Mapping:
                     f"fills a list of {entity}, but there is no {entity}.sql",
                     "add it, or remove this file",
                 )
+    _check_moves(folder / "mapping.yaml", settings, lists)
     _check_zones(
         folder / "mapping.yaml", settings, [*queries.values(), *(q for files in lists.values() for q in files.values())]
     )
@@ -199,6 +200,19 @@ def _folder(name_or_folder: str) -> Path:
     raise MappingError(
         f"mapping {name_or_folder!r}", "there is no such mapping and no such folder", f"known are {known}"
     )
+
+
+def _check_moves(file: Path, settings: Settings, lists: dict[Entity, dict[str, Query]]) -> None:
+    for entity, paths_ in settings.moves_with.items():
+        if entity not in set(Entity):
+            raise MappingError(
+                str(file), f"moves_with: {entity!r} is nothing the API takes", f"known are {', '.join(Entity)}"
+            )
+        for path in paths_:
+            if path not in lists[Entity(entity)]:
+                known = ", ".join(lists[Entity(entity)]) or "none"
+                remedy = f"name a list that has a file; {entity} has {known}"
+                raise MappingError(str(file), f"moves_with: {entity} has no list file {path!r}", remedy)
 
 
 def _check_zones(file: Path, settings: Settings, queries: list[Query]) -> None:

@@ -1,22 +1,30 @@
 """
-The plan: what a run will read, in which slices, and what that costs on the lane.
+The plan: what a run covers, what it will read, in which slices, and what that costs on the lane.
 
-It counts rows by customer in one pass of the legacy database per entity and writes the slices to the ledger, where the tasks find them.
+It settles the window of each entity once, lets the guards look at the source, counts rows by customer in one pass per entity and writes the
+slices to the ledger, where the tasks find them. What waited and is free now is added when its turn comes, because whether
+a child is free is known only after the customers of the run are delivered.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from include import guards
 from include.journey import Entity, Limits
-from include.ledger.store import Ledger
+from include.ledger import releases
+from include.ledger.coverage import Seen, add_selected, covered, plan_slices
+from include.ledger.store import Ledger, Run
+from include.ledger.waiting import portions, waiting
 from include.legacy import Legacy
+from include.mapping import Mapping
 from include.packing import least_requests
-from include.selection import Window
-from include.slicing import slices
+from include.slicing import rows_per_slice, slices
+from include.windows import Asked, Covers, Mode, covered_until, span_of, window_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +44,115 @@ class Planned:
         )
 
 
-def plan(ledger: Ledger, legacy: Legacy, run: int, window: Window, limits: Limits) -> Planned:
-    """Count the rows of one entity in *window* and enter its slices."""
-    by_size: Counter[int] = Counter()
-    cut = slices(legacy.entity, _noted(legacy.counts(window), by_size), limits)
-    ledger.plan_slices(run, legacy.entity, cut)
-    rows = sum(part.rows for part in cut)
-    requests = least_requests(legacy.entity, by_size.elements(), limits)
-    return Planned(legacy.entity, rows, len(cut), requests, lane_hours(requests, limits))
+def settle(
+    ledger: Ledger, mapping: Mapping, legacies: Sequence[Legacy], asked: Asked, mode: Mode = Mode.SEND
+) -> Covers:
+    """Settle what a run covers of each entity, from what it was asked for and what the ledger has covered."""
+    windows = {
+        legacy.entity: window_of(
+            asked,
+            covered=covered_until(covered(ledger, mapping.name, legacy.entity)),
+            now=legacy.now(),
+            windows=mapping.settings.windows,
+            is_dated=legacy.has_change_time,
+        )
+        for legacy in legacies
+    }
+    return Covers(asked.kind, windows, mode)
+
+
+class Planning:
+    """
+    Plans the entities of one *run*; *overrides* are guards that *by* lets through.
+
+    In a *dry_run* nothing is written: no slice is there to be worked off.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mapping: Mapping,
+        run: Run,
+        limits: Limits,
+        *,
+        overrides: Sequence[str] = (),
+        by: str = "",
+        dry_run: bool = False,
+    ) -> None:
+        self._ledger = ledger
+        self._mapping = mapping
+        self._run = run
+        self._limits = limits
+        self._covers = Covers.from_json(run.covers)
+        self._overrides = overrides
+        self._by = by
+        self._dry_run = dry_run
+
+    def plan(self, legacies: Iterable[Legacy]) -> list[Planned]:
+        """Count all of *legacies* and let the guards look, before a slice of any is written. Raises `Misconfigured`."""
+        counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
+        found = [alarm for one in counted for alarm in one.alarms]
+        guards.refuse(found, self._overrides)
+        for alarm in found:
+            releases.enter(
+                self._ledger,
+                self._run.number,
+                alarm.guard,
+                self._by,
+                entity=alarm.entity,
+                about=alarm.sentence,
+                records=alarm.rows,
+            )
+        return [self._entered(one) for one in counted]
+
+    def _counted(self, legacy: Legacy) -> _Counted:
+        window = self._covers.windows[legacy.entity]
+        settings, now = self._mapping.settings.windows, legacy.now()
+        by_size: Counter[int] = Counter()
+        cut = slices(legacy.entity, _noted(legacy.counts(window), by_size), self._limits)
+        future = timedelta(minutes=settings.future)
+        seen = Seen(legacy.newest(until=now + future), sum(part.rows for part in cut), legacy.types())
+        found = guards.alarms(self._ledger, legacy, self._mapping.name, window, seen, now=now, future=future)
+        return _Counted(legacy.entity, now, cut, by_size, seen, list(found))
+
+    def _entered(self, one: _Counted) -> Planned:
+        span = span_of(
+            Asked(self._covers.kind),
+            self._covers.windows[one.entity],
+            now=one.now,
+            windows=self._mapping.settings.windows,
+        )
+        if not self._dry_run:
+            plan_slices(
+                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=span, seen=one.seen
+            )
+        requests = least_requests(one.entity, one.by_size.elements(), self._limits)
+        if self._covers.mode is Mode.ADOPT:
+            requests = 0
+        return Planned(one.entity, one.seen.count, len(one.slices), requests, lane_hours(requests, self._limits))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One entity as the plan found it."""
+
+    entity: Entity
+    now: datetime
+    slices: list[Any]
+    by_size: Counter[int]
+    seen: Seen
+    alarms: list[guards.Alarm]
+
+
+def add_waiting(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits: Limits) -> int:
+    """Add slices for the rows of *entity* that waited for something and are free now; return how many rows or customers."""
+    if not Covers.from_json(run.covers).takes_up_waiting:
+        return 0
+    keys = waiting(ledger, entity, mapping.settings.policies, before=run.number)
+    add_selected(
+        ledger, run.number, entity, [(some, len(some)) for some in portions(keys, most=rows_per_slice(entity, limits))]
+    )
+    return len(keys)
 
 
 def lane_hours(requests: int, limits: Limits) -> float:

@@ -7,13 +7,12 @@ one mapping serves a full load, an increment and a few customers, on every diale
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,6 +27,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -53,33 +53,30 @@ class Window:
     """
     What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given; else everything.
 
-    Both ends are aware UTC.
+    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions: their customers), except what lies in
+    the window *besides*, which is read anyhow.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     customers: tuple[str, ...] = ()
+    keys: tuple[str, ...] | None = None
+    besides: Window | None = None
 
     @property
     def is_everything(self) -> bool:
         """Whether every row of the mapping is read."""
-        return self.since is None and self.until is None and not self.customers
+        return self.since is None and self.until is None and not self.customers and self.keys is None
 
-    def as_json(self) -> str:
-        """Write the window down, for the ledger."""
-        ends = [end.isoformat() if end else None for end in (self.since, self.until)]
-        return json.dumps({"since": ends[0], "until": ends[1], "customers": self.customers})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `as_json` wrote."""
-        written = json.loads(text)
-        since, until = (datetime.fromisoformat(end) if end else None for end in (written["since"], written["until"]))
-        return cls(since, until, tuple(written["customers"]))
+    def named(self, keys: Iterable[str]) -> Window:
+        """Return the window of *keys* that this one does not read."""
+        return Window(keys=tuple(keys), besides=self)
 
     def __str__(self) -> str:
         if self.is_everything:
             return "everything"
+        if self.keys is not None:
+            return "what a person released"
         parts = []
         if self.since or self.until:
             start = self.since.isoformat(timespec="seconds") if self.since else "the beginning"
@@ -98,6 +95,16 @@ class Stored:
     changed: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A list whose elements have change times of their own: parent key, change time, a value *like* it, and its file."""
+
+    parent: ColumnElement[Any]
+    changed: ColumnElement[Any]
+    like: Any
+    where: str
+
+
 class Selection:
     """
     The statements that read one entity of *mapping*.
@@ -113,8 +120,10 @@ class Selection:
         *,
         stored: Stored | None = None,
         dialect: str = "",
+        moving: Sequence[Moving] = (),
     ) -> None:
         self.entity = entity
+        self._moving = moving
         self._query = mapping.queries[entity]
         self._zone = mapping.settings.zone_of(CHANGED)
         self._stored = stored or Stored()
@@ -175,6 +184,28 @@ class Selection:
             .order_by(self.customer)
         )
 
+    def newest(self, *, until: datetime) -> Select[Any] | None:
+        """Return the newest change time before *until*; None where the mapping has no change times."""
+        if self._changed is None:
+            return None
+        return select(func.max(self._changed)).where(*self._changed_during(Window(until=until), self._changed))
+
+    def later(self, moment: datetime) -> Select[Any] | None:
+        """Return the number of rows that changed at *moment* or later; None where the mapping has no change times."""
+        if self._changed is None:
+            return None
+        after = self._changed_during(Window(since=moment), self._changed)
+        return select(func.count()).select_from(self._rows).where(*after)
+
+    def any_row(self) -> Select[Any]:
+        """Return one row's presence."""
+        return select(literal(1)).select_from(self._rows).limit(1)
+
+    @property
+    def has_change_time(self) -> bool:
+        """Whether rows say when they changed."""
+        return self._changed is not None
+
     def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
         """Return those keys that the database takes for one of *keys*."""
         return select(self.key).where(self.key.in_(keys))
@@ -217,6 +248,8 @@ class Selection:
         return bounds
 
     def _during(self, window: Window) -> list[ColumnElement[bool]]:
+        if window.keys is not None:
+            return [self._by_name(window.keys), *self._outside(window.besides)]
         conditions = self._changed_during(window, self._changed)
         if conditions and self.entity is Entity.TRANSACTIONS:
             # A customer's transactions go together or not at all: one that changed brings the others along.
@@ -225,9 +258,30 @@ class Selection:
             moved = self._changed_during(window, touched.c[self._spelled[CHANGED]])
             together = self.customer.in_(select(owner).where(owner.is_not(None), *moved))
             conditions = [or_(together, and_(self.customer.is_(None), *conditions))]
+        elif conditions and self._moving:
+            conditions = [or_(*conditions, *(self._moved(element, window) for element in self._moving))]
         if window.customers:
-            conditions.append(self._named(window.customers))
+            conditions.append(_among(self.customer, self._stored.customer, window.customers))
         return conditions
+
+    def _by_name(self, keys: Sequence[str]) -> ColumnElement[bool]:
+        if self.entity is Entity.TRANSACTIONS:
+            return _among(self.customer, self._stored.customer, keys)
+        return _among(self.key, self._stored.key, keys)
+
+    def _outside(self, window: Window | None) -> list[ColumnElement[bool]]:
+        conditions = self._during(window) if window is not None else []
+        if window is None:
+            return []
+        return [not_(and_(*conditions)) if conditions else false()]  # what reads everything leaves nothing
+
+    def _moved(self, element: Moving, window: Window) -> ColumnElement[bool]:
+        """Return the condition that an element of the row's list changed in *window*."""
+        moved = changed(
+            element.changed, window.since, window.until, like=element.like, zone=self._zone, where=element.where
+        )
+        # Denied elsewhere, so it must not be null: a parent of NULL in the list would make it so.
+        return self.key.in_(select(element.parent).where(element.parent.is_not(None), *moved))
 
     def _changed_during(self, window: Window, when: ColumnElement[Any] | None) -> list[ColumnElement[bool]]:
         if when is None:
@@ -235,16 +289,17 @@ class Selection:
         like, where = self._stored.changed, self._query.where
         return changed(when, window.since, window.until, like=like, zone=self._zone, where=where)
 
-    def _named(self, customers: Sequence[str]) -> ColumnElement[bool]:
-        """Compare with *customers* in the type that the column has: a database refuses another one, or worse, converts it."""
-        match self._stored.customer:
-            case int() | Decimal():
-                numbers = [int(name) for name in customers if name.lstrip("-").isdecimal() and str(int(name)) == name]
-                return self.customer.in_(numbers)
-            case str() | None:
-                return self.customer.in_(customers)
-            case _:
-                return cast(self.customer, String).in_(customers)
+
+def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnElement[bool]:
+    """Compare *term* with *names* in the type that it has, of which *like* is a value: a database refuses another, or worse, converts it."""
+    match like:
+        case int() | Decimal():
+            numbers = [int(name) for name in names if name.lstrip("-").isdecimal() and str(int(name)) == name]
+            return term.in_(numbers)
+        case str() | None:
+            return term.in_(names)
+        case _:
+            return cast(term, String).in_(names)
 
 
 def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:

@@ -17,7 +17,6 @@ from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
 from include.errors import Stopped, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Limits
-from include.lane import Lane
 from include.ledger.store import Lease, Ledger, Receipt
 
 
@@ -35,6 +34,19 @@ _STATES = {
     Verdict.REFUSED: BatchState.REFUSED,
     Verdict.IN_DOUBT: BatchState.IN_DOUBT,
 }
+
+
+class Turns(Protocol):
+    """What sending needs of a lane."""
+
+    def turn(self) -> float:
+        """Wait for a turn and return the seconds waited."""
+
+    def start(self) -> None:
+        """Start now, or as soon as the last start is long enough ago."""
+
+    def freeze(self, seconds: float, *, too_fast: bool) -> None:
+        """Let nobody send for *seconds*."""
 
 
 class Sender(Protocol):
@@ -74,7 +86,7 @@ class Sending:
         ledger: Ledger,
         lease: Lease,
         sender: Sender,
-        lane: Lane,
+        lane: Turns,
         limits: Limits,
         *,
         progress: Progress,

@@ -30,14 +30,15 @@ def slices(entity: Entity, counts: Iterable[tuple[Any, int]], limits: Limits) ->
     """
     Plan the slices of *entity* from *counts*: every customer once, in the database's order, with its number of rows.
 
-    One pass, in which only the cuts are kept. A slice has at most ``slice_requests * records`` rows, except where one
-    customer alone has more, or where there would be more than `MOST_SLICES`: then neighbours become one. ``None`` for
+    One pass, in which only the cuts are kept. A slice has at most ``slice_requests * records`` rows, and as many as the lane takes in
+    ``slice_s`` seconds, except where one customer alone has more, or where there would be more than `MOST_SLICES`: then neighbours become one. ``None`` for
     a customer stands for the rows without one: they belong to the first slice and are not sent, so they do not count
     against its size. No rows, no slices.
     """
     per_request = _rows_per_request(entity, limits)
-    most = per_request * limits.slice_requests
-    look_back = min(LOOK_BACK, limits.slice_requests // 5)
+    requests = _requests_per_slice(limits)
+    most = rows_per_slice(entity, limits)
+    look_back = min(LOOK_BACK, requests // 5)
 
     cuts: list[tuple[Any, int]] = []
     rows = without_customer = 0
@@ -63,6 +64,17 @@ def slices(entity: Entity, counts: Iterable[tuple[Any, int]], limits: Limits) ->
         rows += count
 
     return _between(entity, [*cuts, (None, rows)], without_customer) if rows or without_customer else []
+
+
+def rows_per_slice(entity: Entity, limits: Limits) -> int:
+    """Return how many rows a slice of *entity* may have."""
+    return _rows_per_request(entity, limits) * _requests_per_slice(limits)
+
+
+def _requests_per_slice(limits: Limits) -> int:
+    seconds = max(limits.interval_s, 3600.0 / limits.per_hour if limits.per_hour else 0.0)
+    by_time = int(limits.slice_s / seconds) if seconds else limits.slice_requests
+    return max(1, min(limits.slice_requests, by_time))
 
 
 def _rows_per_request(entity: Entity, limits: Limits) -> int:

@@ -15,14 +15,16 @@ from include.culprits import Unit
 from include.delivery import Delivery
 from include.doubt import Doubt, Finding, Patience, Settler
 from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
-from include.lane import Lane
+from include.ledger.coverage import selected_keys
 from include.ledger.store import Entry, Lease, Ledger
-from include.legacy import Legacy
+from include.legacy import PAGE, Legacy
 from include.packing import packer_for
 from include.reading import Reader
 from include.selection import Window
-from include.sending import Log, Progress, Sender, Sending
+from include.sending import Log, Progress, Sender, Sending, Turns
+from include.succession import InOrder, claimed
 from include.triage import Triage
+from include.windows import Mode
 
 
 # Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run settles the rest.
@@ -54,10 +56,11 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     legacy: Legacy,
     ledger: Ledger,
     api: Api,
-    lane: Lane,
+    lane: Turns,
     limits: Limits,
     patience: Patience,
     log: Log,
+    mode: Mode = Mode.SEND,
 ) -> Worked:
     """
     Read, judge, pack and send *part* of *run*, and settle what stays in doubt.
@@ -65,7 +68,8 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
     has taken over. The ledger is right after each of them.
     """
-    return _Work(part, window, run, legacy, ledger, api, lane, limits, patience, log).off()
+    in_order = InOrder(lane, ledger, run, part, limits)
+    return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off()
 
 
 @dataclass(slots=True)
@@ -78,10 +82,11 @@ class _Work:
     legacy: Legacy
     ledger: Ledger
     api: Api
-    lane: Lane
+    lane: Turns
     limits: Limits
     patience: Patience
     log: Log
+    mode: Mode
     rows: int = 0
     batches: int = 0
     records: int = 0
@@ -91,8 +96,8 @@ class _Work:
     has_others: set[str] = field(default_factory=set)
 
     def off(self) -> Worked:
-        lease = self.ledger.claim(self.run, self.part.entity, self.part.number)
-        triage = Triage(self.ledger, lease, self.limits)
+        lease = claimed(self.ledger, self.run, self.part, self.limits)
+        triage = Triage(self.ledger, lease, self.limits, self.legacy.policies, self.mode)
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
         sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
@@ -102,7 +107,7 @@ class _Work:
         self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
         for _ in range(_ROUNDS):
             doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
-            again = [*delivery.settle(doubts), *self._settle_earlier(lease, settler, delivery)]
+            again = [*delivery.settle(doubts), *self._settle_earlier(lease, settler, delivery, triage)]
             self.doubts = []
             if not again:
                 break
@@ -114,7 +119,7 @@ class _Work:
 
     def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Unit]:
         """Read and judge the slice's rows, page by page, and yield what may be sent."""
-        for page in whole_customers(self.part.entity, self.legacy, self.part, self.window):
+        for page in self._pages():
             self.rows += len(page)
             judged = triage.judge(page)
             self.ledger.enter(lease, judged.entries, judged.outdated)
@@ -126,6 +131,16 @@ class _Work:
             yield from judged.groups
             if len(self.suspects) > _MOST_HELD_BACK:
                 yield from self._suspects_now()
+
+    def _pages(self) -> Iterator[Sequence[Record | Rejection]]:
+        """Yield the slice's rows: those of the window, or those that the ledger names, a page of keys at a time."""
+        if self.part.selects == "window":
+            yield from whole_customers(self.part.entity, self.legacy, self.part, self.window)
+            return
+        behind: str | None = None
+        while keys := selected_keys(self.ledger, self.run, self.part, behind=behind, limit=PAGE):
+            yield from whole_customers(self.part.entity, self.legacy, self.part, self.window.named(keys))
+            behind = keys[-1]
 
     def _suspects_last(self, groups: Iterator[Unit]) -> Iterator[Unit]:
         """Yield the suspects after all *groups*: packed together they keep nobody else up, and share one request at most."""
@@ -157,7 +172,7 @@ class _Work:
             self.records += len(batch.records)
         return left
 
-    def _settle_earlier(self, lease: Lease, settler: Settler, delivery: Delivery) -> list[Unit]:
+    def _settle_earlier(self, lease: Lease, settler: Settler, delivery: Delivery, triage: Triage) -> list[Unit]:
         """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""
         earlier, self.earlier = self.earlier, []
         if not earlier:
@@ -172,8 +187,10 @@ class _Work:
         for doubt in found[Finding.PRESENT]:
             if not doubt.is_changed:
                 entries.append(Entry(doubt.record, State.UNCHANGED))
+            elif entry := triage.of_changed(doubt.record):
+                entries.append(entry)
             else:
-                entries.append(Entry(doubt.record, State.HELD, "changed_after_delivery"))
+                send.append(doubt.record)
         sets: dict[str, list[Record]] = {}
         for doubt in found[Finding.ABSENT]:
             if self.part.entity is not Entity.TRANSACTIONS:

@@ -17,6 +17,8 @@ from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Known, Parent, claim, known, parents, sent_of
 from include.ledger.store import Entry, Lease, Ledger
 from include.packing import fits_alone
+from include.settings import Policies
+from include.windows import Mode
 
 
 Row = Record | Rejection
@@ -53,7 +55,17 @@ class Judgement:
 class Triage:
     """Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be in one page."""
 
-    def __init__(self, ledger: Ledger, lease: Lease, limits: Limits) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        limits: Limits,
+        policies: Policies | None = None,
+        mode: Mode = Mode.SEND,
+    ) -> None:
+        self._policies = policies or Policies()
+        self._mode = mode
+        self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE
         self._ledger = ledger
         self._lease = lease
         self._limits = limits
@@ -64,6 +76,7 @@ class Triage:
         self._migrated: set[str] = set()
         self._in_doubt: set[str] = set()
         self._suspected: set[str] = set()
+        self._sent_here: dict[str, list[Record]] = {}
 
     def judge(self, rows: Sequence[Row]) -> Judgement:
         """Judge one page."""
@@ -73,6 +86,8 @@ class Triage:
             judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
         sound = list(self._sound(rows, history, judged))
         sendable = list(self._unsent(sound, history, judged))
+        if self._mode is Mode.ADOPT and self._entity is Entity.CUSTOMERS:
+            self._owners([entry.row for entry in judged.entries if isinstance(entry.row, Record)])
         if self._entity is Entity.CUSTOMERS:
             sendable = self._with_own_email(sendable, judged)
             judged.groups = [[record] for record in sendable]
@@ -136,6 +151,8 @@ class Triage:
         """Leave a row alone that an earlier try of this slice sent, but have it read back where nobody knows its fate."""
         self.seen_again += 1
         self._migrated.add(row.customer)
+        if isinstance(row, Record):
+            self._sent_here.setdefault(row.customer, []).append(row)
         if entry.is_out and isinstance(row, Record) and entry.batch and entry.sent_at:
             before = any(other.arrived for other in history)
             is_refused = entry.reason == _REFUSAL_UNPROVEN
@@ -162,22 +179,43 @@ class Triage:
                 judged.earlier.append(doubt)
             elif arrived and _is_same(arrived[-1], record):
                 judged.entries.append(Entry(record, State.UNCHANGED))
-            elif arrived:
-                # Customers too: the API keeps ids unique, and a balance that is sent again could count twice (masivo_api.md U5, U27).
-                judged.entries.append(Entry(record, State.HELD, "changed_after_delivery"))
-            elif entries and entries[-1].reason == _REFUSED_ALONE and _is_same(entries[-1], record):
+            elif arrived and (entry := self.of_changed(record)):
+                judged.entries.append(entry)
+            elif self._mode is Mode.ADOPT:
+                judged.entries.append(Entry(record, State.UNCHANGED, "adopted"))
+            elif self._is_refused_for_good(entries, record):
                 judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
             else:
                 if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
                     self._suspected.add(record.key)
                 yield record
 
-    def _with_own_email(self, records: Sequence[Record], judged: Judgement) -> list[Record]:
+    def of_changed(self, record: Record) -> Entry | None:
+        """Return how *record* ends, whose key was delivered with other content; None where it is sent again."""
+        policy = getattr(self._policies.changed, self._entity.value)
+        if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
+            return Entry(record, State.UNCHANGED, "adopted")
+        if self._mode is Mode.RELEASE and self._entity is not Entity.TRANSACTIONS:
+            return None
+        if policy == "ignore":
+            return Entry(record, State.UNCHANGED, "change_ignored")
+        return None if policy == "resend" else Entry(record, State.HELD, "changed_after_delivery")
+
+    def _is_refused_for_good(self, entries: Sequence[Known], record: Record) -> bool:
+        """Whether the API judged exactly this content by itself, and nobody asks it to do so again."""
+        is_refused = bool(entries) and entries[-1].reason == _REFUSED_ALONE and _is_same(entries[-1], record)
+        return is_refused and self._mode is not Mode.RELEASE
+
+    def _owners(self, records: Sequence[Record]) -> list[str]:
+        """Claim the e-mail addresses of *records* and return whose each is."""
         digests = [self._ledger.digest(record.email) for record in records]
         owners = claim(self._ledger, "email", [(d, record.key) for d, record in zip(digests, records, strict=True)])
+        return [owners[digest] for digest in digests]
+
+    def _with_own_email(self, records: Sequence[Record], judged: Judgement) -> list[Record]:
         kept = []
-        for digest, record in zip(digests, records, strict=True):
-            if owners[digest] == record.key:
+        for record, owner in zip(records, self._owners(records), strict=True):
+            if owner == record.key:
                 kept.append(record)
             else:
                 judged.entries.append(
@@ -205,32 +243,41 @@ class Triage:
             # Not by groupby: a database that takes A1 and a1 for one customer mixes their rows.
             sendable.setdefault(record.customer, []).append(record)
         others: dict[str, list[Entry]] = {}
+        gone_before = dict(self._sent_here)
         for entry in judged.entries:
-            if entry.reason != "duplicate_row":
+            if self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record):
+                gone_before[entry.row.customer] = [*gone_before.get(entry.row.customer, ()), entry.row]
+            elif entry.reason != "duplicate_row":
                 others.setdefault(entry.row.customer, []).append(entry)
         self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
         # Rows that were sent once and are no longer there count as well: the API takes a customer's transactions once.
         for customer, is_out in sent_of(self._ledger, self._entity, sendable).items():
             (self._in_doubt if is_out else self._migrated).add(customer)
         for customer, group in sendable.items():
-            state, reason, shape = self._verdict(customer, group, others.get(customer, ()), family[customer])
+            before = gone_before.get(customer, ()) if self._takes_more else ()
+            state, reason, shape = self._verdict(customer, group, others.get(customer, ()), before, family[customer])
             if not reason:
                 yield group
             judged.entries += [Entry(record, state, reason, shape=shape) for record in group if reason]
 
     def _verdict(
-        self, customer: str, group: list[Record], others: Sequence[Entry], parent: Parent
+        self,
+        customer: str,
+        group: list[Record],
+        others: Sequence[Entry],
+        before: Sequence[Record],
+        parent: Parent,
     ) -> tuple[State, str, str]:
         if customer in self._in_doubt:
             return State.HELD, "earlier_in_doubt", ""
-        if customer in self._migrated:
+        if customer in self._migrated and not self._takes_more:
             return State.HELD, "transactions_already_migrated", ""
         if others or customer in self._incomplete:
             return State.HELD, "sibling_not_sendable", ""
         if len(group) > self._limits.records or not fits_alone(group, self._limits):
             return State.HELD, "too_many_transactions", f"{len(group)} transactions"
         sums: dict[str, Decimal] = {}
-        for record in group:
+        for record in (*group, *before):
             sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
         for reward in sorted({*sums, *parent.balance}):
             total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))

@@ -62,7 +62,7 @@ def reader(kind: Kind, *, zone: ZoneInfo, places: Places) -> Reader:
     """Return the reader for fields of *kind*; *zone* is that of naive timestamps."""
     match kind:
         case Kind.INSTANT:
-            return lambda value: _instant(value, zone)
+            return lambda value: instant(value, zone)
         case Kind.DAY:
             return _day
         case Kind.MONEY:
@@ -185,7 +185,7 @@ def _rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
     return rounded
 
 
-def _instant(value: Any, zone: ZoneInfo) -> str | None:
+def instant(value: Any, zone: ZoneInfo) -> str | None:
     """
     Read a point in time as UTC with milliseconds.
 

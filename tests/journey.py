@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,12 +29,13 @@ from include.account import Account, account
 from include.answers import Answer
 from include.journey import Entity, Slice
 from include.ledger.store import Run
-from include.planning import plan
+from include.ledger.turns import let_go
+from include.planning import Planning, add_waiting, settle
 from include.sandbox.journal import Line
 from include.sandbox.options import DEFAULT_KEY, Options
 from include.sandbox.server import Sandbox
-from include.selection import Window
 from include.sync import Worked, work_off
+from include.windows import Asked, Covers, Mode, RunKind
 
 
 # The sandbox holds nobody up, unless a test is about that.
@@ -48,7 +49,7 @@ UNLIMITED: Mapping[str, Any] = {
 }
 
 
-EVERYTHING = Window()
+EVERYTHING = Asked(RunKind.FULL)
 
 
 class Died(BaseException):
@@ -90,33 +91,60 @@ class Trip:
         self.api = Watched(self.place.hook)
         self.log = logging.getLogger("masivo.journey")
 
-    def migrate(self, run_id: str, *, window: Window = EVERYTHING, entities: Iterable[Entity] = Entity) -> Account:
+    def migrate(
+        self,
+        run_id: str,
+        *,
+        asked: Asked = EVERYTHING,
+        entities: Iterable[Entity] = Entity,
+        mode: Mode = Mode.SEND,
+        overrides: Sequence[str] = (),
+    ) -> Account:
         """Plan, send and account for a run; with the run_id of an earlier one, go on with that."""
         entities = tuple(entities)
-        run = self.begin(run_id, window=window, entities=entities)
+        run = self.begin(run_id, asked=asked, entities=entities, mode=mode, overrides=overrides)
         for entity in entities:
-            for part in self.place.ledger.slices(run.number, entity):
+            for part in self.slices(run, entity):
                 self.work_off(run, part)
         return self.account(run_id)
 
-    def begin(self, run_id: str, *, window: Window = EVERYTHING, entities: Iterable[Entity] = Entity) -> Run:
+    def begin(
+        self,
+        run_id: str,
+        *,
+        asked: Asked = EVERYTHING,
+        entities: Iterable[Entity] = Entity,
+        mode: Mode = Mode.SEND,
+        overrides: Sequence[str] = (),
+    ) -> Run:
         """Do what the task *plan* does."""
         place = self.place
-        place.ledger.prepare()
-        run = place.ledger.begin_run(
-            run_id, mapping=place.mapping.name, mapping_hash=place.mapping.content_hash, covers=window.as_json()
+        mapping, ledger = place.mapping, place.ledger
+        ledger.prepare()
+        legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
+        covers = settle(ledger, mapping, legacies, asked, mode)
+        run = ledger.begin_run(
+            run_id,
+            mapping=mapping.name,
+            mapping_hash=mapping.content_hash,
+            covers=covers.as_json(),
+            kind=asked.kind,
         )
-        for entity in entities:
-            if entity in place.mapping.entities:
-                plan(place.ledger, place.legacy(entity), run.number, window, place.hook.limits)
+        Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test").plan(legacies)
         return run
+
+    def slices(self, run: Run, entity: Entity) -> list[Slice]:
+        """Do what the task *slices* of *entity* does."""
+        add_waiting(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
+        return self.place.ledger.slices(run.number, entity)
 
     def work_off(self, run: Run, part: Slice) -> Worked:
         """Do what a task *send* does."""
         return work_off(
             part,
-            Window.from_json(run.covers),
+            Covers.from_json(run.covers).windows[part.entity],
             run=run.number,
+            mode=Covers.from_json(run.covers).mode,
             legacy=self.place.legacy(part.entity),
             ledger=self.place.ledger,
             api=self.api,
@@ -128,6 +156,8 @@ class Trip:
 
     def account(self, run_id: str | None = None) -> Account:
         """Make the account of a run."""
+        if run_id is not None:
+            let_go(self.place.ledger, self.place.ledger.run(run_id).number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 
     def posts(self) -> list[Line]:

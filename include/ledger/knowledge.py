@@ -20,6 +20,7 @@ from include.ledger.store import Ledger
 
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
+_ADOPTED = "adopted"
 _PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
 
@@ -42,8 +43,8 @@ class Known:
 
     @property
     def arrived(self) -> bool:
-        """Whether the API accepted it."""
-        return self.state in _ARRIVED
+        """Whether the API accepted it, or a person said that it has it."""
+        return self.state in _ARRIVED or self.reason == _ADOPTED
 
     @property
     def is_out(self) -> bool:
@@ -92,7 +93,7 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
                 .where(
                     entry.c.entity == entity,
                     entry.c.customer.in_(some),
-                    schema.state_of_entry.in_([*_ARRIVED, *_OUT]),
+                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == _ADOPTED),
                 )
                 .distinct()
             )
@@ -197,7 +198,11 @@ def _entries_of(entity: Entity, keys: Sequence[str]) -> Select[Any]:
         .where(
             entry.c.entity == entity,
             entry.c.key.in_(keys),
-            or_(entry.c.state.is_(None), entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED])),
+            or_(
+                entry.c.state.is_(None),
+                entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED]),
+                entry.c.reason == _ADOPTED,
+            ),
         )
         .order_by(entry.c.id)
     )
@@ -262,6 +267,6 @@ def _count_events(ledger: Ledger, customers: Collection[str], states: Collection
 def _parent(entries: list[Known]) -> Parent:
     arrived = [entry for entry in entries if entry.arrived]
     if arrived:
-        return Parent(arrived[-1].state, as_balance(arrived[-1].balance))
+        return Parent(State.DELIVERED, as_balance(arrived[-1].balance))
     out = [entry for entry in entries if entry.is_out]
     return Parent(State.IN_DOUBT if out else entries[-1].state, {})

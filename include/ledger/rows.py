@@ -18,17 +18,14 @@ def of_slice(part: Slice) -> dict[str, Any]:
         "lower_bound": as_text(part.lower),
         "upper_bound": as_text(part.upper),
         "planned_rows": part.rows,
+        "selects": part.selects,
         "fence": 0,
     }
 
 
 def of_batch(record: Record, batch: int) -> dict[str, Any]:
     """Return the entry of *record*, whose state is that of its *batch*."""
-    return _entry(record) | {
-        "batch": batch,
-        "content_hash": record.content_hash,
-        "balance": balances.as_text(record.balance) if record.entity is Entity.CUSTOMERS else None,
-    }
+    return _entry(record) | {"batch": batch}
 
 
 def of_unsent(row: Record | Rejection, state: State, reason: str, column: str, shape: str) -> dict[str, Any]:
@@ -38,7 +35,6 @@ def of_unsent(row: Record | Rejection, state: State, reason: str, column: str, s
         "reason": reason,
         "column_name": column[:190],
         "shape": kept(shape, 250),
-        "content_hash": row.content_hash if isinstance(row, Record) else None,
     }
 
 
@@ -48,16 +44,18 @@ def kept(words: str, most: int) -> str:
 
 
 def _entry(row: Record | Rejection) -> dict[str, Any]:
+    record = row if isinstance(row, Record) else None
     return {
         "key": row.key,
         "customer": row.customer,
         "occurrence": row.occurrence,
-        "content_hash": None,
+        "content_hash": record.content_hash if record else None,
         "state": None,
         "reason": "",
         "column_name": "",
         "shape": "",
         "batch": None,
         "points": row.points,
-        "balance": None,
+        "balance": balances.as_text(record.balance) if record and record.entity is Entity.CUSTOMERS else None,
+        "reward": kept(record.reward, 64) if record else "",
     }

@@ -153,6 +153,7 @@ entry = Table(
     Index("masivo_entry_by_customer", "customer"),
     Index("masivo_entry_of_run", "run", "entity", "slice"),
     Index("masivo_entry_of_batch", "batch"),
+    Index("masivo_entry_waiting", "entity", "state", "reason"),
     **_MYSQL,
 )
 

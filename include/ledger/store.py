@@ -17,11 +17,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from include.errors import Fenced, LedgerError
+from include.errors import Fenced, LedgerError, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Record, Rejection, Slice, State
 from include.ledger import rows, schema, sqlite
 from include.ledger.bounds import as_bound
+from include.ledger.clock import clock
 from include.ledger.takeover import take_over
+from include.ledger.turns import is_my_turn
 from include.ledger.upgrade import cannot, check, empty, upgrade
 
 
@@ -124,14 +126,26 @@ class Ledger:
         """Hash *text* with the ledger's own salt, so that personal data is compared and not kept."""
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._salt).digest()
 
-    def begin_run(self, run_id: str, *, mapping: str, mapping_hash: str, covers: str) -> Run:
-        """Enter a run, or find it where an earlier try of its first task did: what it covers must not move."""
+    def begin_run(
+        self, run_id: str, *, mapping: str, mapping_hash: str, covers: str, kind: str = "", started_by: str = ""
+    ) -> Run:
+        """
+        Enter a run, or find it where an earlier try of its first task did: what it covers must not move.
+
+        *kind* is why it reads what it reads (`include.windows.RunKind`), *started_by* the person who triggered it, if one did.
+        """
         with self.engine.begin() as connection:
             known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
             if known is None:
                 values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
+                values |= {"kind": kind, "started_by": started_by[:120]}
                 connection.execute(insert(schema.run).values(started_at=now(), **values))
         return self.run(run_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run that Airflow calls *run_id* was entered."""
+        with self.reading() as connection:
+            return connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first() is not None
 
     def newest_run(self) -> int:
         """Return the number of the newest run, 0 where there is none."""
@@ -147,14 +161,6 @@ class Ledger:
             raise LedgerError(msg)
         return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
 
-    def plan_slices(self, run: int, entity: Entity, slices: Sequence[Slice]) -> None:
-        """Enter the slices of *entity*, unless an earlier try of the plan did: what is being worked off must not move."""
-        table = schema.part
-        with self.engine.begin() as connection:
-            planned = select(table.c.number).where(table.c.run == run, table.c.entity == entity)
-            if slices and connection.execute(planned).first() is None:
-                connection.execute(insert(table), [{"run": run} | rows.of_slice(part) for part in slices])
-
     def slices(self, run: int, entity: Entity) -> list[Slice]:
         """Return the slices of *entity* in *run*, in order."""
         table = schema.part
@@ -163,25 +169,41 @@ class Ledger:
                 select(table).where(table.c.run == run, table.c.entity == entity).order_by(table.c.number)
             ).all()
         return [
-            Slice(entity, row.number, row.of, as_bound(row.lower_bound), as_bound(row.upper_bound), row.planned_rows)
+            Slice(
+                entity,
+                row.number,
+                row.of,
+                as_bound(row.lower_bound),
+                as_bound(row.upper_bound),
+                row.planned_rows,
+                row.selects,
+            )
             for row in found
         ]
 
-    def claim(self, run: int, entity: Entity, number: int) -> Lease:
+    def claim(self, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> Lease | None:
         """
-        Take a slice for this try.
+        Take a slice for this try; None where another run, silent for less than *lease_s*, works on the entity.
 
         What a dead try left as *being sent* becomes in doubt. Everything of the slice that was not sent is forgotten, to be read
-        and judged again; what was sent stays, and is skipped. Whoever still works on the entity for another run is fenced as well:
-        both would find the same record unsent, and send it.
+        and judged again; what was sent stays, and is skipped. Tries of other runs that count as dead are fenced as well: if one lives
+        all the same, it can neither send nor write any more.
         """
         table = schema.part
         this = (table.c.run == run, table.c.entity == entity, table.c.number == number)
         with self.engine.begin() as connection:
+            if not is_my_turn(connection, run, entity, lease_s=lease_s):
+                return None
             connection.execute(
                 update(table)
                 .where(*this)
-                .values(fence=table.c.fence + 1, started_at=now(), finished_at=None, read_rows=None)
+                .values(
+                    fence=table.c.fence + 1,
+                    started_at=now(),
+                    finished_at=None,
+                    read_rows=None,
+                    renewed_at=clock(connection.dialect.name),
+                )
             )
             fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
             take_over(connection, run, entity, number, at=now())
@@ -208,10 +230,11 @@ class Ledger:
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
-        Keys in *again* have an entry of this slice already, in a batch that was refused or never arrived: it moves to this one.
+        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already, in a batch that was refused or never arrived: it moves to this one.
         """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
+            self._refuse_moved(connection, lease, batch)
             made = connection.execute(
                 insert(schema.batch).values(
                     run=lease.run,
@@ -354,10 +377,30 @@ class Ledger:
             raise Fenced(_lost(lease))
 
     def _hold(self, connection: Connection, lease: Lease) -> None:
-        """Lock the slice for this transaction, if it is still ours."""
-        fence = connection.execute(select(schema.part.c.fence).where(*_this(lease)).with_for_update()).scalar()
-        if fence != lease.fence:
+        """Lock the slice for this transaction, if it is still ours, and show that its try lives."""
+        mine = update(schema.part).where(*_this(lease), schema.part.c.fence == lease.fence)
+        if connection.execute(mine.values(renewed_at=clock(connection.dialect.name))).rowcount != 1:
             raise Fenced(_lost(lease))
+
+    def _refuse_moved(self, connection: Connection, lease: Lease, batch: Batch) -> None:
+        """Refuse *batch* where another slice of the run sends one of its keys: the row got another customer between two readings."""
+        entry = schema.entry
+        connection.execute(select(schema.run.c.id).where(schema.run.c.id == lease.run).with_for_update())
+        moved = connection.execute(
+            select(entry.c.key)
+            .where(
+                entry.c.entity == lease.entity,
+                entry.c.key.in_([record.key for record in batch.records]),
+                entry.c.run == lease.run,
+                entry.c.slice != lease.slice,
+                entry.c.batch.is_not(None),
+            )
+            .limit(1)
+        ).first()
+        if moved is not None:
+            raise TryAgainLater(
+                f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
+            )
 
 
 def now() -> datetime:

@@ -77,12 +77,12 @@ def _fence_other_runs(connection: Connection, run: int, entity: Entity, at: date
     unfinished = (
         part.c.run != run,
         part.c.entity == entity,
-        part.c.started_at.is_not(None),
         part.c.finished_at.is_(None),
+        part.c.renewed_at.is_not(None),
     )
     others = connection.execute(select(part.c.run, part.c.number).where(*unfinished)).all()
     if others:
-        connection.execute(update(part).where(*unfinished).values(fence=part.c.fence + 1))
+        connection.execute(update(part).where(*unfinished).values(fence=part.c.fence + 1, renewed_at=None))
     for other in others:
         _settle(connection, other.run, entity, other.number, at)
 

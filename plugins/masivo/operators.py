@@ -17,10 +17,14 @@ from include.account import account, as_json, as_text
 from include.errors import DoesNotAddUp, LedgerError
 from include.journey import Entity
 from include.lane import Kind
-from include.ledger.store import Ledger
-from include.planning import Planned, plan
-from include.selection import Window
+from include.ledger.releases import enter
+from include.ledger.store import Ledger, Run
+from include.ledger.turns import let_go
+from include.legacy import Legacy
+from include.planning import Planned, Planning, add_waiting, settle
+from include.remapping import DRY_RUN, difference, is_changed, refuse
 from include.sync import work_off
+from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
 from masivo.parameters import Parameters
 from masivo.workplace import Workplace
@@ -34,30 +38,73 @@ class MasivoPlanOperator(BaseOperator):
     """
     Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
 
-    Nothing is sent. A wrong key, a missing file, an unknown alias or a ledger that cannot be written ends the run here, with one sentence.
+    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only. A wrong key, a missing file, an unknown alias or a ledger that cannot be written ends the run here, with one sentence.
     """
+
+    def __init__(self, *, kind: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the plan: rows, slices, requests and hours by entity."""
         with translated():
-            parameters = Parameters.of(context)
-            window = parameters.window
+            parameters = Parameters.of(context, RunKind(self.kind) if self.kind else None)
             place = Workplace()
             mapping = place.mapping
             legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             place.hook.prove()
             place.ledger.prepare()
             self._refuse_older_copy(context, place.ledger)
-            run = place.ledger.begin_run(
-                context["run_id"], mapping=mapping.name, mapping_hash=mapping.content_hash, covers=window.as_json()
+            run = self._run(context, place, parameters, legacies)
+            self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
+            planning = Planning(
+                place.ledger,
+                mapping,
+                run,
+                place.hook.limits,
+                overrides=parameters.overrides,
+                by=parameters.by,
+                dry_run=parameters.dry_run,
             )
-            self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], window)
-            planned = [plan(place.ledger, legacy, run.number, window, place.hook.limits) for legacy in legacies]
+            planned = planning.plan(legacies)
         for line in planned:
             self.log.info("%s", line)
         if parameters.dry_run:
             self.log.info("dry run: nothing will be sent")
         return {"run": run.number} | {line.entity.value: counts(line) for line in planned}
+
+    def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
+        """Return the run as an earlier try of this task entered it, or settle what it covers and enter it."""
+        ledger, mapping, run_id = place.ledger, place.mapping, context["run_id"]
+        if ledger.has_run(run_id):
+            return place.run(run_id)
+        asked, mode = self._as_remapped(place, parameters, legacies)
+        covers = settle(ledger, mapping, legacies, asked, mode)
+        run = ledger.begin_run(
+            run_id,
+            mapping=mapping.name,
+            mapping_hash=mapping.content_hash,
+            covers=covers.as_json(),
+            kind=DRY_RUN if parameters.dry_run else asked.kind,
+            started_by=parameters.by,
+        )
+        if mode is not Mode.SEND or parameters.mapping_change == "send_all":
+            enter(ledger, run.number, parameters.mapping_change, parameters.by, about=f"mapping {mapping.name}")
+        return run
+
+    def _as_remapped(self, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> tuple[Asked, Mode]:
+        """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
+        choice = parameters.mapping_change
+        if choice == Mode.ADOPT:
+            return Asked(RunKind.FULL), Mode.ADOPT
+        if not is_changed(place.ledger, place.mapping):
+            return parameters.asked, Mode.SEND
+        if choice == "ask":
+            self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
+            found = [difference(place.ledger, legacy, place.hook.limits) for legacy in legacies]
+            refuse(found, place.hook.limits)
+            return parameters.asked, Mode.SEND
+        return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND
 
     def _refuse_older_copy(self, context: Context, ledger: Ledger) -> None:
         """
@@ -93,8 +140,10 @@ class MasivoSlicesOperator(BaseOperator):
             if Parameters.of(context).dry_run:
                 return []
             place = Workplace()
-            place.ledger.open()
-            run = place.ledger.run(context["run_id"])
+            run = place.run(context["run_id"])
+            freed = add_waiting(place.ledger, place.mapping, run, Entity(self.entity), place.hook.limits)
+            if freed:
+                self.log.info("%d %s that waited are free now", freed, self.entity)
             slices = place.ledger.slices(run.number, Entity(self.entity))
         return [{"number": part.number, "of": part.of, "rows": part.rows} for part in slices]
 
@@ -116,15 +165,17 @@ class MasivoMigrateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts of what was done; the account is made from the ledger."""
         with translated():
-            place = Workplace(kind=Kind.BACKFILL if context["dag_run"].run_type == "backfill" else Kind.INCREMENT)
-            place.ledger.open()
-            run = place.ledger.run(context["run_id"])
+            place = Workplace()
+            run = place.run(context["run_id"])
+            covers = Covers.from_json(run.covers)
+            place.kind = Kind.BACKFILL if covers.can_wait else Kind.INCREMENT
             number = self.part["number"]
             part = next(part for part in place.ledger.slices(run.number, Entity(self.entity)) if part.number == number)
             worked = work_off(
                 part,
-                Window.from_json(run.covers),
+                covers.windows[part.entity],
                 run=run.number,
+                mode=covers.mode,
                 legacy=place.legacy(part.entity),
                 ledger=place.ledger,
                 api=place.hook,
@@ -149,6 +200,7 @@ class MasivoAccountOperator(BaseOperator):
             if parameters.dry_run:
                 place.ledger.finish_run(run.number, "dry run: nothing was sent")
                 return {"run": run.run_id, "outcome": "dry run"}
+            let_go(place.ledger, run.number)
             made = account(place.ledger, run.run_id, place.hook.limits)
             outcome = made.verdict(parameters.tolerance)
             place.ledger.finish_run(run.number, outcome or "adds up")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow.sdk import Param
 
 from include.errors import Misconfigured
+from include.guards import Guard
 from include.journey import Entity
-from include.selection import Window
+from include.remapping import CHOICES
+from include.windows import Asked, RunKind
 
 
 if TYPE_CHECKING:
@@ -19,35 +21,68 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the operator asked for, checked."""
+    """What the operator asked for, checked; *by* is who triggered the run, empty for the scheduler."""
 
-    window: Window
+    asked: Asked
     entities: tuple[Entity, ...]
     dry_run: bool
     tolerance: int
+    mapping_change: str
+    overrides: tuple[str, ...]
+    by: str
 
     @classmethod
-    def of(cls, context: Context) -> Self:
-        """Read the parameters of the run in *context*. Raises `Misconfigured` where they contradict each other."""
-        params = context["params"]
-        since, until = _moment(params, "since"), _moment(params, "until")
-        customers = tuple(str(customer).strip() for customer in params.get("customer_ids") or ())
-        if params.get("full") and (since or until or customers):
-            msg = "full means everything: leave since, until and customer_ids empty with it, or leave full off"
-            raise Misconfigured(msg)
-        if since and until and since >= until:
-            msg = f"since ({since.isoformat()}) must be before until ({until.isoformat()})"
-            raise Misconfigured(msg)
-        if since and since > datetime.now(UTC):
-            msg = f"since ({since.isoformat()}) is in the future, so no row can be meant"
-            raise Misconfigured(msg)
+    def of(cls, context: Context, kind: RunKind | None = None) -> Self:
+        """
+        Read the parameters of the run in *context*, which is of *kind* if the DAG knows that beforehand.
+
+        Raises `Misconfigured` where they contradict each other.
+        """
+        params, dag_run = context["params"], context["dag_run"]
         chosen = params.get("entities") or list(Entity)
+        choice = str(params.get("mapping_change") or "ask")
+        asked = Asked(kind) if kind else _asked(context)
+        if choice != "ask" and asked.kind not in {RunKind.INCREMENT, RunKind.FULL}:
+            msg = f"mapping_change {choice!r} is about all rows: leave since, until and customer_ids empty with it"
+            raise Misconfigured(msg)
         return cls(
-            Window(since, until, customers),
+            asked,
             tuple(entity for entity in Entity if entity in chosen),
             bool(params.get("dry_run")),
             int(params.get("tolerance") or 0),
+            choice,
+            tuple(params.get("override") or ()),
+            dag_run.triggering_user_name or "",
         )
+
+
+def _asked(context: Context) -> Asked:
+    params, dag_run = context["params"], context["dag_run"]
+    since, until = _moment(params, "since"), _moment(params, "until")
+    customers = tuple(str(customer).strip() for customer in params.get("customer_ids") or ())
+    is_full = bool(params.get("full"))
+    if dag_run.run_type == "backfill":
+        if since or until or customers or is_full:
+            msg = "a backfill works off its own intervals: leave since, until, customer_ids and full out of it"
+            raise Misconfigured(msg)
+        return Asked(RunKind.BACKFILL, dag_run.data_interval_start, dag_run.data_interval_end)
+    if is_full and (since or until or customers):
+        msg = "full means everything: leave since, until and customer_ids empty with it, or leave full off"
+        raise Misconfigured(msg)
+    if since and until and since >= until:
+        msg = f"since ({since.isoformat()}) must be before until ({until.isoformat()})"
+        raise Misconfigured(msg)
+    if since and since > datetime.now(UTC):
+        msg = f"since ({since.isoformat()}) is in the future, so no row can be meant"
+        raise Misconfigured(msg)
+    if is_full:
+        return Asked(RunKind.FULL)
+    if customers:
+        return Asked(RunKind.CUSTOMERS, since, until, customers)
+    if since or until:
+        return Asked(RunKind.WINDOW, since, until)
+    is_scheduled = dag_run.run_type == "scheduled"
+    return Asked(RunKind.INCREMENT, until=dag_run.data_interval_end if is_scheduled else None)
 
 
 def form() -> dict[str, Param]:
@@ -58,7 +93,10 @@ def form() -> dict[str, Param]:
             type=["null", "string"],
             format="date-time",
             title="Changed since",
-            description="Read rows that changed at or after this moment (with its zone). Empty: from the beginning.",
+            description=(
+                "Read rows that changed at or after this moment (with its zone), and no others. "
+                "With since and until empty the run goes on where the last ones ended."
+            ),
         ),
         "until": Param(
             None,
@@ -102,6 +140,24 @@ def form() -> dict[str, Param]:
             minimum=0,
             title="Tolerance",
             description="So many rows may be newly quarantined, held by an error or in doubt before the run is red.",
+        ),
+        "mapping_change": Param(
+            "ask",
+            type="string",
+            enum=list(CHOICES),
+            title="If the mapping changed",
+            description=(
+                "ask: stop and say what would differ. send_all: what differs is treated as changed. from_now_on: what was delivered "
+                "stays as it is. adopt: every row counts as delivered, also by an earlier tool, and nothing is sent."
+            ),
+        ),
+        "override": Param(
+            [],
+            type=["null", "array"],
+            items={"type": "string", "enum": [guard.value for guard in Guard]},
+            examples=[guard.value for guard in Guard],
+            title="Go on in spite of",
+            description="Guards that stopped an earlier run, where you have looked and it is right. It is noted who let it through.",
         ),
     }
 

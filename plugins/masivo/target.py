@@ -182,6 +182,8 @@ def _limits(extras: Extras) -> Limits:
     if account:
         standard = replace(standard, per_hour=_PER_HOUR[account])
     return Limits(
+        slice_s=extras.seconds("slice_s", standard.slice_s, above=0.0),
+        lease_s=extras.seconds("lease_s", standard.lease_s, above=0.0),
         records=extras.count("records", standard.records, most=_MOST_RECORDS),
         customers=extras.count("customers", standard.customers, most=_MOST_RECORDS),
         body_bytes=extras.count("body_bytes", standard.body_bytes),

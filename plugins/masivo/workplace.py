@@ -12,9 +12,10 @@ from functools import cached_property
 from airflow.sdk import Variable
 from sqlalchemy import Engine
 
+from include.errors import Misconfigured
 from include.journey import Entity
 from include.lane import Kind, Lane
-from include.ledger.store import Ledger
+from include.ledger.store import Ledger, Run
 from include.legacy import Legacy
 from include.mapping import Mapping, load
 from masivo.connections import ledger_engine, legacy_engine
@@ -22,7 +23,11 @@ from masivo.hook import MasivoHook
 
 
 class Workplace:
-    """Opens what the connections name; any opening raises `Misconfigured` with one sentence."""
+    """
+    Opens what the connections name; any opening raises `Misconfigured` with one sentence.
+
+    *kind*, to be set before the lane is used, is what its turns are for.
+    """
 
     def __init__(
         self,
@@ -30,12 +35,11 @@ class Workplace:
         legacy_conn_id: str = "legacy_db",
         ledger_conn_id: str = "masivo_ledger",
         masivo_conn_id: str = "masivo_api",
-        kind: Kind = Kind.INCREMENT,
     ) -> None:
         self._legacy_conn_id = legacy_conn_id
         self._ledger_conn_id = ledger_conn_id
         self._masivo_conn_id = masivo_conn_id
-        self._kind = kind
+        self.kind = Kind.INCREMENT
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -55,7 +59,7 @@ class Workplace:
     @cached_property
     def lane(self) -> Lane:
         """The account's lane, to be used for this kind of run."""
-        return Lane(self.ledger_engine, self.hook.fingerprint, self.hook.limits, kind=self._kind)
+        return Lane(self.ledger_engine, self.hook.fingerprint, self.hook.limits, kind=self.kind)
 
     @cached_property
     def ledger_engine(self) -> Engine:
@@ -66,6 +70,18 @@ class Workplace:
     def legacy_engine(self) -> Engine:
         """The legacy database."""
         return legacy_engine(self._legacy_conn_id)
+
+    def run(self, run_id: str) -> Run:
+        """Return Airflow's *run_id* as the ledger has it. Raises `Misconfigured` where the mapping is not the one that was planned with."""
+        self.ledger.open()
+        run = self.ledger.run(run_id)
+        if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
+            msg = (
+                f"the mapping changed while the run was under way: it was planned with {run.mapping} ({run.mapping_hash[:12]}), here is "
+                f"{self.mapping.name} ({self.mapping.content_hash[:12]}); bring the files back and clear the task, or trigger a new run"
+            )
+            raise Misconfigured(msg)
+        return run
 
     def legacy(self, entity: Entity) -> Legacy:
         """Return the rows of *entity*; raises `MappingError` where its SQL does not fit the database or the contract."""

@@ -13,13 +13,19 @@ from include.errors import LedgerError
 from include.journey import BatchState, Entity, Rejection, State
 from include.ledger.store import Entry, Receipt
 from include.selection import Window
-from tests.include.nouns import batch, customer, event, one_slice
+from include.windows import Covers, RunKind
+from tests.include.nouns import batch, customer, event, one_slice, plan_slices
 
 
 def begin(ledger, run_id="run", *entities):
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=Window().as_json()).number
+    run = ledger.begin_run(
+        run_id,
+        mapping="sample",
+        mapping_hash="00",
+        covers=Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json(),
+    ).number
     for entity in entities or (Entity.CUSTOMERS,):
-        ledger.plan_slices(run, entity, [one_slice(entity)])
+        plan_slices(ledger, run, entity, [one_slice(entity)])
     return run
 
 

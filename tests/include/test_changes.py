@@ -99,7 +99,7 @@ TIMES = st.datetimes(datetime(2024, 1, 14), datetime(2024, 1, 17))
     writer=st.sampled_from(sorted(WRITERS)),
 )
 def test_windows_that_follow_each_other_miss_no_row(times, cuts, writer):
-    """Windows cut anywhere: each row is in at least one, and those that do not say when they changed are in all of them."""
+    """Windows cut anywhere: each row is in at least one, and those that do not say when they changed are in the first."""
     write = WRITERS[writer]
     rows = Table("r", MetaData(), Column("id", Integer), Column("at", Text))
     engine = create_engine("sqlite://")
@@ -115,7 +115,7 @@ def test_windows_that_follow_each_other_miss_no_row(times, cuts, writer):
     engine.dispose()
 
     assert set.union(*seen) == {-1, *range(len(times))}
-    assert all(-1 in window for window in seen)
+    assert [-1 in window for window in seen] == [True, *(False for _ in cuts)]
 
 
 def test_a_column_of_times_is_compared_exactly_on_every_dialect(legacy_url):
@@ -132,4 +132,4 @@ def test_a_column_of_times_is_compared_exactly_on_every_dialect(legacy_url):
             found[name] = sorted(connection.execute(select(rows.c.id).where(*conditions)).scalars())
         assert connection.execute(select(func.count()).select_from(rows)).scalar_one() == 4
     engine.dispose()
-    assert found == {"before": [0, 3], "after": [1, 2, 3], "none": [3]}
+    assert found == {"before": [0, 3], "after": [1, 2], "none": []}

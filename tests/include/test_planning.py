@@ -11,9 +11,9 @@ from include.journey import Entity, Limits
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import load
-from include.planning import hours, lane_hours, plan
+from include.planning import Planning, hours, lane_hours, settle
 from include.samples import retailer
-from include.selection import Window
+from include.windows import Asked, RunKind
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,16 @@ def ledger(sqlite_url):
     engine.dispose()
 
 
-def planned(ledger, legacy, entity, window=Window(), limits=Limits(), run_id="run"):  # noqa: B008 (both are frozen)
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=window.as_json()).number
-    made = plan(ledger, Legacy(legacy[0], load("sample"), entity), run, window, limits)
-    return made, ledger.slices(run, entity)
+FULL = Asked(RunKind.FULL)
+
+
+def planned(ledger, legacy, entity, asked=FULL, limits=Limits(), run_id="run"):  # noqa: B008 (frozen)
+    mapping = load("sample")
+    source = Legacy(legacy[0], mapping, entity)
+    covers = settle(ledger, mapping, [source], asked).as_json()
+    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=covers)
+    (made,) = Planning(ledger, mapping, run, limits).plan([source])
+    return made, ledger.slices(run.number, entity)
 
 
 @pytest.mark.parametrize("entity", list(Entity))
@@ -59,7 +65,7 @@ def test_a_plan_that_is_made_again_leaves_the_slices_as_they_are(ledger, legacy)
 
 
 def test_an_entity_without_rows_has_no_slices(ledger, legacy):
-    made, slices = planned(ledger, legacy, Entity.EVENTS, Window(customers=("nobody",)))
+    made, slices = planned(ledger, legacy, Entity.EVENTS, Asked(RunKind.CUSTOMERS, customers=("nobody",)))
     assert (made.rows, made.slices, made.requests, slices) == (0, 0, 0, [])
 
 
@@ -68,7 +74,7 @@ def test_a_plan_for_some_customers_counts_only_theirs(ledger, legacy):
         member, rows = connection.execute(
             text("SELECT member_no, count(*) FROM receipt WHERE member_no IS NOT NULL GROUP BY 1 ORDER BY 2 DESC")
         ).first()
-    made, _ = planned(ledger, legacy, Entity.EVENTS, Window(customers=(str(member),)))
+    made, _ = planned(ledger, legacy, Entity.EVENTS, Asked(RunKind.CUSTOMERS, customers=(str(member),)))
     assert made.rows == rows
 
 

@@ -67,7 +67,9 @@ def test_a_misspelt_key_is_named_even_if_it_leaves_another_missing(tmp_path):
 
 def test_an_unknown_key_that_resembles_nothing_gets_the_list(tmp_path):
     said = sentence(tmp_path, "timezone: UTC\nqqq: 1")
-    assert said == "unknown key 'qqq'; known are timezone, timezones, places, policies, windows, moves_with, description"
+    assert (
+        said == "unknown key 'qqq'; known are timezone, timezones, places, policies, windows, moves_with, description"
+    )
 
 
 def test_an_unknown_key_of_a_part_is_compared_with_the_part(tmp_path):

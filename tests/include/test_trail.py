@@ -7,13 +7,13 @@ from __future__ import annotations
 from include.journey import BatchState, Entity, State
 from include.ledger.store import Entry, Receipt
 from include.trail import trail
-from tests.include.nouns import batch, customer, event, one_slice, transaction
+from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
 
 
 def send(ledger, run, *records):
     """Have *records* delivered in a slice of their own."""
     entity = records[0].entity
-    ledger.plan_slices(run, entity, [one_slice(entity)])
+    plan_slices(ledger, run, entity, [one_slice(entity)])
     lease = ledger.claim(run, entity, 1)
     number = ledger.pack(lease, batch(records))
     ledger.sending(lease, number)
@@ -24,7 +24,7 @@ def test_a_trail_tells_every_row_of_one_customer_and_of_nobody_else(ledger):
     run = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="{}").number
     send(ledger, run, customer("A", points=1250), customer("a"))
     send(ledger, run, event("E1", "A"), event("E2", "a"))
-    ledger.plan_slices(run, Entity.TRANSACTIONS, [one_slice(Entity.TRANSACTIONS)])
+    plan_slices(ledger, run, Entity.TRANSACTIONS, [one_slice(Entity.TRANSACTIONS)])
     lease = ledger.claim(run, Entity.TRANSACTIONS, 1)
     ledger.enter(lease, [Entry(transaction("T1", "A", -5), State.QUARANTINED, "points_do_not_sum", "amount")])
     lines = list(trail(ledger, "A"))

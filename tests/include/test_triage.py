@@ -20,7 +20,7 @@ from include.journey import BatchState, Entity, Limits, Rejection, State
 from include.ledger.knowledge import claim
 from include.ledger.store import Entry, Ledger, Receipt
 from include.triage import Triage
-from tests.include.nouns import batch, customer, event, one_slice, transaction
+from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
 
 
 LIMITS = Limits(records=10, body_bytes=2_000)
@@ -42,7 +42,7 @@ class Try:
     def __init__(self, ledger, entity, *, run_id="run", number=1):
         self.ledger = ledger
         run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers="{}").number
-        ledger.plan_slices(run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
+        plan_slices(ledger, run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
         self.lease = ledger.claim(run, entity, number)
         self.triage = Triage(ledger, self.lease, LIMITS)
         self.fates = []

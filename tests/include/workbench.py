@@ -29,7 +29,7 @@ from include.packing import one_request
 from include.sandbox.options import Options
 from include.sandbox.server import Sandbox
 from include.sending import Progress, Sending
-from tests.include.nouns import one_slice
+from tests.include.nouns import one_slice, plan_slices
 from tests.include.sandbox import bodies
 from tests.journey import UNHURRIED, UNLIMITED, connections, environment
 
@@ -76,7 +76,7 @@ class Bench:
         """Begin a run of one slice."""
         self.runs += 1
         run = self.ledger.begin_run(f"run-{self.runs}", mapping="m", mapping_hash="h", covers="{}")
-        self.ledger.plan_slices(run.number, entity, [one_slice(entity)])
+        plan_slices(self.ledger, run.number, entity, [one_slice(entity)])
         return self.ledger.claim(run.number, entity, 1)
 
     def sending(self, lease: Lease, **given: Any) -> Sending:

@@ -24,7 +24,7 @@ from include.journey import Batch, BatchState, Entity
 from include.ledger import schema, store
 from include.sandbox.faults import Rule, Script
 from include.sandbox.options import Refusal
-from include.selection import Window
+from include.windows import Asked, RunKind
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
 
@@ -189,8 +189,10 @@ def test_rows_of_the_very_moment_at_which_two_windows_meet_go_unless_a_window_le
         if is_broken:
             monkeypatch.setattr(selection, "changed", later_than)
         trip = running.trip()
-        for number, window in enumerate((Window(), Window(until=edge), Window(since=edge))):
-            run = trip.begin(f"run-{number}", window=window)
+        for number, asked in enumerate(
+            (Asked(RunKind.FULL), Asked(RunKind.WINDOW, until=edge), Asked(RunKind.WINDOW, edge))
+        ):
+            run = trip.begin(f"run-{number}", asked=asked)
             # Everything is there but the events, which come in two windows.
             for entity in (Entity.EVENTS,) if number else (Entity.CUSTOMERS,):
                 for part in trip.place.ledger.slices(run.number, entity):

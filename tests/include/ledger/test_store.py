@@ -18,7 +18,7 @@ from include.journey import BatchState, Entity, Rejection, State
 from include.ledger import schema
 from include.ledger.knowledge import known
 from include.ledger.store import Entry, Ledger, Receipt
-from tests.include.nouns import REWARD, batch, customer, event, one_slice, transaction
+from tests.include.nouns import REWARD, batch, customer, event, one_slice, plan_slices, transaction
 
 
 DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)
@@ -34,7 +34,7 @@ def run(ledger):
 def begin(ledger, run_id):
     run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers="{}").number
     for entity in Entity:
-        ledger.plan_slices(run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
+        plan_slices(ledger, run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
     return run
 
 
@@ -72,14 +72,14 @@ def test_a_run_that_is_begun_twice_keeps_what_it_covers(ledger):
 
 
 def test_slices_that_are_planned_twice_stay_as_they_were(ledger, run):
-    ledger.plan_slices(run, Entity.EVENTS, [one_slice(Entity.EVENTS)])
+    plan_slices(ledger, run, Entity.EVENTS, [one_slice(Entity.EVENTS)])
     assert [part.number for part in ledger.slices(run, Entity.EVENTS)] == [1, 2]
 
 
 @pytest.mark.parametrize("bound", [7, Decimal("7.50"), UUID(int=7), b"\x00\xff", "Ñandú 'x' \U0001f600", "7"])
 def test_a_bound_comes_back_with_its_type(ledger, bound):
     run = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="{}").number
-    ledger.plan_slices(run, Entity.EVENTS, [one_slice(Entity.EVENTS, 1, 2, None, bound)])
+    plan_slices(ledger, run, Entity.EVENTS, [one_slice(Entity.EVENTS, 1, 2, None, bound)])
     (part,) = ledger.slices(run, Entity.EVENTS)
     assert (part.lower, part.upper) == (None, bound)
     assert type(part.upper) is type(bound)

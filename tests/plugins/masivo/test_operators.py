@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ class DagRun:
     """The run, as far as an operator asks for it."""
 
     run_type: str = "manual"
+    data_interval_start: datetime | None = None
+    data_interval_end: datetime | None = None
+    triggering_user_name: str | None = "ana"
 
 
 def context(run_id="manual", earlier=None, **params):

@@ -4,7 +4,8 @@ The parameters: the form refuses what makes no sense by itself, and the rest is 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.definitions.param import ParamsDict
@@ -13,20 +14,46 @@ from masivo.parameters import Parameters, form
 
 from include.errors import Misconfigured
 from include.journey import Entity
-from include.selection import Window
+from include.windows import Asked, RunKind
 
 
-def filled(**conf):
+def filled(run_type="manual", **conf):
     """The form as a run with *conf* has it."""
     params = ParamsDict(form())
     for name, value in conf.items():
         params[name] = value
-    return {"params": params.validate()}
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    dag_run = SimpleNamespace(
+        run_type=run_type,
+        data_interval_start=day,
+        data_interval_end=day + timedelta(days=1),
+        triggering_user_name="ana" if run_type == "manual" else None,
+    )
+    return {"params": params.validate(), "dag_run": dag_run}
 
 
-def test_an_empty_form_means_everything_up_to_now():
-    read = Parameters.of(filled())
-    assert read == Parameters(Window(), tuple(Entity), dry_run=False, tolerance=0)
+def parameters(asked, *entities, **others):
+    """What is read of a form of which only *others* were filled in."""
+    given = {"dry_run": False, "tolerance": 0, "mapping_change": "ask", "overrides": (), "by": "ana"} | others
+    return Parameters(asked, entities or tuple(Entity), **given)
+
+
+def test_an_empty_form_means_a_scheduled_run_now():
+    assert Parameters.of(filled()) == parameters(Asked(RunKind.INCREMENT))
+
+
+def test_a_scheduled_run_ends_at_its_intervals_end_and_nobody_triggered_it():
+    read = Parameters.of(filled("scheduled"))
+    assert read == parameters(Asked(RunKind.INCREMENT, until=datetime(2026, 3, 2, tzinfo=UTC)), by="")
+
+
+def test_a_backfill_is_exactly_its_interval():
+    read = Parameters.of(filled("backfill"))
+    assert read.asked == Asked(RunKind.BACKFILL, datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+
+
+def test_a_dag_of_one_purpose_says_so_itself():
+    assert Parameters.of(filled(), RunKind.SWEEP).asked == Asked(RunKind.SWEEP)
 
 
 def test_a_full_form_is_read():
@@ -40,14 +67,25 @@ def test_a_full_form_is_read():
             tolerance=5,
         )
     )
-    window = Window(datetime(2025, 12, 31, 22, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC), ("7", "8"))
+    ends = datetime(2025, 12, 31, 22, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    asked = Asked(RunKind.CUSTOMERS, *ends, ("7", "8"))
     # Parents first, whatever the order that was typed.
-    assert read == Parameters(window, (Entity.CUSTOMERS, Entity.TRANSACTIONS), dry_run=True, tolerance=5)
+    assert read == parameters(asked, Entity.CUSTOMERS, Entity.TRANSACTIONS, dry_run=True, tolerance=5)
 
 
-@pytest.mark.parametrize("conf", [{"full": True}, {"customer_ids": None}, {"since": None, "until": None}])
-def test_what_says_everything_in_other_words_means_it(conf):
-    assert Parameters.of(filled(**conf)).window.is_everything
+@pytest.mark.parametrize(
+    ("conf", "kind"),
+    [
+        ({"full": True}, RunKind.FULL),
+        ({"customer_ids": None}, RunKind.INCREMENT),
+        ({"since": None, "until": None}, RunKind.INCREMENT),
+        ({"since": "2026-01-01T00:00:00Z"}, RunKind.WINDOW),
+        ({"customer_ids": ["7"]}, RunKind.CUSTOMERS),
+        ({"mapping_change": "adopt", "full": True}, RunKind.FULL),
+    ],
+)
+def test_what_is_filled_in_says_what_kind_of_run_it_is(conf, kind):
+    assert Parameters.of(filled(**conf)).asked.kind is kind
 
 
 @pytest.mark.parametrize(
@@ -63,6 +101,8 @@ def test_what_says_everything_in_other_words_means_it(conf):
         {"customer_ids": [7]},
         {"dry_run": "no"},
         {"tolerance": -1},
+        {"mapping_change": "yes"},
+        {"override": ["everything"]},
         {"tolerance": "some"},
     ],
 )
@@ -76,6 +116,9 @@ def test_the_form_refuses_what_makes_no_sense(conf):
     [
         ({"full": True, "customer_ids": ["7"]}, "full means everything"),
         ({"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "must be before until"),
+        ({"since": "2999-01-01T00:00:00Z"}, "in the future"),
+        ({"run_type": "backfill", "full": True}, "a backfill works off its own intervals"),
+        ({"mapping_change": "send_all", "customer_ids": ["7"]}, "is about all rows"),
     ],
 )
 def test_contradictions_are_refused_in_a_sentence(conf, sentence):

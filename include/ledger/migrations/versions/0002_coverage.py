@@ -49,8 +49,12 @@ def _widen() -> None:
     _add("masivo_run", sa.Column("approved_at", _TIME))
     _add("masivo_slice", sa.Column("selects", sa.String(12), nullable=False, server_default="window"))
     _add("masivo_slice", sa.Column("renewed_at", sa.Double))
+    # Whoever was at work with the older code is not any more: the next run settles what it left.
+    op.execute("UPDATE masivo_slice SET renewed_at = 0 WHERE started_at IS NOT NULL AND finished_at IS NULL")
     _add("masivo_batch", sa.Column("purpose", sa.String(12), nullable=False, server_default=""))
     _add("masivo_entry", sa.Column("reward", sa.String(64), nullable=False, server_default=""))
+
+    _index("masivo_entry", "masivo_entry_waiting", ["entity", "state", "reason"])
 
 
 def _add(table: str, column: sa.Column[Any]) -> None:
@@ -65,8 +69,13 @@ def _create(table: str, *parts: Any, index: tuple[str, list[str]] | None = None)
     inspector = sa.inspect(op.get_bind())
     if not inspector.has_table(table):
         op.create_table(table, *parts, **_MYSQL)
-    if index and index[0] not in {found["name"] for found in sa.inspect(op.get_bind()).get_indexes(table)}:
-        op.create_index(index[0], table, index[1])
+    if index:
+        _index(table, *index)
+
+
+def _index(table: str, name: str, columns: list[str]) -> None:
+    if name not in {found["name"] for found in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(name, table, columns)
 
 
 def _run_key(*, primary_key: bool = False) -> sa.Column[Any]:

@@ -1,0 +1,119 @@
+"""
+Guards: what is so unusual about a source that a person should look before anything is sent.
+
+Each stops the run with one sentence and has a name that a person types to go on all the same (parameter ``override``). What was let
+through is in the ledger with who and when, and does not stop the next run as long as it does not get worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from include.errors import Misconfigured
+from include.journey import Entity
+from include.ledger.coverage import Seen, last_seen, newest_seen
+from include.ledger.releases import released_count
+from include.ledger.store import Ledger
+from include.legacy import Legacy
+from include.selection import Window
+from include.windows import Span
+
+
+_MANY, _RUNS = 100, 3
+
+
+class Guard(StrEnum):
+    """The names that are typed to override a guard."""
+
+    NO_ROWS = "no_rows"
+    OLDER_SOURCE = "older_source"
+    FUTURE_CHANGES = "future_changes"
+    COLUMNS_CHANGED = "columns_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A guard that does not let a run pass, and why; *rows* where it is about a number of them."""
+
+    guard: Guard
+    entity: Entity
+    sentence: str
+    rows: int = 0
+
+
+def alarms(
+    ledger: Ledger, legacy: Legacy, mapping: str, window: Window, seen: Seen, *, now: datetime, future: timedelta
+) -> Iterator[Alarm]:
+    """Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*; *future* is what is still normal."""
+    entity = legacy.entity
+    history = last_seen(ledger, mapping, entity, runs=_RUNS)
+    yield from _no_rows(legacy, window, seen, history)
+    newest = newest_seen(ledger, mapping, entity)
+    # The clocks of change times are the source's own, so what is compared is as exact as they are.
+    if newest is not None and (seen.newest is None or seen.newest < newest):
+        yield Alarm(
+            Guard.OLDER_SOURCE,
+            entity,
+            f"the newest change of {entity} is {_said(seen.newest)}, but an earlier run saw {_said(newest)}: "
+            "the legacy database looks restored from an older copy",
+        )
+    later = legacy.later(now + future)
+    if later > released_count(ledger, Guard.FUTURE_CHANGES, entity):
+        yield Alarm(
+            Guard.FUTURE_CHANGES,
+            entity,
+            f"{later:,} rows of {entity} changed after {_said(now + future)}, which is in the future; "
+            "no window reaches them before that, only the sweep or a full run",
+            later,
+        )
+    if history and (moved := _differences(history[0][1].types, seen.types)):
+        yield Alarm(Guard.COLUMNS_CHANGED, entity, f"columns of {entity} changed since the last run: {moved}")
+
+
+def refuse(found: Collection[Alarm], overrides: Collection[str]) -> None:
+    """Raise `Misconfigured` for the first of *found* that nobody overrides."""
+    for alarm in found:
+        if alarm.guard not in overrides:
+            msg = f"{alarm.sentence}; nothing was sent. If that is right, trigger again with override {alarm.guard.value!r}"
+            raise Misconfigured(msg)
+
+
+def _no_rows(legacy: Legacy, window: Window, seen: Seen, history: list[tuple[Span, Seen]]) -> Iterator[Alarm]:
+    if seen.count or window.customers or window.keys is not None or not history:
+        return
+    entity = legacy.entity
+    if any(earlier.count for _, earlier in history) and legacy.is_empty():
+        sentence = f"the mapping finds no {entity} at all any more, and earlier runs found some"
+        yield Alarm(Guard.NO_ROWS, entity, sentence)
+    elif (
+        len(history) == _RUNS and all(earlier.count >= _MANY for _, earlier in history) and _is_as_long(window, history)
+    ):
+        counts = ", ".join(f"{earlier.count:,}" for _, earlier in history)
+        sentence = f"no {entity} changed in {window}, and the last {_RUNS} runs found {counts}"
+        yield Alarm(Guard.NO_ROWS, entity, sentence)
+
+
+def _is_as_long(window: Window, history: list[tuple[Span, Seen]]) -> bool:
+    """Whether *window* is at least as long as one of those that had many rows."""
+    if window.since is None or window.until is None:
+        return True
+    length = window.until - window.since
+    lengths = [span.until - span.since for span, _ in history if span.since and span.until]
+    return bool(lengths) and length >= min(lengths)
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    words = [f"{name!r} is gone" for name in before if name not in after]
+    words += [
+        f"{name!r} was type {kind} and is {after[name]}"
+        for name, kind in before.items()
+        if name in after and kind and after[name] and after[name] != kind
+    ]
+    return ", ".join(words)
+
+
+def _said(moment: datetime | None) -> str:
+    return "nothing" if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,81 @@
+"""
+Whose turn it is at an entity: two runs that worked on one at once would both find a record unsent, and send it.
+
+So a run works alone on an entity, with as many of its slices as Airflow starts, and the others wait for the slices that are being worked off
+to be finished. A try shows that it lives by every write (`masivo_slice.renewed_at`); one that has been silent for the lease counts as dead.
+Of those who wait, news go before the past: an increment is taken in between two slices of a backfill.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, case, delete, exists, insert, select, update
+
+from include.journey import Entity, Slice
+from include.ledger import schema
+from include.ledger.clock import clock, now
+
+
+if TYPE_CHECKING:
+    from include.ledger.store import Ledger
+
+# The lower, the sooner; whatever is not named is wanted by a person now.
+_RANKS = {"full": 1, "backfill": 2, "sweep": 3}
+_STILL_WAITS_S = 120.0  # whoever asked so long ago has gone away
+
+
+def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: float) -> bool:
+    """
+    Tell whether *run* may begin a slice of *entity* now; if not, write down that it waits.
+
+    Until the transaction ends nobody else is answered.
+    """
+    part, queue = schema.part, schema.queue
+    connection.execute(select(schema.ledger.c.id).with_for_update())
+    moment = now(connection)
+    others = exists().where(
+        part.c.run != run,
+        part.c.entity == entity,
+        part.c.started_at.is_not(None),
+        part.c.finished_at.is_(None),
+        part.c.renewed_at > moment - lease_s,
+    )
+    mine = connection.execute(select(schema.run.c.kind).where(schema.run.c.id == run)).scalar() or ""
+    rank = case(_RANKS, value=queue.c.kind, else_=0)
+    sooner = exists().where(
+        queue.c.run != run,
+        queue.c.entity == entity,
+        queue.c.asked_at > moment - _STILL_WAITS_S,
+        rank < _RANKS.get(mine, 0),
+    )
+    connection.execute(delete(queue).where(queue.c.run == run, queue.c.entity == entity))
+    is_free = not connection.execute(select(others | sooner)).scalar()
+    if not is_free:
+        connection.execute(insert(queue).values(run=run, entity=entity, kind=mine, asked_at=moment))
+    return is_free
+
+
+def is_behind(ledger: Ledger, run: int, part: Slice, *, lively_s: float) -> bool:
+    """Whether an earlier slice of the same run and entity is being worked off, and wrote something within *lively_s*."""
+    table = schema.part
+    statement = select(
+        exists().where(
+            table.c.run == run,
+            table.c.entity == part.entity,
+            table.c.number < part.number,
+            table.c.finished_at.is_(None),
+            table.c.renewed_at > clock(ledger.engine.dialect.name) - lively_s,
+        )
+    )
+    with ledger.reading() as connection:
+        return bool(connection.execute(statement).scalar())
+
+
+def let_go(ledger: Ledger, run: int) -> None:
+    """Let others have what *run* did not finish, without waiting for its lease: nobody works for it any more."""
+    part = schema.part
+    unfinished: tuple[Any, ...] = (part.c.run == run, part.c.finished_at.is_(None), part.c.renewed_at.is_not(None))
+    with ledger.engine.begin() as connection:
+        connection.execute(update(part).where(*unfinished).values(renewed_at=0.0))
+        connection.execute(delete(schema.queue).where(schema.queue.c.run == run))

@@ -1,0 +1,116 @@
+"""
+What waits in the ledger and is free now: held and doubtful rows that the next run reads again, whatever window it has.
+
+================================================  =====================================================================
+waits because                                     is free when
+================================================  =====================================================================
+the run stopped, or an earlier version is out     at once
+it is in doubt                                    at once, for a day: after that a person has to settle it
+its batch was refused in its company              at once: in a later run it is sent apart
+its customer was not there                        its customer is delivered
+its customer's points did not add up              its customer was delivered again since
+a policy held it                                  the mapping's policy says otherwise now
+================================================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
+
+from include.journey import BatchState, Entity, State
+from include.ledger import schema
+from include.ledger.store import Ledger, now
+from include.settings import Policies
+
+
+_SETTLES_ITSELF_WITHIN = timedelta(days=1)
+_AT_ONCE = ("run_stopped", "api_unavailable", "earlier_in_doubt", "refused_in_company")
+_FOR_CUSTOMER = ("customer_missing", "customer_quarantined", "customer_held", "customer_in_doubt")
+_FOR_POINTS = ("points_do_not_sum", "sibling_not_sendable")
+_ARRIVED = (State.DELIVERED, State.CONFIRMED)
+
+
+def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) -> list[str]:
+    """
+    Return the keys of *entity* (of transactions: the customers) that waited in runs before the run *before* and are free now, in order.
+    """
+    found: set[str] = set()
+    for statement in (_by_own_state(entity, policies, before), _by_batch(entity, before)):
+        with ledger.reading() as connection:
+            found.update(connection.execute(statement).scalars())
+    found.discard("")
+    return sorted(found)
+
+
+def portions(keys: list[str], *, most: int) -> Iterator[list[str]]:
+    """Cut *keys* into what one slice reads."""
+    for first in range(0, len(keys), most):
+        yield keys[first : first + most]
+
+
+def _by_own_state(entity: Entity, policies: Policies, before: int) -> Select[Any]:
+    entry = schema.entry
+    reasons: list[ColumnElement[bool]] = [entry.c.reason.in_(_AT_ONCE)]
+    if entity.has_parent:
+        reasons.append(and_(entry.c.reason.in_(_FOR_CUSTOMER), _customer_arrived()))
+    if entity is Entity.TRANSACTIONS:
+        reasons.append(and_(entry.c.reason.in_(_FOR_POINTS), _customer_arrived(since=True)))
+        if policies.new_transactions == "send":
+            reasons.append(entry.c.reason == "transactions_already_migrated")
+    if getattr(policies.changed, entity.value) != "hold":
+        reasons.append(entry.c.reason == "changed_after_delivery")
+    young = schema.batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN
+    return (
+        select(_what_is_read(entity))
+        .select_from(schema.entry_and_batch)
+        .where(
+            entry.c.entity == entity,
+            entry.c.run < before,
+            or_(
+                and_(entry.c.state.in_([State.HELD, State.QUARANTINED]), or_(*reasons)),
+                and_(entry.c.state == State.IN_DOUBT, young),
+            ),
+        )
+        .distinct()
+    )
+
+
+def _by_batch(entity: Entity, before: int) -> Select[Any]:
+    """Of entries without a state of their own, those whose batch is in doubt."""
+    entry, batch = schema.entry, schema.batch
+    return (
+        select(_what_is_read(entity))
+        .select_from(batch.join(entry, entry.c.batch == batch.c.id))
+        .where(
+            batch.c.entity == entity,
+            batch.c.run < before,
+            batch.c.state == BatchState.IN_DOUBT,
+            batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN,
+            entry.c.state.is_(None),
+        )
+        .distinct()
+    )
+
+
+def _what_is_read(entity: Entity) -> ColumnElement[Any]:
+    return schema.entry.c.customer if entity is Entity.TRANSACTIONS else schema.entry.c.key
+
+
+def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
+    """Whether the entry's customer was delivered, if *since* after the entry was written."""
+    entry = schema.entry
+    owner, carried = entry.alias("owner"), schema.batch.alias("carried")
+    state = or_(
+        owner.c.state.in_(_ARRIVED),
+        and_(owner.c.state.is_(None), carried.c.state == BatchState.DELIVERED),
+        and_(owner.c.state == State.UNCHANGED, owner.c.reason == "adopted"),
+    )
+    conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
+    if since:
+        conditions.append(owner.c.id > entry.c.id)
+    joined = owner.outerjoin(carried, owner.c.batch == carried.c.id)
+    return exists(select(owner.c.id).select_from(joined).where(*conditions).correlate(entry))

@@ -1,0 +1,88 @@
+"""
+A mapping that changed: what it makes of rows that were delivered, and what the operator wants done about it.
+
+A change of the SQL can change every record, and only a person knows whether the old ones were wrong. So a run whose mapping is not the
+one of the run before stops before anything is sent, says how many delivered rows would now differ and what sending them costs, and
+waits for a choice. Where none would differ it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from include.errors import Misconfigured
+from include.journey import Entity, Limits, Record, Slice
+from include.ledger import schema
+from include.ledger.knowledge import known
+from include.ledger.store import Ledger
+from include.legacy import Legacy
+from include.mapping import Mapping
+from include.packing import least_requests
+from include.planning import hours, lane_hours
+from include.selection import Window
+from include.sync import whole_customers
+
+
+DRY_RUN = "dry_run"  # as the kind of a run in the ledger: it decided nothing
+CHOICES = ("ask", "send_all", "from_now_on", "adopt")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of *delivered* rows of one entity, how many the mapping now makes *different*, and the requests that these take."""
+
+    entity: Entity
+    delivered: int
+    different: int
+    requests: int
+
+
+def is_changed(ledger: Ledger, mapping: Mapping) -> bool:
+    """Whether the last run with a mapping of this name had other files."""
+    table = schema.run
+    with ledger.reading() as connection:
+        last = connection.execute(
+            select(table.c.mapping_hash)
+            .where(table.c.mapping == mapping.name, table.c.kind != DRY_RUN)
+            .order_by(table.c.id.desc())
+            .limit(1)
+        ).scalar()
+    return last is not None and last != mapping.content_hash
+
+
+def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
+    """Read every row of *legacy* and compare what the mapping makes of it with what was delivered."""
+    delivered = different = 0
+    by_customer: dict[str, int] = {}
+    everything = Slice(legacy.entity, 1, 1, None, None, 0)
+    for page in whole_customers(legacy.entity, legacy, everything, Window()):
+        records = [row for row in page if isinstance(row, Record)]
+        history = known(ledger, legacy.entity, {record.key for record in records})
+        for record in records:
+            arrived = [entry for entry in history.get(record.key, ()) if entry.arrived]
+            if not arrived:
+                continue
+            delivered += 1
+            if (arrived[-1].customer, arrived[-1].content_hash) != (record.customer, record.content_hash):
+                different += 1
+                by_customer[record.customer] = by_customer.get(record.customer, 0) + 1
+    requests = least_requests(legacy.entity, by_customer.values(), limits)
+    return Difference(legacy.entity, delivered, different, requests)
+
+
+def refuse(found: Iterable[Difference], limits: Limits) -> None:
+    """Raise `Misconfigured` where a delivered row would now differ, with what the operator may choose."""
+    differing = [line for line in found if line.different]
+    if not differing:
+        return
+    words = ", ".join(f"{line.different:,} of {line.delivered:,} {line.entity}" for line in differing)
+    requests = sum(line.requests for line in differing)
+    raise Misconfigured(
+        f"the mapping changed since the last run, and would now make other records of delivered rows: {words}; sending them all takes "
+        f"{requests:,} requests, {hours(lane_hours(requests, limits))} on the lane; nothing was sent. Trigger again with mapping_change "
+        "'send_all' (what differs is treated as changed), 'from_now_on' (what was delivered stays as it is) or 'adopt' "
+        "(everything counts as delivered)"
+    )
