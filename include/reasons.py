@@ -67,12 +67,12 @@ _HELD = (
     (
         "transactions_already_migrated",
         "the API takes a customer's transactions once",
-        "compare with Masivo; nothing sends them by itself",
+        "ask whether the account takes more: then `new_transactions: send`, or masivo_replay for these",
     ),
     (
         "changed_after_delivery",
         "the row changed after it was delivered, and a second delivery may count twice",
-        "compare it with Masivo; nothing sends it by itself",
+        "compare it with Masivo, then release it (masivo_replay) or change the mapping's policy",
     ),
     ("earlier_in_doubt", "an earlier version of it is in doubt", "settle that first"),
     ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
@@ -85,11 +85,21 @@ _IN_DOUBT = (
     ("task_died", "the task died while the request was out", "read back"),
 )
 
+_UNCHANGED = (
+    ("adopted", "a person stated that the API has it", "nothing; the release is in the ledger"),
+    ("change_ignored", "the row changed after it was delivered, and the mapping's policy ignores that", "nothing"),
+)
+_DELIVERED = (
+    ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
+)
+
 REASONS: dict[str, Reason] = {
     reason.code: reason
     for reason in (
         *(Reason(code, State.QUARANTINED, means, do) for code, means, do in _QUARANTINED),
         *(Reason(code, State.HELD, means, do) for code, means, do in _HELD),
         *(Reason(code, State.IN_DOUBT, means, do) for code, means, do in _IN_DOUBT),
+        *(Reason(code, State.UNCHANGED, means, do) for code, means, do in _UNCHANGED),
+        *(Reason(code, State.DELIVERED, means, do) for code, means, do in _DELIVERED),
     )
 }

@@ -24,9 +24,11 @@ from include.packing import least_requests
 from include.planning import hours, lane_hours
 from include.selection import Window
 from include.sync import whole_customers
+from include.windows import RunKind
 
 
 DRY_RUN = "dry_run"  # as the kind of a run in the ledger: it decided nothing
+_DECIDED_NOTHING = (DRY_RUN, RunKind.REPLAY.value)
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
 
 
@@ -46,7 +48,7 @@ def is_changed(ledger: Ledger, mapping: Mapping) -> bool:
     with ledger.reading() as connection:
         last = connection.execute(
             select(table.c.mapping_hash)
-            .where(table.c.mapping == mapping.name, table.c.kind != DRY_RUN)
+            .where(table.c.mapping == mapping.name, table.c.kind.not_in(_DECIDED_NOTHING))
             .order_by(table.c.id.desc())
             .limit(1)
         ).scalar()

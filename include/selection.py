@@ -70,7 +70,7 @@ class Window:
 
     def named(self, keys: Iterable[str]) -> Window:
         """Return the window of *keys* that this one does not read."""
-        return Window(keys=tuple(keys), besides=self)
+        return Window(keys=tuple(keys), besides=self if self.keys is None else None)
 
     def __str__(self) -> str:
         if self.is_everything:

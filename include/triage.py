@@ -31,6 +31,7 @@ _PARENT_REASONS = {
 }
 # The API judged exactly this content by itself, so sending it again costs a request and a batch.
 _REFUSED_ALONE = "refused"
+_RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE})
 _REFUSED_IN_COMPANY = "refused_in_company"
 _REFUSAL_UNPROVEN = "refusal_unproven"
 
@@ -65,7 +66,7 @@ class Triage:
     ) -> None:
         self._policies = policies or Policies()
         self._mode = mode
-        self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE
+        self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE_MORE
         self._ledger = ledger
         self._lease = lease
         self._limits = limits
@@ -195,7 +196,7 @@ class Triage:
         policy = getattr(self._policies.changed, self._entity.value)
         if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
             return Entry(record, State.UNCHANGED, "adopted")
-        if self._mode is Mode.RELEASE and self._entity is not Entity.TRANSACTIONS:
+        if self._mode in _RELEASES and self._entity is not Entity.TRANSACTIONS:
             return None
         if policy == "ignore":
             return Entry(record, State.UNCHANGED, "change_ignored")
@@ -204,7 +205,7 @@ class Triage:
     def _is_refused_for_good(self, entries: Sequence[Known], record: Record) -> bool:
         """Whether the API judged exactly this content by itself, and nobody asks it to do so again."""
         is_refused = bool(entries) and entries[-1].reason == _REFUSED_ALONE and _is_same(entries[-1], record)
-        return is_refused and self._mode is not Mode.RELEASE
+        return is_refused and self._mode not in _RELEASES
 
     def _owners(self, records: Sequence[Record]) -> list[str]:
         """Claim the e-mail addresses of *records* and return whose each is."""

@@ -43,13 +43,14 @@ class Mode(StrEnum):
 
     ``send``: what is new or changed. ``from_now_on``: the mapping changed, and what it makes of delivered rows counts as delivered.
     ``adopt``: everything counts as delivered, by this tool or an earlier one, and nothing is sent. ``release``: a person has looked at
-    these rows, and policies do not hold them any more.
+    these rows, and policies do not hold them any more; with ``release_more`` not even those about a customer's second transactions.
     """
 
     SEND = "send"
     FROM_NOW_ON = "from_now_on"
     ADOPT = "adopt"
     RELEASE = "release"
+    RELEASE_MORE = "release_more"
 
 
 # A person who names rows means those and nothing else; these runs also take up what waited and is free now.

@@ -15,9 +15,9 @@ a policy held it                                  the mapping's policy says othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 
@@ -26,6 +26,8 @@ from include.ledger import schema
 from include.ledger.store import Ledger, now
 from include.settings import Policies
 
+
+_Name = TypeVar("_Name")
 
 _SETTLES_ITSELF_WITHIN = timedelta(days=1)
 _AT_ONCE = ("run_stopped", "api_unavailable", "earlier_in_doubt", "refused_in_company")
@@ -46,8 +48,8 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
     return sorted(found)
 
 
-def portions(keys: list[str], *, most: int) -> Iterator[list[str]]:
-    """Cut *keys* into what one slice reads."""
+def portions(keys: Sequence[_Name], *, most: int) -> Iterator[Sequence[_Name]]:
+    """Cut *keys* into parts of at most *most*."""
     for first in range(0, len(keys), most):
         yield keys[first : first + most]
 

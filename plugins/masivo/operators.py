@@ -23,10 +23,11 @@ from include.ledger.turns import let_go
 from include.legacy import Legacy
 from include.planning import Planned, Planning, add_waiting, settle
 from include.remapping import DRY_RUN, difference, is_changed, refuse
+from include.replaying import release
 from include.sync import work_off
 from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
-from masivo.parameters import Parameters
+from masivo.parameters import Parameters, chosen_of
 from masivo.workplace import Workplace
 
 
@@ -122,6 +123,33 @@ class MasivoPlanOperator(BaseOperator):
             raise LedgerError(msg)
 
 
+class MasivoReplayOperator(BaseOperator):
+    """Settle and select what a person released, and enter who did; nothing is sent yet."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return how many rows of each entity were settled and are read again."""
+        with translated():
+            chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
+            place = Workplace()
+            mapping = place.mapping
+            place.hook.prove()
+            place.ledger.prepare()
+            run = place.ledger.begin_run(
+                context["run_id"],
+                mapping=mapping.name,
+                mapping_hash=mapping.content_hash,
+                covers=chosen.covers().as_json(),
+                kind=RunKind.REPLAY,
+                started_by=by,
+            )
+            released = release(place.ledger, place.run(run.run_id), chosen, place.hook.limits, by=by)
+        for line in released:
+            self.log.info("%s", line)
+        return {"run": run.number} | {
+            line.entity.value: {"settled": line.settled, "rows": line.rows} for line in released
+        }
+
+
 def counts(line: Planned) -> dict[str, Any]:
     """Return *line* as counts by name, fit for XCom."""
     return {name: value for name, value in asdict(line).items() if name != "entity"}
@@ -137,7 +165,7 @@ class MasivoSlicesOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return number, count and rows of each slice; the bounds stay in the ledger."""
         with translated():
-            if Parameters.of(context).dry_run:
+            if context["params"].get("dry_run"):
                 return []
             place = Workplace()
             run = place.run(context["run_id"])
@@ -193,16 +221,16 @@ class MasivoAccountOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the account as plain JSON: counts and points, no keys."""
         with translated():
-            parameters = Parameters.of(context)
+            params = context["params"]
             place = Workplace()
             place.ledger.open()
             run = place.ledger.run(context["run_id"])
-            if parameters.dry_run:
+            if params.get("dry_run"):
                 place.ledger.finish_run(run.number, "dry run: nothing was sent")
                 return {"run": run.run_id, "outcome": "dry run"}
             let_go(place.ledger, run.number)
             made = account(place.ledger, run.run_id, place.hook.limits)
-            outcome = made.verdict(parameters.tolerance)
+            outcome = made.verdict(int(params.get("tolerance") or 0))
             place.ledger.finish_run(run.number, outcome or "adds up")
             made = account(place.ledger, run.run_id, place.hook.limits)
             self.log.info("the account\n%s", as_text(made))

@@ -10,8 +10,10 @@ from airflow.sdk import Param
 
 from include.errors import Misconfigured
 from include.guards import Guard
-from include.journey import Entity
+from include.journey import Entity, State
+from include.reasons import REASONS
 from include.remapping import CHOICES
+from include.replaying import IN_DOUBT, LEAVE, Chosen
 from include.windows import Asked, RunKind
 
 
@@ -85,9 +87,9 @@ def _asked(context: Context) -> Asked:
     return Asked(RunKind.INCREMENT, until=dag_run.data_interval_end if is_scheduled else None)
 
 
-def form() -> dict[str, Param]:
-    """Return the parameters as the trigger form shows and checks them."""
-    return {
+def form(*names: str) -> dict[str, Param]:
+    """Return the parameters of `masivo_sync` as the trigger form shows and checks them, all or those of *names*."""
+    made = {
         "since": Param(
             None,
             type=["null", "string"],
@@ -159,6 +161,70 @@ def form() -> dict[str, Param]:
             title="Go on in spite of",
             description="Guards that stopped an earlier run, where you have looked and it is right. It is noted who let it through.",
         ),
+    }
+    return {name: param for name, param in made.items() if not names or name in names}
+
+
+def chosen_of(context: Context) -> Chosen:
+    """Read what a person chose to release. Raises `Misconfigured` where it makes no sense."""
+    params = context["params"]
+    run = str(params.get("run") or "").strip()
+    if run and not run.isdecimal():
+        msg = f"run ({run!r}) is no number of a run in the ledger; the account prints it"
+        raise Misconfigured(msg)
+    chosen = Chosen(
+        tuple(entity for entity in Entity if entity in (params.get("entities") or list(Entity))),
+        tuple(params.get("reason") or ()),
+        tuple(str(key).strip() for key in params.get("keys") or ()),
+        tuple(str(customer).strip() for customer in params.get("customer_ids") or ()),
+        int(run) if run else None,
+        str(params.get("in_doubt") or LEAVE),
+    )
+    chosen.refuse_nonsense(str(params.get("confirm") or "").strip())
+    return chosen
+
+
+def replay_form() -> dict[str, Param]:
+    """Return the parameters of `masivo_replay` as the trigger form shows and checks them."""
+    waits = [
+        code for code, reason in REASONS.items() if reason.state in {State.QUARANTINED, State.HELD, State.IN_DOUBT}
+    ]
+    names: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
+    return {
+        "reason": Param(
+            [],
+            type=["null", "array"],
+            items={"type": "string", "enum": waits},
+            examples=waits,
+            title="Rows that wait because",
+            description="Release rows that wait for these reasons. The account lists reasons with their rows.",
+        ),
+        "keys": Param([], **names, title="These keys", description="Legacy keys, one per line."),
+        "customer_ids": Param([], **names, title="Of these customers", description="Legacy ids, one per line."),
+        "run": Param(
+            None,
+            type=["null", "string"],
+            title="Of this run",
+            description="The run's number in the ledger, as the account prints it.",
+        ),
+        **form("entities"),
+        "in_doubt": Param(
+            LEAVE,
+            type="string",
+            enum=list(IN_DOUBT),
+            title="What is in doubt",
+            description=(
+                "leave: the read-back goes on asking. delivered: you know that the API has it. "
+                "send_again: you know that it has not; refused for transactions."
+            ),
+        ),
+        "confirm": Param(
+            "",
+            type=["null", "string"],
+            title="Type it again",
+            description="The word chosen above, if it is not leave.",
+        ),
+        **form("tolerance"),
     }
 
 

@@ -10,7 +10,6 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from include.journey import Entity
 from include.ledger.knowledge import last_delivered
 from masivo.moves import translated
-from masivo.parameters import Parameters
 from masivo.workplace import Workplace
 
 
@@ -37,7 +36,7 @@ class MasivoVisibleSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask a few times within seconds, then let the task come back later."""
         with translated():
-            if Parameters.of(context).dry_run:
+            if context["params"].get("dry_run"):
                 return PokeReturnValue(is_done=True)
             place = Workplace()
             place.ledger.open()

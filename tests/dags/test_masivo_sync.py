@@ -64,11 +64,11 @@ def test_an_entity_without_rows_holds_up_nothing_and_a_failure_leaves_no_run_wit
     assert dag.get_task("account").retries == 0
 
 
-def test_two_slices_of_an_entity_are_never_worked_off_at_once_whatever_their_run(dag):
+def test_a_slice_is_ready_when_the_one_before_it_has_nothing_more_to_send(dag):
     for entity in ORDER:
         send = dag.get_task(f"{entity}.send")
         assert send.is_mapped
-        assert send.max_active_tis_per_dag == 1
+        assert send.max_active_tis_per_dag == 2
         assert send.retries == 20
         assert isinstance(send.retry_policy, WhenItMakesSense)
 

@@ -1,0 +1,42 @@
+"""
+### The sweep: what no window can find
+
+Reads every row and compares its content with the ledger's. It finds rows whose change time is empty, lies in the future or did not move when
+the row changed, and rows that were committed later than the overlap reaches. What it finds is treated as `masivo_sync` would have; what has
+not changed is `unchanged` and costs no request.
+
+**When it runs** · Once a week, or by hand; increments go before it on the account's lane.
+
+**Parameters** · *entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many rows may be newly quarantined, held by an error
+or in doubt before the run is red · *mapping_change*, *override*: as in `masivo_sync`.
+
+**It failed, now what** · As for `masivo_sync`. Never delete the ledger: it is what keeps points from being sent twice.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronDataIntervalTimetable
+from masivo.groups import defaults, migrate
+from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
+from masivo.parameters import form
+
+from include.journey import Entity
+
+
+with DAG(
+    "masivo_sweep",
+    doc_md=__doc__,
+    description="Finds changed rows that no window can find",
+    schedule=CronDataIntervalTimetable("0 3 * * 0", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=form("entities", "dry_run", "tolerance", "mapping_change", "override"),
+    tags=["masivo", "loyalty"],
+    default_args=defaults(),
+):
+    plan = MasivoPlanOperator(task_id="plan", kind="sweep")
+    account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
+    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account

@@ -1,0 +1,161 @@
+"""
+What a person releases: rows that wait in the ledger, chosen by reason, key, run or customer, are read again from the source and judged anew.
+
+The newest row counts, and the old entry becomes ``superseded``. Rows in doubt are another matter: the API may have them, so a person
+must say, and type it again, that they arrived (nothing is sent) or that they did not (they are sent again, never for transactions).
+Every release is in the ledger with who and when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+
+from include.errors import Misconfigured
+from include.journey import BatchState, Entity, Limits, State
+from include.ledger import releases, schema
+from include.ledger.coverage import add_selected
+from include.ledger.store import Ledger, Run
+from include.ledger.waiting import portions
+from include.reasons import REASONS
+from include.selection import Window
+from include.slicing import rows_per_slice
+from include.windows import Covers, Mode, RunKind
+
+
+LEAVE, DELIVERED, SEND_AGAIN = "leave", "delivered", "send_again"
+IN_DOUBT = (LEAVE, DELIVERED, SEND_AGAIN)
+_WAITS = (State.HELD.value, State.QUARANTINED.value)
+_TAKES_MORE = "transactions_already_migrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a person chose to release; each of the filters narrows, an empty one does not. *run* is a run's number in the ledger."""
+
+    entities: tuple[Entity, ...]
+    reasons: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    customers: tuple[str, ...] = ()
+    run: int | None = None
+    in_doubt: str = LEAVE
+
+    def __str__(self) -> str:
+        parts = [
+            f"reasons {', '.join(self.reasons)}" if self.reasons else "",
+            f"{len(self.keys)} named keys" if self.keys else "",
+            f"{len(self.customers)} named customers" if self.customers else "",
+            f"run {self.run}" if self.run is not None else "",
+            f"in doubt: {self.in_doubt}" if self.in_doubt != LEAVE else "",
+        ]
+        return "; ".join(filter(None, parts))
+
+    def covers(self) -> Covers:
+        """Return what the run covers: what is chosen, with policies out of the way."""
+        mode = Mode.RELEASE_MORE if _TAKES_MORE in self.reasons else Mode.RELEASE
+        return Covers(RunKind.REPLAY, dict.fromkeys(self.entities, Window(keys=())), mode)
+
+    def refuse_nonsense(self, confirmed: str) -> None:
+        """Raise `Misconfigured` where nothing is chosen, or where what is done about doubts was not *confirmed* or is not allowed."""
+        if not (self.reasons or self.keys or self.customers or self.run is not None):
+            raise Misconfigured(
+                "nothing is chosen: name reasons, keys, customer_ids or a run; the account lists what waits and why"
+            )
+        unknown = [reason for reason in self.reasons if reason not in REASONS]
+        if unknown:
+            raise Misconfigured(f"there is no reason {unknown[0]!r}; the account lists those that there are")
+        if self.in_doubt == LEAVE:
+            return
+        if confirmed != self.in_doubt:
+            raise Misconfigured(f"type {self.in_doubt!r} into confirm as well: what is in doubt may have arrived")
+        if self.in_doubt == SEND_AGAIN and Entity.TRANSACTIONS in self.entities:
+            raise Misconfigured(
+                "transactions in doubt are never sent again, because points that are sent twice count twice: leave transactions out of "
+                "entities, or settle them as delivered"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What was released of one entity: *settled* entries in doubt, and *rows* (of transactions: customers) that are read again."""
+
+    entity: Entity
+    settled: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.entity}: {self.settled:,} in doubt settled, {self.rows:,} to be read again"
+
+
+def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str) -> list[Released]:
+    """Settle and select what is *chosen* for *run*, and enter who released it; safe to be done again."""
+    made = []
+    for entity in chosen.entities:
+        doubtful = _in_doubt(ledger, run.number, entity, chosen) if chosen.in_doubt != LEAVE else []
+        keys = {row[1] for row in doubtful} if chosen.in_doubt == SEND_AGAIN else set()
+        keys |= _waiting(ledger, run.number, entity, chosen)
+        keys.discard("")
+        most = rows_per_slice(entity, limits)
+        # Before the doubts are settled: a try that dies in between finds the selection, and settles again.
+        add_selected(ledger, run.number, entity, [(some, len(some)) for some in portions(sorted(keys), most=most)])
+        _settle(ledger, [row[0] for row in doubtful], chosen.in_doubt)
+        if doubtful or keys:
+            about, records = str(chosen), max(len(doubtful), len(keys))
+            action = "release" if chosen.in_doubt == LEAVE else chosen.in_doubt
+            releases.enter(ledger, run.number, action, by, entity=entity, about=about, records=records)
+        made.append(Released(entity, len(doubtful), len(keys)))
+    return made
+
+
+def _waiting(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> set[str]:
+    entry = schema.entry
+    read = entry.c.customer if entity is Entity.TRANSACTIONS else entry.c.key
+    found: set[str] = set()
+    for some in _narrowed(chosen):
+        statement = select(read).where(entry.c.entity == entity, entry.c.run < before, entry.c.state.in_(_WAITS), *some)
+        if chosen.reasons:
+            statement = statement.where(entry.c.reason.in_(chosen.reasons))
+        with ledger.reading() as connection:
+            found.update(connection.execute(statement.distinct()).scalars())
+    return found
+
+
+def _in_doubt(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:
+    entry, batch = schema.entry, schema.batch
+    doubtful = or_(entry.c.state == State.IN_DOUBT, and_(entry.c.state.is_(None), batch.c.state == BatchState.IN_DOUBT))
+    found: list[tuple[int, str]] = []
+    for some in _narrowed(chosen):
+        statement = (
+            select(entry.c.id, entry.c.key)
+            .select_from(schema.entry_and_batch)
+            .where(entry.c.entity == entity, entry.c.run < before, doubtful, *some)
+        )
+        if chosen.reasons:
+            statement = statement.where(schema.reason_of_entry.in_(chosen.reasons))
+        with ledger.reading() as connection:
+            found += [(row.id, row.key) for row in connection.execute(statement)]
+    return found
+
+
+def _narrowed(chosen: Chosen) -> list[list[ColumnElement[bool]]]:
+    """Return the conditions for each portion of names, as many as a statement may have."""
+    entry = schema.entry
+    conditions: list[ColumnElement[bool]] = [] if chosen.run is None else [entry.c.run == chosen.run]
+    named: list[list[ColumnElement[bool]]] = [conditions]
+    for column, names in ((entry.c.key, chosen.keys), (entry.c.customer, chosen.customers)):
+        if names:
+            named = [[*some, column.in_(part)] for some in named for part in portions(names, most=10_000)]
+    return named
+
+
+def _settle(ledger: Ledger, entries: Sequence[int], how: str) -> None:
+    values: dict[str, Any] = (
+        {"state": State.DELIVERED, "reason": "settled_by_person"} if how == DELIVERED else {"state": State.SUPERSEDED}
+    )
+    with ledger.engine.begin() as connection:
+        for some in portions(entries, most=10_000):
+            mine = schema.entry.c.id.in_(some)
+            connection.execute(update(schema.entry).where(mine).values(values))
