@@ -39,6 +39,21 @@ _CLOCKS = {
 }
 
 
+def lane_hours(requests: int, limits: Limits) -> float:
+    """Return the hours that *requests* take on the lane: the interval or the hourly cap, whichever is slower."""
+    by_interval = requests * limits.interval_s / 3600
+    by_cap = requests / limits.per_hour if limits.per_hour else 0.0
+    return max(by_interval, by_cap)
+
+
+def hours(value: float) -> str:
+    """Write *value* hours for people."""
+    minutes = round(value * 60)
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+
+
 class Kind(StrEnum):
     """What a turn is for: news that people wait for, or the past, which can wait."""
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include import guards
-from include.journey import Entity, Limits
+from include.journey import Entity, Limits, Slice
 from include.ledger import releases
 from include.ledger.coverage import Seen, add_selected, covered, plan_slices
 from include.ledger.store import Ledger, Run
@@ -29,18 +29,17 @@ from include.windows import Asked, Covers, Mode, covered_until, span_of, window_
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run will do with one entity: counts only, fit for XCom."""
+    """What a run will read of one entity, in which slices, and the *requests* that it takes at least if all of it goes."""
 
     entity: Entity
     rows: int
-    slices: int
+    slices: tuple[Slice, ...]
     requests: int
-    hours: float
 
     def __str__(self) -> str:
         return (
-            f"{self.entity}: {self.rows:,} rows in {self.slices} slices, at least {self.requests:,} requests "
-            f"if all of them go, {hours(self.hours)} on the lane"
+            f"{self.entity}: {self.rows:,} rows in {len(self.slices)} slices, at least {self.requests:,} requests "
+            "if all of them go"
         )
 
 
@@ -127,9 +126,7 @@ class Planning:
                 self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=span, seen=one.seen
             )
         requests = least_requests(one.entity, one.by_size.elements(), self._limits)
-        if self._covers.mode is Mode.ADOPT:
-            requests = 0
-        return Planned(one.entity, one.seen.count, len(one.slices), requests, lane_hours(requests, self._limits))
+        return Planned(one.entity, one.seen.count, tuple(one.slices), requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,7 @@ class _Counted:
 
     entity: Entity
     now: datetime
-    slices: list[Any]
+    slices: list[Slice]
     by_size: Counter[int]
     seen: Seen
     alarms: list[guards.Alarm]
@@ -153,21 +150,6 @@ def add_waiting(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limi
         ledger, run.number, entity, [(some, len(some)) for some in portions(keys, most=rows_per_slice(entity, limits))]
     )
     return len(keys)
-
-
-def lane_hours(requests: int, limits: Limits) -> float:
-    """Return the hours that *requests* take on the lane: the interval or the hourly cap, whichever is slower."""
-    by_interval = requests * limits.interval_s / 3600
-    by_cap = requests / limits.per_hour if limits.per_hour else 0.0
-    return max(by_interval, by_cap)
-
-
-def hours(value: float) -> str:
-    """Write *value* hours for people."""
-    minutes = round(value * 60)
-    if minutes < 1:
-        return "under a minute"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _noted(counts: Iterable[tuple[Any, int]], by_size: Counter[int]) -> Iterator[tuple[Any, int]]:

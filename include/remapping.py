@@ -15,13 +15,13 @@ from sqlalchemy import select
 
 from include.errors import Misconfigured
 from include.journey import Entity, Limits, Record, Slice
+from include.lane import hours, lane_hours
 from include.ledger import schema
 from include.ledger.knowledge import known
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping
 from include.packing import least_requests
-from include.planning import hours, lane_hours
 from include.selection import Window
 from include.sync import whole_customers
 from include.windows import RunKind

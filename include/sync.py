@@ -16,6 +16,7 @@ from include.delivery import Delivery
 from include.doubt import Doubt, Finding, Patience, Settler
 from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
 from include.ledger.coverage import selected_keys
+from include.ledger.knowledge import Knowledge
 from include.ledger.store import Entry, Lease, Ledger
 from include.legacy import PAGE, Legacy
 from include.packing import packer_for
@@ -30,7 +31,7 @@ from include.windows import Mode
 # Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run settles the rest.
 _ROUNDS = 3
 # Suspects wait in memory; where there are so many, they are the rule here and not odd.
-_MOST_HELD_BACK = 10_000
+MOST_SUSPECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class _Work:
 
     def off(self) -> Worked:
         lease = claimed(self.ledger, self.run, self.part, self.limits)
-        triage = Triage(self.ledger, lease, self.limits, self.legacy.policies, self.mode)
+        triage = Triage(Knowledge(self.ledger), lease, self.limits, self.legacy.policies, self.mode)
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
         sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
@@ -129,7 +130,7 @@ class _Work:
             self.earlier += judged.earlier
             self.has_others |= {entry.row.customer for entry in judged.entries if entry.reason != "duplicate_row"}
             yield from judged.groups
-            if len(self.suspects) > _MOST_HELD_BACK:
+            if len(self.suspects) > MOST_SUSPECTS:
                 yield from self._suspects_now()
 
     def _pages(self) -> Iterator[Sequence[Record | Rejection]]:

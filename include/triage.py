@@ -14,8 +14,8 @@ from itertools import groupby
 
 from include.doubt import Doubt
 from include.journey import Batch, Entity, Limits, Record, Rejection, State
-from include.ledger.knowledge import Known, Parent, claim, known, parents, sent_of
-from include.ledger.store import Entry, Lease, Ledger
+from include.ledger.knowledge import Knowledge, Known, Parent
+from include.ledger.store import Entry, Lease
 from include.packing import fits_alone
 from include.settings import Policies
 from include.windows import Mode
@@ -58,7 +58,7 @@ class Triage:
 
     def __init__(
         self,
-        ledger: Ledger,
+        knowledge: Knowledge,
         lease: Lease,
         limits: Limits,
         policies: Policies | None = None,
@@ -67,7 +67,7 @@ class Triage:
         self._policies = policies or Policies()
         self._mode = mode
         self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE_MORE
-        self._ledger = ledger
+        self._knowledge = knowledge
         self._lease = lease
         self._limits = limits
         self._entity = lease.entity
@@ -78,11 +78,12 @@ class Triage:
         self._in_doubt: set[str] = set()
         self._suspected: set[str] = set()
         self._sent_here: dict[str, list[Record]] = {}
+        self.resent: set[str] = set()
 
     def judge(self, rows: Sequence[Row]) -> Judgement:
         """Judge one page."""
         judged = Judgement()
-        history = known(self._ledger, self._entity, {row.key for row in rows if row.key})
+        history = self._knowledge.known(self._entity, {row.key for row in rows if row.key})
         for entries in history.values():
             judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
         sound = list(self._sound(rows, history, judged))
@@ -93,7 +94,7 @@ class Triage:
             sendable = self._with_own_email(sendable, judged)
             judged.groups = [[record] for record in sendable]
         else:
-            family = parents(self._ledger, {record.customer for record in sendable})
+            family = self._knowledge.parents({record.customer for record in sendable})
             with_parent = list(self._with_parent(sendable, family, judged))
             if self._entity is Entity.TRANSACTIONS:
                 judged.groups = list(self._whole_sets(with_parent, family, judged))
@@ -114,7 +115,9 @@ class Triage:
 
     def entered(self, batch: Batch) -> None:
         """Forget the records of *batch*: the ledger knows them now."""
-        self._on_the_way.difference_update(record.key for record in batch.records)
+        keys = {record.key for record in batch.records}
+        self._on_the_way -= keys
+        self.resent -= keys
 
     def _sound(self, rows: Sequence[Row], history: Mapping[str, list[Known]], judged: Judgement) -> Iterator[Record]:
         """Yield the records that are valid and the only ones of their key; enter the others."""
@@ -189,6 +192,8 @@ class Triage:
             else:
                 if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
                     self._suspected.add(record.key)
+                if arrived:
+                    self.resent.add(record.key)
                 yield record
 
     def of_changed(self, record: Record) -> Entry | None:
@@ -209,9 +214,7 @@ class Triage:
 
     def _owners(self, records: Sequence[Record]) -> list[str]:
         """Claim the e-mail addresses of *records* and return whose each is."""
-        digests = [self._ledger.digest(record.email) for record in records]
-        owners = claim(self._ledger, "email", [(d, record.key) for d, record in zip(digests, records, strict=True)])
-        return [owners[digest] for digest in digests]
+        return self._knowledge.owners([(record.email, record.key) for record in records])
 
     def _with_own_email(self, records: Sequence[Record], judged: Judgement) -> list[Record]:
         kept = []
@@ -252,7 +255,7 @@ class Triage:
                 others.setdefault(entry.row.customer, []).append(entry)
         self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
         # Rows that were sent once and are no longer there count as well: the API takes a customer's transactions once.
-        for customer, is_out in sent_of(self._ledger, self._entity, sendable).items():
+        for customer, is_out in self._knowledge.sent_of(self._entity, sendable).items():
             (self._in_doubt if is_out else self._migrated).add(customer)
         for customer, group in sendable.items():
             before = gone_before.get(customer, ()) if self._takes_more else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +20,7 @@ from include.ledger.store import Ledger
 
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
+_Value = TypeVar("_Value", str, bytes)
 _ADOPTED = "adopted"
 _PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
@@ -70,6 +71,32 @@ class Parent:
         return self.state in _ARRIVED
 
 
+class Knowledge:
+    """What the judging of rows asks about earlier ones; the plan asks the same of what has not happened yet (`include.foresight`)."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def known(self, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
+        """Return what is known of *keys*, oldest first."""
+        return known(self._ledger, entity, keys)
+
+    def parents(self, customers: Collection[str]) -> dict[str, Parent]:
+        """Return what is known of *customers*; whoever was never read is missing."""
+        return parents(self._ledger, customers)
+
+    def sent_of(self, entity: Entity, customers: Collection[str]) -> dict[str, bool]:
+        """Return the *customers* of whom a record of *entity* was ever sent: True where one may still be out."""
+        return sent_of(self._ledger, entity, customers)
+
+    def owners(self, emails: Sequence[tuple[str, str]]) -> list[str]:
+        """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""
+        digests = [self._ledger.digest(email) for email, _ in emails]
+        wanted = [(digest, key) for digest, (_, key) in zip(digests, emails, strict=True)]
+        owners = claim(self._ledger, "email", wanted)
+        return [owners[digest] for digest in digests]
+
+
 def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
     """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
     found: dict[str, list[Known]] = {}
@@ -118,6 +145,19 @@ def claim(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dic
             return _claimed(ledger, kind, wanted)
         except IntegrityError:
             continue  # another task claimed one of them at this moment; now it shows
+
+
+def claimed_by(ledger: Ledger, kind: str, digests: Collection[bytes]) -> dict[bytes, str]:
+    """Return the owners of those *digests* that somebody has claimed."""
+    table = schema.claim
+    found: dict[bytes, str] = {}
+    with ledger.reading() as connection:
+        for some in _portions(digests):
+            rows = connection.execute(
+                select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(some))
+            )
+            found.update((bytes(row.digest), row.key) for row in rows)
+    return found
 
 
 def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
@@ -241,7 +281,7 @@ def _claimed(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> 
     return owners | fresh
 
 
-def _portions(values: Collection[str]) -> Iterator[list[str]]:
+def _portions(values: Collection[_Value]) -> Iterator[list[_Value]]:
     """Cut *values* into what every database takes as the parameters of one statement."""
     remaining = iter(values)
     while some := list(islice(remaining, _PARAMETERS)):

@@ -161,6 +161,11 @@ class Ledger:
             raise LedgerError(msg)
         return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
 
+    def keep_plan(self, run: int, plan: str) -> None:
+        """Keep what the plan of *run* foretold, as JSON."""
+        with self.engine.begin() as connection:
+            connection.execute(update(schema.run).where(schema.run.c.id == run).values(plan=plan))
+
     def slices(self, run: int, entity: Entity) -> list[Slice]:
         """Return the slices of *entity* in *run*, in order."""
         table = schema.part

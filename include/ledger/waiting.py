@@ -28,6 +28,7 @@ from include.settings import Policies
 
 
 _Name = TypeVar("_Name")
+_PART = 5_000
 
 _SETTLES_ITSELF_WITHIN = timedelta(days=1)
 _AT_ONCE = ("run_stopped", "api_unavailable", "earlier_in_doubt", "refused_in_company")
@@ -46,6 +47,25 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
             found.update(connection.execute(statement).scalars())
     found.discard("")
     return sorted(found)
+
+
+def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list[tuple[str, str]]]:
+    """Yield, in parts, what is read of children that wait for their customer to arrive (key, or customer), and the customer."""
+    entry = schema.entry
+    statement = (
+        select(_what_is_read(entity), entry.c.customer)
+        .where(
+            entry.c.entity == entity,
+            entry.c.run < before,
+            entry.c.state.in_([State.HELD, State.QUARANTINED]),
+            entry.c.reason.in_((*_FOR_CUSTOMER, *_FOR_POINTS)),
+        )
+        .distinct()
+    )
+    with ledger.reading() as connection:
+        result = connection.execute(statement, execution_options={"stream_results": True})
+        for rows in result.partitions(_PART):
+            yield [(row[0], row[1]) for row in rows]
 
 
 def portions(keys: Sequence[_Name], *, most: int) -> Iterator[Sequence[_Name]]:

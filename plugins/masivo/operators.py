@@ -7,21 +7,23 @@ slices are in the ledger, where the first task wrote them, so that every later t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from include.account import account, as_json, as_text
 from include.errors import DoesNotAddUp, LedgerError
+from include.forecast import Foretelling
+from include.forecast import as_text as as_plan
 from include.journey import Entity
 from include.lane import Kind
 from include.ledger.releases import enter
 from include.ledger.store import Ledger, Run
 from include.ledger.turns import let_go
 from include.legacy import Legacy
-from include.planning import Planned, Planning, add_waiting, settle
+from include.planning import Planning, add_waiting, settle
 from include.remapping import DRY_RUN, difference, is_changed, refuse
 from include.replaying import release
 from include.sync import work_off
@@ -68,11 +70,16 @@ class MasivoPlanOperator(BaseOperator):
                 dry_run=parameters.dry_run,
             )
             planned = planning.plan(legacies)
-        for line in planned:
-            self.log.info("%s", line)
+            for line in planned:
+                self.log.info("%s", line)
+            slices = {line.entity: line.slices for line in planned}
+            made = Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
+            place.ledger.keep_plan(run.number, json.dumps(made.as_json()))
+        self.log.info("%s", as_plan(made))
         if parameters.dry_run:
             self.log.info("dry run: nothing will be sent")
-        return {"run": run.number} | {line.entity.value: counts(line) for line in planned}
+        told = made.as_json()
+        return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
 
     def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
         """Return the run as an earlier try of this task entered it, or settle what it covers and enter it."""
@@ -148,11 +155,6 @@ class MasivoReplayOperator(BaseOperator):
         return {"run": run.number} | {
             line.entity.value: {"settled": line.settled, "rows": line.rows} for line in released
         }
-
-
-def counts(line: Planned) -> dict[str, Any]:
-    """Return *line* as counts by name, fit for XCom."""
-    return {name: value for name, value in asdict(line).items() if name != "entity"}
 
 
 class MasivoSlicesOperator(BaseOperator):

@@ -17,7 +17,7 @@ from masivo import engines
 from sqlalchemy import make_url
 
 from include.journey import BatchState, Entity, Limits, Rejection, State
-from include.ledger.knowledge import claim
+from include.ledger.knowledge import Knowledge, claim
 from include.ledger.store import Entry, Ledger, Receipt
 from include.triage import Triage
 from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
@@ -44,7 +44,7 @@ class Try:
         run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers="{}").number
         plan_slices(ledger, run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
         self.lease = ledger.claim(run, entity, number)
-        self.triage = Triage(ledger, self.lease, LIMITS)
+        self.triage = Triage(Knowledge(ledger), self.lease, LIMITS)
         self.fates = []
 
     def judge(self, *rows):

