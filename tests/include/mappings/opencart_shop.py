@@ -25,8 +25,10 @@ _CUSTOMERS: Table = (
 
 _AT, _EDITED = "2024-02-10 15:00:00", "2024-06-01 00:00:00"
 _ORDERS: Table = (
-    "order_id store_id customer_id customer_group_id email payment_method payment_code total order_status_id"
-    " currency_code currency_value date_added date_modified",
+    (
+        "order_id store_id customer_id customer_group_id email payment_method payment_code total order_status_id"
+        " currency_code currency_value date_added date_modified"
+    ),
     [
         (1, 0, LEA, 1, "lea@tools.example", "Bank", "bank_transfer", "87.0000", 5, "EUR", "0.9", _AT, _EDITED),
         (2, 0, LEA, 1, "lea@tools.example", "Cash", "cod", "24.0000", 7, "USD", "1", _AT, _EDITED),

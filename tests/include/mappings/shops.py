@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, make_url, select, text
 
 from include.account import Account
 from include.journey import Entity, Slice
@@ -41,6 +41,13 @@ def build(url: str, name: str, tables: Mapping[str, Table]) -> None:
                 _fill(connection, table, columns.split(), rows)
     finally:
         engine.dispose()
+
+
+def strictly(url: str) -> str:
+    """Return *url* with the SQL modes of MySQL 8, which refuse what MariaDB lets pass."""
+    modes = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO"
+    query = {"init_command": f"SET SESSION sql_mode = '{modes}'"}
+    return make_url(url).update_query_dict(query).render_as_string(hide_password=False)
 
 
 def read(engine: Engine, sql: str) -> list[dict[str, Any]]:

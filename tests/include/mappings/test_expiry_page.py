@@ -49,7 +49,9 @@ def migrated(server, tmp_path, section, schema, tables, customers):
 
 def transactions(trip, customer):
     made = shops.payloads(trip, Entity.TRANSACTIONS)[customer]
-    return sorted((one["details"].removeprefix("legacy:"), one["type"], one["amount"], one["issued_at"]) for one in made)
+    return sorted(
+        (one["details"].removeprefix("legacy:"), one["type"], one["amount"], one["issued_at"]) for one in made
+    )
 
 
 def balance(trip, customer):

@@ -51,43 +51,60 @@ _OPTIONS: Table = (
 )
 
 _AT = "2024-03-10 09:30:00"
-_LATER = "2024-03-12 12:00:00"
+LATER = "2024-03-12 12:00:00"
 _REFUND = "shop_order_refund"
 _ORDERS: Table = (
-    "id type status customer_id parent_order_id total_amount payment_method currency date_created_gmt date_updated_gmt",
+    (
+        "id type status customer_id parent_order_id total_amount payment_method currency date_created_gmt date_updated_gmt"
+        " billing_email"
+    ),
     [
-        (1001, "shop_order", "wc-completed", ANA, 0, "59.16", "bacs", "MXN", _AT, _LATER),
-        (1002, _REFUND, "wc-completed", 0, 1001, "-20.88", "", "MXN", "2024-03-20 08:00:00", "2024-03-20 08:00:00"),
-        (1003, "shop_order", "wc-processing", BO, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1004, "shop_order", "wc-processing", BO, 0, "11.60", "cod", "MXN", _AT, _LATER),
-        (1005, "shop_order", "wc-cancelled", ANA, 0, "11.60", "bacs", "MXN", _AT, _LATER),
-        (1006, "shop_order", "wc-refunded", ANA, 0, "11.60", "bacs", "MXN", _AT, _LATER),
-        (1007, "shop_order", "wc-completed", 0, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1008, "shop_order", "wc-completed", None, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1009, "shop_order", "wc-completed", DELETED, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1010, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1011, "shop_order", "wc-completed", ANA, 0, "11.60", "klarna", "MXN", _AT, _LATER),
-        (1012, "shop_order", "wc-shipped", ANA, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1013, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", "0000-00-00 00:00:00", _LATER),
-        (1014, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1015, "shop_order", "wc-completed", NO_EMAIL, 0, "11.60", "stripe", "MXN", _AT, _LATER),
-        (1016, "shop_order", "wc-completed", ANA, 0, "0.00", "", "MXN", _AT, _LATER),
-        (1017, "shop_order", "wc-checkout-draft", ANA, 0, "11.60", "", "MXN", _AT, _LATER),
-        (1018, "shop_order", "wc-completed", STAFF, 0, "11.60", "stripe", "MXN", _AT, _LATER),
+        (1001, "shop_order", "wc-completed", ANA, 0, "59.16", "bacs", "MXN", _AT, LATER, None),
+        (
+            1002,
+            _REFUND,
+            "wc-completed",
+            0,
+            1001,
+            "-20.88",
+            "",
+            "MXN",
+            "2024-03-20 08:00:00",
+            "2024-03-20 08:00:00",
+            None,
+        ),
+        (1003, "shop_order", "wc-processing", BO, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1004, "shop_order", "wc-processing", BO, 0, "11.60", "cod", "MXN", _AT, LATER, None),
+        (1005, "shop_order", "wc-cancelled", ANA, 0, "11.60", "bacs", "MXN", _AT, LATER, None),
+        (1006, "shop_order", "wc-refunded", ANA, 0, "11.60", "bacs", "MXN", _AT, LATER, None),
+        (1007, "shop_order", "wc-completed", 0, 0, "11.60", "stripe", "MXN", _AT, LATER, "ida@tea.example"),
+        (1008, "shop_order", "wc-completed", None, 0, "11.60", "stripe", "MXN", _AT, LATER, "guest@tea.example"),
+        (1009, "shop_order", "wc-completed", DELETED, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1010, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1011, "shop_order", "wc-completed", ANA, 0, "11.60", "klarna", "MXN", _AT, LATER, None),
+        (1012, "shop_order", "wc-shipped", ANA, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1013, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", "0000-00-00 00:00:00", LATER, None),
+        (1014, "shop_order", "wc-completed", ANA, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1015, "shop_order", "wc-completed", NO_EMAIL, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
+        (1016, "shop_order", "wc-completed", ANA, 0, "0.00", "", "MXN", _AT, LATER, None),
+        (1017, "shop_order", "wc-checkout-draft", ANA, 0, "11.60", "", "MXN", _AT, LATER, None),
+        (1018, "shop_order", "wc-completed", STAFF, 0, "11.60", "stripe", "MXN", _AT, LATER, None),
     ],
 )
-_PAID = "2024-03-11 07:00:00"
+PAID = "2024-03-11 07:00:00"
 _OPERATIONAL: Table = (
-    "order_id created_via date_paid_gmt date_completed_gmt shipping_total_amount shipping_tax_amount"
-    " discount_total_amount discount_tax_amount",
+    (
+        "order_id created_via date_paid_gmt date_completed_gmt shipping_total_amount shipping_tax_amount"
+        " discount_total_amount discount_tax_amount"
+    ),
     [
-        (1001, "checkout", _PAID, _LATER, "5.00", "0.80", "4.00", "0.64"),
+        (1001, "checkout", PAID, LATER, "5.00", "0.80", "4.00", "0.64"),
         (1002, "", None, None, "0", "0", "0", "0"),
-        (1003, "store-api", _PAID, None, "0", "0", "0", "0"),
+        (1003, "store-api", PAID, None, "0", "0", "0", "0"),
         (1004, "checkout", None, None, "0", "0", "0", "0"),
-        *((order, "checkout", _PAID, _LATER, "0", "0", "0", "0") for order in range(1005, 1016)),
-        (1016, "checkout", _PAID, _LATER, "0", "0", "10.00", "1.60"),
-        (1018, "admin", None, _LATER, "0", "0", "0", "0"),
+        *((order, "checkout", PAID, LATER, "0", "0", "0", "0") for order in range(1005, 1016)),
+        (1016, "checkout", PAID, LATER, "0", "0", "10.00", "1.60"),
+        (1018, "admin", None, LATER, "0", "0", "0", "0"),
     ],
 )
 
