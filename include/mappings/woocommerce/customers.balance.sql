@@ -19,6 +19,14 @@ FROM (
         p.points_balance,
         p.date,
         CASE
+            WHEN EXISTS (
+                SELECT 1
+                FROM wp_wc_points_rewards_user_points below
+                WHERE below.user_id = p.user_id AND below.points_balance < 0
+            ) THEN 0
+            ELSE p.id
+        END AS line,
+        CASE
             WHEN p.date < CAST(NULLIF(since.option_value, '') AS DATETIME) THEN NULL
             WHEN period.option_value LIKE '%:DAY'
                 THEN DATE_ADD(p.date, INTERVAL SUBSTRING_INDEX(period.option_value, ':', 1) DAY)
@@ -34,8 +42,5 @@ FROM (
     LEFT JOIN wp_options since ON since.option_name = 'wc_points_rewards_points_expire_points_since'
     WHERE p.points_balance <> 0
 ) award
-JOIN (
-    SELECT user_id, MIN(points_balance) AS least FROM wp_wc_points_rewards_user_points GROUP BY user_id
-) owed ON owed.user_id = award.user_id
-GROUP BY award.user_id, CASE WHEN owed.least < 0 THEN 0 ELSE award.id END
+GROUP BY award.user_id, award.line
 HAVING SUM(award.points_balance) <> 0
