@@ -1,5 +1,5 @@
 -- Registered customers. Deleted ones are gone from the table, guests were never in it.
--- No updated_at: OpenCart keeps no change time here, so runs are full ones and content hashes tell what changed.
+-- No updated_at: OpenCart keeps no change time here. Runs read them all, and content hashes tell what changed.
 SELECT
     c.customer_id AS id,
     -- Forms are stored with HTML's entities: O&quot;Neill & Sons is &amp; there.

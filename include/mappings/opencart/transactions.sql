@@ -1,5 +1,6 @@
 -- Reward points. There is neither a type nor a balance, only a sign and an order; 0 is no order.
 -- The description is free text of the staff, so it is not sent.
+-- No updated_at: rows are deleted when an order is undone, so the newest of them proves nothing. Runs read them all.
 SELECT
     NULLIF(r.customer_id, 0) AS customer_id,
     r.customer_reward_id AS transaction_id,
@@ -14,6 +15,5 @@ SELECT
     END AS type,
     r.points AS amount,
     r.date_added AS issued_at,
-    r.date_added AS resolved_at,
-    r.date_added AS updated_at
+    r.date_added AS resolved_at
 FROM oc_customer_reward r

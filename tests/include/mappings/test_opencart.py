@@ -14,6 +14,7 @@ from include.journey import Entity
 from include.legacy import Legacy
 from include.mapping import load
 from include.selection import Window
+from include.windows import Asked, RunKind
 from tests import servers
 from tests.include.mappings import shops
 from tests.include.mappings.opencart_shop import SHOP
@@ -152,6 +153,19 @@ def test_a_sign_and_an_order_tell_what_kind_of_transaction_it_is(trip):
         "issued_at": "2024-02-14T08:05:00.000Z",
         "resolved_at": "2024-02-14T08:05:00.000Z",
     }
+
+
+def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_increment(mariadb_url, tmp_path):
+    shops.build(mariadb_url, "opencart", SHOP)
+    with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="opencart") as trip:
+        trip.migrate("first")
+        with trip.legacy.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM oc_customer_reward WHERE date_added > '2024-02-01'")
+        second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
+        assert second.adds_up
+        # Lea has 90 now, which only her own line says: the two rows that are left were sent before.
+        assert [line["amount"] for line in shops.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [90]
+        assert shops.states(second, Entity.TRANSACTIONS)["unchanged"] == 2
 
 
 def test_customers_have_no_change_time_so_a_window_is_refused(trip):

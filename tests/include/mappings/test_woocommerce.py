@@ -4,7 +4,7 @@ The mapping of WooCommerce with Points and Rewards, on its real schema in MariaD
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from masivo import cli
@@ -13,9 +13,10 @@ from include.journey import Entity
 from include.legacy import Legacy
 from include.mapping import load
 from include.selection import Window
+from include.windows import Asked, RunKind
 from tests import servers
 from tests.include.mappings import shops
-from tests.include.mappings.woocommerce_shop import SHOP
+from tests.include.mappings.woocommerce_shop import BO, SHOP
 from tests.journey import journey
 
 
@@ -180,6 +181,27 @@ def test_an_order_that_is_completed_after_it_was_sent_says_the_same(mariadb_url,
                 connection.exec_driver_sql(change)
         second = shops.states(trip.migrate("second"), Entity.EVENTS)
         assert (second["delivered"], second["unchanged"]) == (0, 4)
+
+
+def test_points_that_are_earned_after_the_load_move_the_balance_and_wait_themselves(mariadb_url, tmp_path):
+    shops.build(mariadb_url, "woocommerce", SHOP)
+    with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="woocommerce") as trip:
+        trip.migrate("first")
+        earned = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=10)
+        with trip.legacy.begin() as connection:
+            for insert, values in (
+                ("_log (id, user_id, points, type, order_id, date)", (21, BO, 5, "order-placed", 1019, earned)),
+                (" (id, user_id, points, points_balance, order_id, date)", (13, BO, 5, 5, 1019, earned)),
+            ):
+                marks = ", ".join(["%s"] * len(values))
+                statement = f"INSERT INTO wp_wc_points_rewards_user_points{insert} VALUES ({marks})"
+                connection.exec_driver_sql(statement, values)
+        second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
+        assert second.adds_up
+        assert [line["amount"] for line in shops.payloads(trip, Entity.CUSTOMERS)["12"]["balance"]] == [20, 5]
+        assert [(trouble.reason, trouble.rows) for trouble in second.troubles if trouble.entity == "transactions"] == [
+            ("transactions_already_migrated", 1)
+        ]
 
 
 def test_the_log_becomes_transactions_and_expiry_is_a_row_of_it(trip):
