@@ -147,7 +147,7 @@ WRONG = {
     ),
     "mapping that is not there": (
         lambda world, *_: world.setenv("MASIVO_MAPPING", "sampel"),
-        "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, sample",
+        "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, opencart, sample, woocommerce",
     ),
     "unknown alias": (
         lambda world, _, folder: world.setenv(
