@@ -20,7 +20,7 @@ from include.database import Database, streamed
 from include.elements import Elements
 from include.errors import LegacyError, MappingError
 from include.journey import Entity, Slice
-from include.mapping import CHANGED, CUSTOMER, KEY, Mapping
+from include.mapping import CHANGED, CUSTOMER, KEY, Mapping, Query
 from include.records import LegacyRow, RecordMaker, UnreadableRow
 from include.refusals import REFUSALS, kind_of
 from include.selection import Place, Selection, Stored, Window, subquery
@@ -139,6 +139,12 @@ class Legacy:
             self._refuse_if_none_is_readable(page)
             yield page
             behind = places[-1]
+
+    def statements(self, part: Slice, window: Window, *, parent: Any) -> Iterator[tuple[Query, str, dict[str, Any]]]:
+        """Yield query, SQL and parameters of what `pages` runs, as this database gets it; lists for one *parent*."""
+        yield self._query, *self._database.compiled(self._selection.rows(part, window))
+        for query, statement in self._elements.statements(parent):
+            yield query, *self._database.compiled(statement)
 
     def _stream(self, statement: Select[Any]) -> Iterator[list[Found]]:
         """Stream *statement* in pages that end where a key ends, so that rows of one key stay together."""
