@@ -76,7 +76,7 @@ class Asked:
         """Return the rows of *query* as a table: the first of them, as far as the bounds go, or all."""
         rows = subquery(query, self.columns[query])
         if not sampled or self.bounds.rows is None:
-            return rows
+            return rows.alias(f"all_{query.entity}")
         return select(rows).limit(self.bounds.rows).subquery("sample")
 
     def column(self, table: FromClause, query: Query, alias: str) -> ColumnElement[Any]:

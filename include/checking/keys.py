@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, cast, func, select
 
 from include.checking.asking import Asked, Unanswered
-from include.checking.finding import Finding, note, warning
+from include.checking.finding import Finding, note, several, warning
 from include.journey import Entity
 from include.mapping import KEY
 
@@ -56,7 +56,7 @@ def _repeated(asked: Asked, where: str, key: ColumnElement[Any]) -> Iterator[Fin
     )
     found, rows = asked.one(select(func.count(), func.sum(counts.c.n)))
     if found:
-        matter = f"{found:,} keys stand on more than one row, {int(rows):,} rows altogether"
+        matter = f"{several(found, 'key')} on more than one row, {int(rows):,} rows altogether"
         yield warning(where, "keys_repeated", matter, "of copies one goes, of different rows none", rows=int(rows))
 
 
@@ -79,9 +79,9 @@ def _alike(asked: Asked, where: str, alias: str, key: ColumnElement[Any]) -> Ite
             .subquery()
         )
         groups, spellings = asked.one(select(func.count(), func.sum(alike.c.n)))
-        if not groups or groups <= told:
+        if not groups or spellings <= told:
             continue
-        told = groups
+        told = spellings
         one, other = asked.one(select(alike.c.one, alike.c.other).limit(1))
         shapes = f"of the shape {mask(str(one))}" + (
             f" and {mask(str(other))}" if mask(str(one)) != mask(str(other)) else ""

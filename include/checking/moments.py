@@ -25,7 +25,7 @@ _MANY = 200  # enough to see when a shop is quiet
 _ZONES = timedelta(hours=14)  # the widest offset that there is
 _DAY = timedelta(days=1)
 _NEVER = 2100
-_AT_NIGHT = range(8, 22)  # hours at which no shop is quietest
+_BY_DAY = range(8, 22)  # hours at which no shop is quietest
 _HAPPENED = ("registration_date", "issued_at", "resolved_at", CHANGED)
 _PAIRS = (("issued_at", "resolved_at"), ("issued_at", CHANGED), ("registration_date", CHANGED))
 
@@ -156,9 +156,9 @@ class Moments:
             return
         if column.hours[0] >= 0.5 * total:
             return  # days without a time
-        quiet, start = min((sum(column.hours[(first + i) % 24] for i in range(4)), first) for first in range(24))
+        quiet, start = _quietest(column.hours)
         middle = (start + 2) % 24
-        if middle in _AT_NIGHT and quiet < 0.5 * total * 4 / 24:
+        if middle in _BY_DAY and quiet < 0.5 * total * 4 / 24:
             offset = column.zone.utcoffset(self._now.replace(tzinfo=None)) or timedelta(0)
             is_utc = abs(middle - 3 + offset.total_seconds() / 3600) <= 2
             matter = f"{called} is rarest from {start:02}:00 to {(start + 4) % 24:02}:00 by {column.zone}, when shops are open"
@@ -199,6 +199,20 @@ def _of_expiry(where: str, called: str, column: _Column) -> Iterator[Finding]:
     if column.never:
         matter = f"{called} is in the year {_NEVER} or later in {column.never:,} lines"
         yield note(where, "expires_never", matter, "map `never` to NULL in SQL", rows=column.never)
+
+
+def _quietest(hours: Counter[int]) -> tuple[int, int]:
+    """Return how much happens in the quietest four hours of the day, and when they begin: amid the longest quiet."""
+    sums = [sum(hours[(first + i) % 24] for i in range(4)) for first in range(24)]
+    least = min(sums)
+    runs = [
+        (length, first)
+        for first in range(24)
+        for length in range(1, 25)
+        if all(sums[(first + i) % 24] <= least * 1.1 for i in range(length))
+    ]
+    length, first = max(runs)
+    return least, (first + (length - 1) // 2) % 24
 
 
 def _note_clock_change(column: _Column, local: datetime, at: datetime) -> None:

@@ -145,7 +145,7 @@ class Rows:
         else:
             yield note(where, "records", f"{self.rows - lost:,} of {first} become records", rows=self.rows)
         if not self.is_whole:
-            matter = f"{first} were looked at, in the order of their customers; there are more"
+            matter = f"{first} were looked at, in the order of their customers; there may be more"
             yield note(where, "sampled", matter, "--all looks at every row, --rows N at another number")
         for (code, column), count in self._faults.items():
             yield self._of_fault(code, column, count)

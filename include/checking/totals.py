@@ -34,7 +34,7 @@ _NOBODY = frozenset(
     {"0", "-1", "", "na", "n/a", "null", "none", "guest", "anonymous", "unknown", "9999", "99999", "999999"}
 )
 _SHARE = 0.05
-_FEW = 100
+_FEW = 20
 _EXACT = Numeric(30, 6)
 
 
@@ -77,11 +77,11 @@ def _emails(asked: Asked) -> Iterator[Finding]:
         )
         groups, customers = asked.one(select(func.count(), func.sum(shared.c.n)))
         if code == "emails_shared":
-            same = groups
-        elif groups <= same:
+            same = customers or 0
+        elif not groups or customers <= same:
             return
         if groups:
-            matter = f"{int(customers):,} customers share {groups:,} e-mail address{'' if groups == 1 else 'es'} ({how}), and the API wants them unique"
+            matter = f"{int(customers):,} customers share {groups:,} address{'' if groups == 1 else 'es'} in email ({how}), and the API wants them unique"
             do = "merge these customers, or re-address all but one; only the first of each goes"
             yield warning("customers", code, matter, do, rows=int(customers))
 
@@ -103,9 +103,9 @@ def _orphans(asked: Asked, entity: Entity) -> Iterator[Finding]:
         return
     worst, most = asked.one(select(per_owner.c.owner, per_owner.c.n).order_by(per_owner.c.n.desc()).limit(1))
     nobody = str(worst).strip().lower()
-    matter = f"{int(rows):,} {entity} belong to {several(owners, 'customer')} that customers.sql does not have"
+    matter = f"{several(int(rows), entity[:-1])} of {several(owners, 'customer')} that customers.sql does not have"
     if nobody in _NOBODY:
-        guests = f"{most:,} {entity} belong to customer {str(worst)!r}, whom customers.sql does not have: guests"
+        guests = f"{several(most, entity[:-1])} of customer {str(worst)!r}, whom customers.sql does not have: guests"
         yield warning(
             str(entity), "guest_customer", guests, "leave them out in SQL, or decide who owns them", rows=int(most)
         )

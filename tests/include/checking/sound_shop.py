@@ -4,7 +4,7 @@ A small shop in which nothing is wrong, on a real database: what a test spoils i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,31 +95,46 @@ class SoundShop:
             for name in names:
                 Index(f"{table.name}_{name}", table.c[name])
         tables.create_all(engine)
+        rows: dict[Table, list[dict[str, Any]]] = {}
         for number in range(1, MEMBERS + 1):
-            self._stock(number)
+            for table, row in self._stock(number):
+                rows.setdefault(table, []).append(row)
+        with engine.begin() as connection:
+            for table, some in rows.items():
+                connection.execute(insert(table), some)
 
     def key(self, number: int) -> Any:
         """Return the key of member *number*."""
         return f"M{number:04}" if self.is_text else number
 
-    def _stock(self, number: int) -> None:
+    def _stock(self, number: int) -> Iterator[tuple[Table, dict[str, Any]]]:
         member, at = self.key(number), NOON + timedelta(minutes=number)
         email = f"m{number}@example.com"
-        self.add(self.member, no=member, name=f"M {number}", email=email, joined=at, status="ACTIVE", changed=at)
-        self.add(self.lot, member=member, points=100, expires=datetime.now(UTC).replace(tzinfo=None) + timedelta(days=90))
+        yield (
+            self.member,
+            {"no": member, "name": f"M {number}", "email": email, "joined": at, "status": "ACTIVE", "changed": at},
+        )
+        yield (
+            self.lot,
+            {"member": member, "points": 100, "expires": datetime.now(UTC).replace(tzinfo=None) + timedelta(days=90)},
+        )
         for turn in range(10):
             no, sold = number * 1000 + turn, at + timedelta(days=turn, hours=turn % 8 - 3, minutes=7 * turn)
             times = {"sold": sold, "settled": sold + timedelta(minutes=3), "changed": sold + timedelta(minutes=4)}
-            self.add(self.sale, no=no, member=member, total=20.5, method="CASH", **times)
-            self.add(self.line, sale=no, pos=1, sku=f"S{turn}", qty=1, price=10.25)
-            self.add(self.line, sale=no, pos=2, sku=f"T{turn}", qty=2, price=10.25)
+            yield self.sale, dict(no=no, member=member, total=20.5, method="CASH", **times)
+            yield self.line, {"sale": no, "pos": 1, "sku": f"S{turn}", "qty": 1, "price": 10.25}
+            yield self.line, {"sale": no, "pos": 2, "sku": f"T{turn}", "qty": 2, "price": 10.25}
             entry = {"note": f"sale {no}", "happened": sold, "changed": times["changed"]}
-            self.add(self.entry, no=no, member=member, kind="ACCUMULATION", points=10, **entry)
+            yield self.entry, dict(no=no, member=member, kind="ACCUMULATION", points=10, **entry)
 
     def add(self, table: Table, **row: Any) -> None:
         """Insert one row."""
+        self.add_all(table, [row])
+
+    def add_all(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Insert *rows*."""
         with self.engine.begin() as connection:
-            connection.execute(insert(table).values(**row))
+            connection.execute(insert(table), rows)
 
     def run(self, statements: Iterable[str]) -> None:
         """Spoil something."""
@@ -132,7 +147,11 @@ class SoundShop:
         return mapping_folder.mapping(self._folder / "mapping", {**SOUND, **(files or {})})
 
     def check(
-        self, files: dict[str, str | bytes | None] | None = None, *, rows: int | None = None, limits: Limits | None = None
+        self,
+        files: dict[str, str | bytes | None] | None = None,
+        *,
+        rows: int | None = None,
+        limits: Limits | None = None,
     ) -> list[Finding]:
         """Check all of it."""
         bounds = Bounds(rows, 30.0)

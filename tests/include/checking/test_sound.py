@@ -23,4 +23,4 @@ def test_a_sound_shop_gives_no_warning(engine, tmp_path, keys):
     found = SoundShop(engine, tmp_path, keys=keys).check()
     assert [str(one) for one in found if one.severity is not Severity.NOTE] == []
     assert {one.where for one in found if one.code == "records"} == {"customers", "events", "transactions"}
-    assert {one.code for one in found} == {"records", "lines_move_alone"}
+    assert [str(one) for one in found if one.code not in ("records", "lines_move_alone")] == []
