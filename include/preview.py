@@ -58,9 +58,11 @@ def origins(mapping: Mapping, entity: Entity) -> Iterator[str]:
 
 def statements(legacy: Legacy, *, key: str = "") -> Iterator[str]:
     """Yield the SQL that `preview` runs, as the database gets it, with its parameters; texts are shown by their shape alone."""
-    for file, sql, parameters in legacy.statements(_everything(legacy.entity), Window(), key=key):
+    for query, sql, parameters in legacy.statements(_everything(legacy.entity), Window(), key=key):
         given = ", ".join(f"{name} = {_parameter(value)}" for name, value in parameters.items())
-        yield f"-- {Path(file).name}{f', with {given}' if given else ''}\n{sql}"
+        if query.path and not key:
+            given = "the keys of a page"
+        yield f"-- {Path(query.where).name}{f', with {given}' if given else ''}\n{sql}"
 
 
 def _everything(entity: Entity) -> Slice:
