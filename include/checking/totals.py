@@ -209,7 +209,12 @@ def _changes(asked: Asked, entity: Entity) -> Iterator[Finding]:
     alone = [path for path in lists if path not in asked.mapping.settings.moves_with.get(where, ())]
     if alone and "max" not in query.sql.lower():
         matter = f"a change in {', '.join(alone)} alone is seen only if it moves {entity}.{CHANGED} as well"
-        yield note(where, "lines_move_alone", matter, "if it does not, take the latest of both in SQL")
+        yield note(
+            where,
+            "lines_move_alone",
+            matter,
+            f"if it does not, select an updated_at of the lines and say `moves_with: {{{entity}: [{alone[0]}]}}` in mapping.yaml",
+        )
 
 
 def _compared(asked: Asked, one: ColumnElement[Any], other: ColumnElement[Any]) -> tuple[Any, Any]:
