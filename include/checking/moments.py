@@ -174,7 +174,7 @@ def _of_days(where: str, called: str, column: _Column, *, is_change: bool) -> It
     elif n >= _FEW and column.at_midnight == n:
         matter = f"{called} holds days without a time, in all {n:,} rows; each is sent as midnight in {column.zone}"
         yield note(where, "date_only", matter, "give the time if the legacy system has it")
-    elif n >= _FEW and column.at_midnight >= 0.1 * n:
+    elif n >= _FEW and column.at_midnight >= 0.1 * n and not is_change:
         matter = f"{called} is exactly midnight in {column.at_midnight:,} of {n:,} rows"
         yield note(where, "date_only", matter, "these are probably days without a time", rows=column.at_midnight)
 
