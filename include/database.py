@@ -96,6 +96,11 @@ class Database:
         except REFUSALS as refusal:
             return refusal
 
+    def compiled(self, statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+        """Return *statement* as this database gets it, and its parameters by name."""
+        made = statement.compile(self._engine, compile_kwargs={"render_postcompile": True})
+        return str(made), dict(made.params)
+
     def can_read(self, statement: Select[Any]) -> bool:
         """Whether the driver hands out what *statement* finds."""
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from include.errors import MappingError
 from include.journey import Entity
@@ -54,6 +54,11 @@ class Elements:
             parent, changed = rows.c[columns[self.shapers[path].index(self._parent)]], rows.c[columns[index]]
             like = sample(select(changed).where(changed.is_not(None)).limit(1))
             yield Moving(parent, changed, like, query.where)
+
+    def statements(self, parent: Any) -> Iterable[tuple[Query, Select[Any]]]:
+        """Yield each list's query with the statement that reads the elements of one *parent*."""
+        for path, query in self._queries.items():
+            yield query, elements(query, self._columns[path], [parent])
 
     def of(
         self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]

@@ -20,7 +20,7 @@ from include.database import Database, streamed
 from include.elements import Elements
 from include.errors import LegacyError, MappingError
 from include.journey import Entity, Slice
-from include.mapping import CHANGED, CUSTOMER, KEY, Mapping
+from include.mapping import CHANGED, CUSTOMER, KEY, Mapping, Query
 from include.records import LegacyRow, RecordMaker, UnreadableRow
 from include.refusals import REFUSALS, kind_of
 from include.selection import Place, Selection, Stored, Window, subquery
@@ -119,26 +119,36 @@ class Legacy:
         if without:
             yield None, without
 
-    def pages(self, part: Slice, window: Window) -> Iterator[list[Found]]:
-        """Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first."""
+    def pages(self, part: Slice, window: Window, *, key: str = "") -> Iterator[list[Found]]:
+        """
+        Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first.
+
+        With *key*, only the rows that the database takes for it.
+        """
         self._selection.refuse_window_without_change_time(window)
-        if window.keys is None:
+        if window.keys is None and not key:
             yield from self._keyless(part, window)
         behind: Place | None = None
         while True:
             try:
-                for page in self._stream(self._selection.rows(part, window, behind=behind)):
+                for page in self._stream(self._selection.rows(part, window, behind=behind, key=key)):
                     yield page
                     behind = self._place(page[-1])
             except REFUSALS as refusal:
                 fault = self._cannot_be_read(refusal)
             else:
                 return
-            places = self._places(part, window, behind, fault)
+            places = self._places(part, window, behind, fault, key=key)
             page = self._in_halves(part, window, places)
             self._refuse_if_none_is_readable(page)
             yield page
             behind = places[-1]
+
+    def statements(self, part: Slice, window: Window, *, key: str = "") -> Iterator[tuple[Query, str, dict[str, Any]]]:
+        """Yield query, SQL and parameters of what `pages` runs, as this database gets it; lists for one parent."""
+        yield self._query, *self._database.compiled(self._selection.rows(part, window, key=key))
+        for query, statement in self._elements.statements(key or None):
+            yield query, *self._database.compiled(statement)
 
     def _stream(self, statement: Select[Any]) -> Iterator[list[Found]]:
         """Stream *statement* in pages that end where a key ends, so that rows of one key stay together."""
@@ -188,16 +198,18 @@ class Legacy:
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
 
-    def _places(self, part: Slice, window: Window, behind: Place | None, fault: LegacyError) -> list[Place]:
+    def _places(
+        self, part: Slice, window: Window, behind: Place | None, fault: LegacyError, *, key: str = ""
+    ) -> list[Place]:
         """Return the places of the rows of the page that was refused; the rows of one key stay together."""
         places: list[Place] = []
         try:
             with self._database.reading() as connection:
-                for rows in streamed(connection, self._selection.places(part, window, behind=behind), PAGE):
-                    for customer, key in rows:
-                        if len(places) >= PAGE and (customer, key) != places[-1]:
+                for rows in streamed(connection, self._selection.places(part, window, behind=behind, key=key), PAGE):
+                    for owner, found in rows:
+                        if len(places) >= PAGE and (owner, found) != places[-1]:
                             return places
-                        places.append((customer, key))
+                        places.append((owner, found))
         except REFUSALS:
             raise fault from None
         if not places:

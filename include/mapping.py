@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,19 +130,25 @@ def check_aliases(query: Query, columns: list[str]) -> None:
 
     Raises `MappingError` naming the alias and the nearest one that exists.
     """
+    for fault in alias_faults(query, columns):
+        raise fault
+
+
+def alias_faults(query: Query, columns: list[str]) -> Iterator[MappingError]:
+    """Yield everything that is wrong with *columns*, the aliases of *query* as the database gives them."""
     lowered = [column.lower() for column in columns]
     for needed in query.needed:
         if needed not in lowered:
-            raise MappingError(query.where, f"has no column {needed!r}", "add it: it is the key that rows are found by")
-    for column in lowered:
+            yield MappingError(query.where, f"has no column {needed!r}", "add it: it is the key that rows are found by")
+    for column in dict.fromkeys(lowered):
         name, _, repeated = column.partition(":")  # SQLite calls the second of two equal aliases `id:1`
         if lowered.count(column) > 1 or (repeated.isdecimal() and name in lowered):
-            raise MappingError(query.where, f"has the alias {name!r} twice", "keep one of them")
-        if column not in query.reserved and find(query, column) is None:
+            yield MappingError(query.where, f"has the alias {name!r} twice", "keep one of them")
+        elif column not in query.reserved and find(query, column) is None:
             known = sorted({*paths(root_of(query)), *query.reserved})
             like = nearest(column, known)
             hint = f"did you mean {like!r}?" if like else f"known are {', '.join(known[:12])} ..."
-            raise MappingError(query.where, f"unknown alias {column!r}", hint)
+            yield MappingError(query.where, f"unknown alias {column!r}", hint)
 
 
 def root_of(query: Query) -> Node:

@@ -15,7 +15,7 @@ REFUSALS = (DBAPIError, UnicodeDecodeError, ValueError, OverflowError)
 
 # Lock wait, deadlock, interrupted, and the two names of a time limit in MySQL and MariaDB.
 _MYSQL_NOT_NOW = frozenset({1205, 1213, 1317, 1969, 3024})
-_SQLITE_NOT_NOW = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+_SQLITE_NOT_NOW = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"})
 
 
 def is_passing(error: DBAPIError, dialect: str) -> bool:

@@ -142,11 +142,12 @@ class Selection:
         *names: str,
         behind: Place | None = None,
         between: tuple[Place, Place] | None = None,
+        key: str = "",
     ) -> Select[Any]:
         """
         Return the rows of *part* that have a key and a customer, ordered by customer and key, all columns or *names*.
 
-        Only those *behind* a place, or *between* two, which are part of it.
+        Only those *behind* a place, or *between* two, which are part of it, or of one *key*, as records write it.
         """
         statement = self._select(*names).where(
             self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
@@ -156,11 +157,13 @@ class Selection:
         if between is not None:
             first, last = between
             statement = statement.where(self._beyond(first, including=True), ~self._beyond(last))
+        if key:
+            statement = statement.where(_among(self.key, self._stored.key, [key]))
         return statement.order_by(*(term for term, _ in self._terms((None, None))))
 
-    def places(self, part: Slice, window: Window, *, behind: Place | None) -> Select[Any]:
+    def places(self, part: Slice, window: Window, *, behind: Place | None, key: str = "") -> Select[Any]:
         """Return the places of the rows: what can be read of a page that cannot be read."""
-        return self.rows(part, window, CUSTOMER[self.entity], KEY[self.entity], behind=behind)
+        return self.rows(part, window, CUSTOMER[self.entity], KEY[self.entity], behind=behind, key=key)
 
     def keyless(self, part: Slice, window: Window, *names: str) -> Select[Any]:
         """

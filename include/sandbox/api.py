@@ -16,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
 
+from include.sandbox import catalogue
 from include.sandbox.backlog import Backlog
 from include.sandbox.contract import Entity
 from include.sandbox.faults import Director
@@ -35,6 +36,7 @@ UNAUTHORIZED = Reply.problem(401, "Unauthorized", "Invalid or expired token")
 
 _CUSTOMER = re.compile(r"/customers/(?P<id>[^/]+)(?P<transactions>/transactions)?")
 _HOUR_S = 3600.0
+_VERDICTS = {200: "read", 404: "not_found"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,10 @@ class Api:
         return Outcome(reply, verdict, judgement.records, judgement.accepted)
 
     def look_up(self, account: str, path: str, query: Mapping[str, str]) -> Outcome:
-        """``GET /customers/{id}`` and ``GET /customers/{id}/transactions``."""
+        """``GET /customers/{id}``, ``GET /customers/{id}/transactions``, and what `catalogue` shows."""
+        known = catalogue.shown(path, query, self.options.rewards, self.options.tiers)
+        if known is not None:
+            return Outcome(known, _VERDICTS.get(known.status, "malformed"))
         match = _CUSTOMER.fullmatch(path)
         if match is None:
             return Outcome(Reply.problem(404, "Not Found", "No such resource"), "not_found")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from include.sandbox.catalogue import REWARDS, TIERS
 from include.sandbox.faults import Script
 
 
@@ -61,6 +62,7 @@ class Options:
     :param poison: keys of records that are refused although they keep the contract.
     :param poison_rate: the share of all keys to refuse besides, chosen by *seed*.
     :param transactions_months: how far ``GET /customers/{id}/transactions`` looks back without a year; 0 is no limit.
+    :param rewards: the account's rewards, names by id in lower case; *tiers* likewise.
     :param control: whether ``POST /view/faults`` may replace the script.
     :param speed: 100 makes an hour pass in 36 seconds: limits, delays, tokens and the waits that faults ask for.
     :param clock_skew_s: how far the server's Date header is ahead of this machine's clock.
@@ -90,6 +92,8 @@ class Options:
     poison_rate: float = 0.0
     seed: int = 0
     transactions_months: int = 0
+    rewards: Mapping[str, str] = field(default_factory=lambda: dict(REWARDS))
+    tiers: Mapping[str, str] = field(default_factory=lambda: dict(TIERS))
     faults: Script = field(default_factory=Script)
     control: bool = False
     speed: float = 1.0

@@ -46,12 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_later("print_trail"))
 
     command = commands.add_parser("check", help="the mapping against the database, the contract and the account")
+    command.add_argument(
+        "--rows", type=_count, metavar="N", help="look at the first N rows of each file (default: a sample)"
+    )
+    command.add_argument("--all", action="store_true", help="look at every row, however long it takes")
     command.set_defaults(run=_later("print_check"))
 
     command = commands.add_parser("preview", help="payloads as they would be sent; sends nothing")
     command.add_argument("entity", choices=[entity.value for entity in Entity])
     command.add_argument("--limit", type=int, default=3, help="how many (default: 3)")
     command.add_argument("--key", default="", help="only the record with this legacy key")
+    command.add_argument("--sql", action="store_true", help="the SQL that is run, too, as this database gets it")
     command.set_defaults(run=_later("print_preview"))
 
     command = commands.add_parser("sandbox", help="an API that keeps Masivo's contract, on this machine")
@@ -60,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     demo.add_commands(commands)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], int]:

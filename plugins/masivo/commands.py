@@ -11,12 +11,15 @@ import json
 import logging
 import os
 import sys
+from shutil import get_terminal_size
 
 from include.account import account, as_json, as_text
-from include.checking import check_mapping
-from include.errors import MigrationError
-from include.journey import Entity
-from include.preview import preview
+from include.checking.asking import ROWS, Bounds
+from include.checking.check import check
+from include.checking.finding import Severity, as_lines, blocker, counted, note
+from include.errors import MigrationError, Misconfigured
+from include.journey import Entity, Limits
+from include.preview import origins, preview, statements
 from include.trail import trail
 from masivo.demo.environment import connections
 from masivo.demo.folder import latest
@@ -44,33 +47,59 @@ def print_trail(given: argparse.Namespace) -> int:
     return 0 if lines else 1
 
 
-def print_check(_: argparse.Namespace) -> int:
-    """Print a line per finding; fail if one of them is a blocker."""
+def print_check(given: argparse.Namespace) -> int:
+    """Print a line per finding, worst first; fail if one of them is a blocker."""
     place = _workplace()
-    blockers = 0
-    for severity, sentence in check_mapping(place.mapping, place.legacy):
-        blockers += severity == "blocker"
-        print(f"{severity:<8} {sentence}")
+    findings = []
     for name, prove in (("masivo_api", place.hook.prove), ("masivo_ledger", lambda: place.ledger_engine)):
         try:
             prove()
-            print(f"note     {name}: usable")
+            findings.append(note(name, "usable", "usable: the API takes the key" if name == "masivo_api" else "usable"))
         except MigrationError as error:
-            blockers += 1
-            print(f"blocker  {error}")
-    return 1 if blockers else 0
+            findings.append(blocker(name, "not_usable", str(error)))
+    account = (
+        None if any(found.where == "masivo_api" and found.code == "not_usable" for found in findings) else place.hook
+    )
+    bounds = Bounds(None, None) if given.all else Bounds(given.rows or ROWS)
+    try:
+        limits, newer_fields = place.hook.limits, place.hook.newer_fields
+    except MigrationError:  # said above; the mapping is checked all the same
+        limits, newer_fields = Limits(), False
+    try:
+        found = check(
+            place.mapping, place.legacy_engine, limits=limits, bounds=bounds, newer_fields=newer_fields, account=account
+        )
+        findings += found
+    except MigrationError as error:
+        findings.append(blocker("legacy_db", "not_usable", str(error)))
+    width = get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in as_lines(findings, width=width):
+        print(line)
+    looked = "all rows" if bounds.rows is None else f"the first {bounds.rows:,} rows of each file"
+    print(f"\n{counted(findings)} in mapping {os.environ.get('MASIVO_MAPPING') or 'in use'}; looked at {looked}")
+    return 1 if any(found.severity is Severity.BLOCKER for found in findings) else 0
 
 
 def print_preview(given: argparse.Namespace) -> int:
-    """Print payloads; fail if there is none."""
-    legacy = _workplace().legacy(Entity(given.entity))
+    """Print payloads and where their values come from; fail if there is none."""
+    place, entity = _workplace(), Entity(given.entity)
+    if given.limit < 1:
+        raise Misconfigured(f"--limit {given.limit} shows nothing; give a number from 1")
+    if entity not in place.mapping.queries:
+        raise Misconfigured(f"mapping {place.mapping.name!r} has no {entity}.sql, so there is nothing to preview")
+    legacy = place.legacy(entity)
     shown = 0
     for text in preview(legacy, limit=given.limit, key=given.key):
         print(text, end="\n\n")
         shown += 1
     if not shown:
-        print("no such row" if given.key else "no rows")
-    return 0 if shown else 1
+        print(f"no row of {entity} has this key" if given.key else f"{entity}.sql finds no rows")
+        return 1
+    print("\n".join(origins(place.mapping, entity)))
+    if given.sql:
+        print()
+        print("\n\n".join(statements(legacy, key=given.key)))
+    return 0
 
 
 def _workplace() -> Workplace:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from include.journey import Entity
-from include.preview import preview
+from include.preview import origins, preview, statements
 from tests.include.legacy_shop import Shop
 
 
@@ -40,11 +40,11 @@ def test_a_row_that_cannot_go_says_why_and_what_to_do(shop):
     keyless, nameless = preview(shop.legacy(Entity.CUSTOMERS, customers=CUSTOMERS), limit=5)
     assert keyless == (
         "customers (no key): quarantined, missing_key, column id (nothing): the row has no key; "
-        "give it one in the mapping's SQL, or filter it out there"
+        "give it one in the mapping's SQL, or filter it out there\n  id <- m.no"
     )
     assert nameless == (
         "customers A: quarantined, missing_value, column name (nothing): a required field is empty; "
-        "fill it in the legacy database or give it a rule in the mapping"
+        "fill it in the legacy database or give it a rule in the mapping\n  name <- m.name"
     )
 
 
@@ -73,3 +73,37 @@ def test_rows_that_cannot_go_do_not_hide_those_that_can(shop):
     shop.add(shop.members, [*({"no": None, "name": "x"} for _ in range(9)), {"no": "A", "name": "x"}])
     shown = list(preview(shop.legacy(Entity.CUSTOMERS, customers=CUSTOMERS), limit=2))
     assert [text.split("\n")[0].split(":")[0] for text in shown] == ["customers (no key)"] * 2 + ["customers A"]
+
+
+@pytest.mark.parametrize("keys", [("A 1", "a 1", "A1"), (7, 8, 2**60)], ids=["text", "numbers"])
+def test_one_key_is_asked_of_the_database_whatever_its_type(legacy_url, tmp_path, keys):
+    engine = create_engine(legacy_url)
+    shop = Shop(engine, tmp_path, numbered=keys[0] == 7)
+    shop.add(shop.members, [{"no": key, "name": "x"} for key in keys])
+    legacy = shop.legacy(Entity.CUSTOMERS, customers=CUSTOMERS)
+    shown = {key: list(preview(legacy, limit=9, key=str(key))) for key in (*keys, "007", "8 or 1=1")}
+    assert [[text.partition("\n")[0] for text in shown[key]] for key in keys] == [[f"customers {key}"] for key in keys]
+    assert shown["007"] == shown["8 or 1=1"] == []
+    engine.dispose()
+
+
+def test_where_each_value_comes_from_is_said_with_file_and_expression(shop):
+    mapping = shop.mapping(customers=CUSTOMERS)
+    assert list(origins(mapping, Entity.CUSTOMERS)) == [
+        "where each value comes from",
+        "  id                <- customers.sql: m.no",
+        "  name              <- customers.sql: m.name",
+        "  email             <- customers.sql: 'ana@example.com'",
+        "  registration_date <- customers.sql: '2024-01-15'",
+    ]
+    assert "  order.products[].sku    <- events.order__products.sql: l.sku" in list(origins(mapping, Entity.EVENTS))
+
+
+def test_the_sql_is_shown_as_the_database_gets_it_and_texts_by_their_shape(shop):
+    shop.add_receipts([("Ana", "R-1")])
+    main, lines = statements(shop.legacy(Entity.EVENTS), key="R-1")
+    assert main.startswith("-- events.sql, with ")
+    assert "<text of 3 characters>" in main
+    assert "ORDER BY" in main
+    assert "FROM line l" in lines
+    assert "R-1" not in main + lines

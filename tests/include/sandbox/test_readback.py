@@ -124,3 +124,25 @@ def test_without_a_year_only_the_last_months_are_read_if_so_set():
     sent = [transaction("old"), transaction("new", issued_at=now)]
     assert [item["details"] for item in read_transactions(sent, transactions_months=3)["data"]] == ["new"]
     assert [item["details"] for item in read_transactions(sent, "?year=2023", transactions_months=3)["data"]] == ["old"]
+
+
+def test_rewards_and_tiers_are_shown_in_the_documented_shape():
+    with sandbox(rewards={REWARD: "Puntos", OTHER_REWARD: "Sellos"}, tiers={"t-1": "Oro"}) as api:
+        client = api.client()
+        assert client.get(f"/rewards/{REWARD}").json["data"] | {"conditions": []} == {
+            "id": REWARD,
+            "brand_id": None,
+            "name": "Puntos",
+            "description": "",
+            "type": "POINTS",
+            "conditions": [],
+            "attributes": {"conversion_factor": 0.1},
+        }
+        assert [reward["id"] for reward in client.get("/rewards?from=1&to=9").json["data"]] == [OTHER_REWARD]
+        assert client.get("/rewards").status == 400
+        unknown = client.get("/rewards/00000000-0000-0000-0000-000000000000")
+        assert (unknown.status, set(unknown.json)) == (404, {"error", "details"})
+        tiers = client.get("/tiers").json["data"]
+        assert [(tier["id"], tier["name"], tier["status"], tier["level"]) for tier in tiers] == [
+            ("t-1", "Oro", "ACTIVE", 1)
+        ]

@@ -76,17 +76,30 @@ def test_a_customers_rows_are_traced_and_a_stranger_is_said_to_be_one(say, done)
 def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say):
     code, said, _ = say("check")
     assert code == 0
-    assert "warning  customers: " in said
-    assert "missing_value (column email): a required field is empty" in said
-    assert "masivo_api: usable" in said
+    lines = said.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("blocker", "warning", "note"))] == sorted(
+        (line.split()[0] for line in lines if line.startswith(("blocker", "warning", "note"))), reverse=True
+    )
+    assert re.search(
+        r"^warning  customers +missing_value +\d+ rows? in email .*: a required field is empty; ", said, re.MULTILINE
+    )
+    assert re.search(r"^note     masivo_api +usable ", said, re.MULTILINE)
+    assert re.search(r"^note     masivo_api +rewards +2 of 2 ", said, re.MULTILINE)
     assert "blocker" not in said
+    assert lines[-1].endswith("in mapping sample; looked at the first 50,000 rows of each file")
+
+
+def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
+    assert say("check", "--rows", "20")[1].endswith("looked at the first 20 rows of each file")
+    assert say("check", "--all")[1].endswith("looked at all rows")
 
 
 def test_the_check_fails_where_something_blocks(say, tmp_path):
     api = json.dumps({"conn_type": "masivo", "host": "http://127.0.0.1:9", "password": "key"})
     code, said, _ = say("check", AIRFLOW_CONN_MASIVO_API=api)
     assert code == 1
-    assert "blocker  Masivo's API at 127.0.0.1:9 cannot be reached" in said
+    assert re.search(r"^blocker  masivo_api +not_usable +Masivo's API at 127.0.0.1:9 cannot be reached", said)
+    assert "missing_value" in said
 
     legacy = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "no.sqlite")})
     code, said, complaint = say("check", AIRFLOW_CONN_LEGACY_DB=legacy)
@@ -103,8 +116,18 @@ def test_payloads_are_shown_as_they_would_be_sent_and_nothing_is_sent(say, done)
 
     (member, *_) = done[1].kinds["missing_name"].keys
     assert "quarantined, missing_value, column name" in say("preview", "customers", "--key", member)[1]
-    assert say("preview", "events", "--key", "no such")[:2] == (1, "no such row")
+    assert say("preview", "events", "--key", "no such")[:2] == (1, "no row of events has this key")
+    assert "  order.value " in say("preview", "events", "--limit", "1", "--sql")[1]
+    assert say("preview", "events", "--limit", "0")[2] == "--limit 0 shows nothing; give a number from 1\n"
     assert len(done[0].posts()) == posts
+
+
+def test_an_entity_that_the_mapping_lacks_is_one_sentence(say, tmp_path):
+    (tmp_path / "customers.sql").write_text("SELECT 1 AS id")
+    (tmp_path / "mapping.yaml").write_text("timezone: UTC")
+    code, said, complaint = say("preview", "events", MASIVO_MAPPING=str(tmp_path))
+    assert (code, said) == (1, "")
+    assert complaint == f"mapping {tmp_path.name!r} has no events.sql, so there is nothing to preview\n"
 
 
 def test_a_ledger_that_nobody_has_written_is_said_to_be_empty(say, tmp_path):

@@ -1,0 +1,1 @@
+"""The mapping against the database, the contract and the account, before anything is sent."""
