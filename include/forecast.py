@@ -19,7 +19,8 @@ import orjson
 from include.foresight import Foresight
 from include.journey import Batch, Entity, Limits, Record, Slice, State
 from include.lane import hours, lane_hours
-from include.ledger.store import Entry, Lease, Ledger, Run
+from include.ledger.runs import Run
+from include.ledger.store import Entry, Lease, Ledger
 from include.ledger.waiting import portions, waiting, waiting_for
 from include.legacy import PAGE, Legacy
 from include.packing import Packer, least_requests, packer_for

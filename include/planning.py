@@ -18,7 +18,8 @@ from include import guards
 from include.journey import Entity, Limits, Slice
 from include.ledger import releases
 from include.ledger.coverage import Seen, add_selected, covered, plan_slices
-from include.ledger.store import Ledger, Run
+from include.ledger.runs import Run
+from include.ledger.store import Ledger
 from include.ledger.waiting import portions, waiting
 from include.legacy import Legacy
 from include.mapping import Mapping

@@ -18,7 +18,8 @@ from include.errors import Misconfigured
 from include.journey import BatchState, Entity, Limits, State
 from include.ledger import releases, schema
 from include.ledger.coverage import add_selected
-from include.ledger.store import Ledger, Run
+from include.ledger.runs import Run
+from include.ledger.store import Ledger
 from include.ledger.waiting import portions
 from include.reasons import REASONS
 from include.selection import Window

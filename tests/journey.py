@@ -28,7 +28,7 @@ from sqlalchemy import Engine, create_engine
 from include.account import Account, account
 from include.answers import Answer
 from include.journey import Entity, Slice
-from include.ledger.store import Run
+from include.ledger.runs import Run
 from include.ledger.turns import let_go
 from include.planning import Planning, add_waiting, settle
 from include.sandbox.journal import Line

@@ -10,7 +10,8 @@ from sqlalchemy import insert, select
 
 from include.journey import Entity
 from include.ledger import schema
-from include.ledger.store import Ledger, now
+from include.ledger.opened import now
+from include.ledger.store import Ledger
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,20 @@ the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose s
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from include.errors import Fenced, LedgerError, TryAgainLater
-from include.journey import Batch, BatchState, Entity, Record, Rejection, Slice, State
-from include.ledger import rows, schema, sqlite
-from include.ledger.bounds import as_bound
+from include.errors import Fenced, TryAgainLater
+from include.journey import Batch, BatchState, Entity, Record, Rejection, State
+from include.ledger import rows, schema
 from include.ledger.clock import clock
+from include.ledger.opened import now
+from include.ledger.runs import Runs
 from include.ledger.takeover import take_over
 from include.ledger.turns import is_my_turn
-from include.ledger.upgrade import cannot, check, empty, upgrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,6 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run: *number* in the ledger, *run_id* in Airflow; *covers* is the window as `include.selection` writes it."""
-
-    number: int
-    run_id: str
-    mapping: str
-    mapping_hash: str
-    covers: str
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """Where one row ended, other than in a batch."""
 
@@ -71,120 +57,12 @@ class Entry:
     shape: str = ""
 
 
-class Ledger:
+class Ledger(Runs):
     """
     The ledger of one account.
 
     *account* is the fingerprint of the API account that the ledger is about; another account's is refused.
     """
-
-    def __init__(self, engine: Engine, account: str) -> None:
-        self.engine = engine
-        self.account = account
-        sqlite.prepare(engine)
-        self._salt = b""
-
-    def prepare(self) -> None:
-        """Make the tables or bring them forward, and write down whose ledger it is. Raises `LedgerError`."""
-        upgrade(self.engine)
-        try:
-            with self.engine.begin() as connection:
-                # Also where nothing changes: a ledger that cannot be written must be found out before anything is sent.
-                if not connection.execute(update(schema.ledger).values(id=schema.ledger.c.id)).rowcount:
-                    connection.execute(
-                        insert(schema.ledger).values(
-                            id=1, account=self.account, salt=secrets.token_bytes(16), created_at=now()
-                        )
-                    )
-        except IntegrityError:
-            pass  # another task wrote the row first
-        except SQLAlchemyError as error:
-            raise LedgerError(cannot("be written", self.engine, error)) from error
-        self.open()
-
-    def open(self) -> None:
-        """Check schema and owner. Raises `LedgerError`."""
-        check(self.engine)
-        with self.reading() as connection:
-            found = connection.execute(select(schema.ledger.c.account, schema.ledger.c.salt)).first()
-        if found is None:
-            raise LedgerError(empty(self.engine))
-        if self.account and found.account != self.account:
-            msg = (
-                "the ledger belongs to another account than the connection masivo_api: "
-                "point masivo_ledger at this account's own database; nothing was sent"
-            )
-            raise LedgerError(msg)
-        self.account = found.account
-        self._salt = bytes(found.salt)
-
-    def reading(self) -> Connection:
-        """Open a connection that only reads, so that SQLite's readers do not wait for its writer."""
-        return self.engine.connect().execution_options(reads_only=True)
-
-    def digest(self, text: str) -> bytes:
-        """Hash *text* with the ledger's own salt, so that personal data is compared and not kept."""
-        return hashlib.blake2b(text.encode(), digest_size=16, key=self._salt).digest()
-
-    def begin_run(
-        self, run_id: str, *, mapping: str, mapping_hash: str, covers: str, kind: str = "", started_by: str = ""
-    ) -> Run:
-        """
-        Enter a run, or find it where an earlier try of its first task did: what it covers must not move.
-
-        *kind* is why it reads what it reads (`include.windows.RunKind`), *started_by* the person who triggered it, if one did.
-        """
-        with self.engine.begin() as connection:
-            known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
-            if known is None:
-                values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
-                values |= {"kind": kind, "started_by": started_by[:120]}
-                connection.execute(insert(schema.run).values(started_at=now(), **values))
-        return self.run(run_id)
-
-    def has_run(self, run_id: str) -> bool:
-        """Whether the run that Airflow calls *run_id* was entered."""
-        with self.reading() as connection:
-            return connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first() is not None
-
-    def newest_run(self) -> int:
-        """Return the number of the newest run, 0 where there is none."""
-        with self.reading() as connection:
-            return int(connection.execute(select(func.max(schema.run.c.id))).scalar() or 0)
-
-    def run(self, run_id: str) -> Run:
-        """Return the run that Airflow calls *run_id*. Raises `LedgerError`."""
-        with self.reading() as connection:
-            found = connection.execute(select(schema.run).where(schema.run.c.run_id == run_id)).first()
-        if found is None:
-            msg = f"the ledger knows no run {run_id!r}"
-            raise LedgerError(msg)
-        return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
-
-    def keep_plan(self, run: int, plan: str) -> None:
-        """Keep what the plan of *run* foretold, as JSON."""
-        with self.engine.begin() as connection:
-            connection.execute(update(schema.run).where(schema.run.c.id == run).values(plan=plan))
-
-    def slices(self, run: int, entity: Entity) -> list[Slice]:
-        """Return the slices of *entity* in *run*, in order."""
-        table = schema.part
-        with self.reading() as connection:
-            found = connection.execute(
-                select(table).where(table.c.run == run, table.c.entity == entity).order_by(table.c.number)
-            ).all()
-        return [
-            Slice(
-                entity,
-                row.number,
-                row.of,
-                as_bound(row.lower_bound),
-                as_bound(row.upper_bound),
-                row.planned_rows,
-                row.selects,
-            )
-            for row in found
-        ]
 
     def claim(self, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> Lease | None:
         """
@@ -340,13 +218,6 @@ class Ledger:
             self._hold(connection, lease)
             connection.execute(update(schema.part).where(*_this(lease)).values(read_rows=read_rows, finished_at=now()))
 
-    def finish_run(self, run: int, outcome: str) -> None:
-        """Enter how the run ended, in a few words."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(schema.run).where(schema.run.c.id == run).values(finished_at=now(), outcome=outcome[:250])
-            )
-
     def _supersede(self, connection: Connection, outdated: Iterable[int]) -> None:
         # One by one rather than by a list: a database takes only so many parameters in one statement.
         ids = [{"outdated": number} for number in outdated]
@@ -406,11 +277,6 @@ class Ledger:
             raise TryAgainLater(
                 f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
             )
-
-
-def now() -> datetime:
-    """Return the time for a stamp in the ledger: UTC without a zone. Nothing is decided by it."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _this(lease: Lease) -> tuple[Any, ...]:

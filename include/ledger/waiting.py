@@ -23,7 +23,8 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
-from include.ledger.store import Ledger, now
+from include.ledger.opened import now
+from include.ledger.store import Ledger
 from include.settings import Policies
 
 

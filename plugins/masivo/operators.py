@@ -20,7 +20,8 @@ from include.forecast import as_text as as_plan
 from include.journey import Entity
 from include.lane import Kind
 from include.ledger.releases import enter
-from include.ledger.store import Ledger, Run
+from include.ledger.runs import Run
+from include.ledger.store import Ledger
 from include.ledger.turns import let_go
 from include.legacy import Legacy
 from include.planning import Planning, add_waiting, settle

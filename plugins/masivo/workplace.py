@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from include.errors import Misconfigured
 from include.journey import Entity
 from include.lane import Kind, Lane
-from include.ledger.store import Ledger, Run
+from include.ledger.runs import Run
+from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping, load
 from masivo.connections import ledger_engine, legacy_engine

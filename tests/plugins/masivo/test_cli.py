@@ -50,7 +50,7 @@ def say(done, capsys):
 def test_the_account_is_printed_for_people_and_as_json(say, done):
     code, said, _ = say("account")
     assert code == 0
-    assert said.startswith("run nightly · mapping sample · everything")
+    assert said.startswith("run nightly · mapping sample · full: everything")
     assert said.count("adds up") == 3
 
     code, said, _ = say("account", "--run", "nightly", "--json")

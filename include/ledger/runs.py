@@ -1,0 +1,95 @@
+"""Runs and their slices in the ledger: what a run covers, and the parts that it was cut into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+
+from include.errors import LedgerError
+from include.journey import Entity, Slice
+from include.ledger import schema
+from include.ledger.bounds import as_bound
+from include.ledger.opened import Opened, now
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: *number* in the ledger, *run_id* in Airflow; *covers* is the window as `include.selection` writes it."""
+
+    number: int
+    run_id: str
+    mapping: str
+    mapping_hash: str
+    covers: str
+
+
+class Runs(Opened):
+    """The part of the ledger that is about runs."""
+
+    def begin_run(
+        self, run_id: str, *, mapping: str, mapping_hash: str, covers: str, kind: str = "", started_by: str = ""
+    ) -> Run:
+        """
+        Enter a run, or find it where an earlier try of its first task did: what it covers must not move.
+
+        *kind* is why it reads what it reads (`include.windows.RunKind`), *started_by* the person who triggered it, if one did.
+        """
+        with self.engine.begin() as connection:
+            known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
+            if known is None:
+                values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
+                values |= {"kind": kind, "started_by": started_by[:120]}
+                connection.execute(insert(schema.run).values(started_at=now(), **values))
+        return self.run(run_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run that Airflow calls *run_id* was entered."""
+        with self.reading() as connection:
+            return connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first() is not None
+
+    def newest_run(self) -> int:
+        """Return the number of the newest run, 0 where there is none."""
+        with self.reading() as connection:
+            return int(connection.execute(select(func.max(schema.run.c.id))).scalar() or 0)
+
+    def run(self, run_id: str) -> Run:
+        """Return the run that Airflow calls *run_id*. Raises `LedgerError`."""
+        with self.reading() as connection:
+            found = connection.execute(select(schema.run).where(schema.run.c.run_id == run_id)).first()
+        if found is None:
+            msg = f"the ledger knows no run {run_id!r}"
+            raise LedgerError(msg)
+        return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
+
+    def keep_plan(self, run: int, plan: str) -> None:
+        """Keep what the plan of *run* foretold, as JSON."""
+        with self.engine.begin() as connection:
+            connection.execute(update(schema.run).where(schema.run.c.id == run).values(plan=plan))
+
+    def slices(self, run: int, entity: Entity) -> list[Slice]:
+        """Return the slices of *entity* in *run*, in order."""
+        table = schema.part
+        with self.reading() as connection:
+            found = connection.execute(
+                select(table).where(table.c.run == run, table.c.entity == entity).order_by(table.c.number)
+            ).all()
+        return [
+            Slice(
+                entity,
+                row.number,
+                row.of,
+                as_bound(row.lower_bound),
+                as_bound(row.upper_bound),
+                row.planned_rows,
+                row.selects,
+            )
+            for row in found
+        ]
+
+    def finish_run(self, run: int, outcome: str) -> None:
+        """Enter how the run ended, in a few words."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(schema.run).where(schema.run.c.id == run).values(finished_at=now(), outcome=outcome[:250])
+            )
