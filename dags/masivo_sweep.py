@@ -8,7 +8,8 @@ not changed is `unchanged` and costs no request.
 **When it runs** · Once a week, or by hand; increments go before it on the account's lane.
 
 **Parameters** · *entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many rows may be newly quarantined, held by an error
-or in doubt before the run is red · *mapping_change*, *override*: as in `masivo_sync`.
+or in doubt before the run is red · *mapping_change*, *override*, *approve_rows*, *approve_quarantined*, *approve_points*: as in
+`masivo_sync`.
 
 **It failed, now what** · As for `masivo_sync`. Never delete the ledger: it is what keeps points from being sent twice.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronDataIntervalTimetable
+from masivo.approval import MasivoApprovalOperator
 from masivo.groups import defaults, migrate
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
@@ -33,10 +35,20 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    params=form("entities", "dry_run", "tolerance", "mapping_change", "override"),
+    params=form(
+        "entities",
+        "dry_run",
+        "tolerance",
+        "mapping_change",
+        "override",
+        "approve_rows",
+        "approve_quarantined",
+        "approve_points",
+    ),
     tags=["masivo", "loyalty"],
     default_args=defaults(),
 ):
     plan = MasivoPlanOperator(task_id="plan", kind="sweep")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
-    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account
+    approval = MasivoApprovalOperator(task_id="approval", retries=0)
+    plan >> approval >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account

@@ -13,7 +13,8 @@ by `masivo_sweep`.
 **Parameters** · *since*, *until*: only rows that changed in between · *full*: everything · *customer_ids*: only these ·
 *entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many rows may be newly quarantined, held by an error or in doubt
 before the run is red · *mapping_change*: what to do about delivered rows if the mapping changed · *override*: guards that stopped an earlier run
-and may pass. Example: `{"since": "2026-11-01T00:00:00Z", "entities": ["customers"], "tolerance": 10}`
+and may pass · *approve_rows*, *approve_quarantined*, *approve_points*: above these the task *approval* waits for a person (in the UI: *Required actions*)
+before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities": ["customers"], "tolerance": 10}`
 
 **Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by `MASIVO_MAPPING`.
 
@@ -33,6 +34,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronDataIntervalTimetable
+from masivo.approval import MasivoApprovalOperator
 from masivo.groups import defaults, migrate
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
@@ -54,4 +56,5 @@ with DAG(
 ):
     plan = MasivoPlanOperator(task_id="plan")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
-    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account
+    approval = MasivoApprovalOperator(task_id="approval", retries=0)
+    plan >> approval >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
@@ -61,6 +63,22 @@ class Runs(Opened):
             msg = f"the ledger knows no run {run_id!r}"
             raise LedgerError(msg)
         return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
+
+    def plan_of(self, run: int) -> dict[str, Any]:
+        """Return what the plan of *run* foretold. Raises `LedgerError` where it has none."""
+        with self.reading() as connection:
+            plan = connection.execute(select(schema.run.c.plan).where(schema.run.c.id == run)).scalar()
+        if plan is None:
+            msg = f"run {run} has no plan; clear its task plan"
+            raise LedgerError(msg)
+        found: dict[str, Any] = json.loads(plan)
+        return found
+
+    def approve(self, run: int, by: str) -> None:
+        """Enter who approved of what *run* is to send."""
+        with self.engine.begin() as connection:
+            mine = update(schema.run).where(schema.run.c.id == run)
+            connection.execute(mine.values(approved_by=by[:120], approved_at=now()))
 
     def keep_plan(self, run: int, plan: str) -> None:
         """Keep what the plan of *run* foretold, as JSON."""

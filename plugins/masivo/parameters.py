@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow.sdk import Param
 
+from include.approval import Bounds
 from include.errors import Misconfigured
 from include.guards import Guard
 from include.journey import Entity, State
@@ -161,8 +163,41 @@ def form(*names: str) -> dict[str, Param]:
             title="Go on in spite of",
             description="Guards that stopped an earlier run, where you have looked and it is right. It is noted who let it through.",
         ),
+        "approve_rows": Param(
+            1_000_000,
+            type=["null", "integer"],
+            minimum=0,
+            title="Ask above so many records",
+            description="A plan that would send more waits for a person's approval. Empty: never asks for this.",
+        ),
+        "approve_quarantined": Param(
+            10.0,
+            type=["null", "number"],
+            minimum=0,
+            maximum=100,
+            title="Ask above this share of quarantined rows",
+            description="In per cent of the rows read. Empty: never asks for this.",
+        ),
+        "approve_points": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            title="Ask above so many points that do not go",
+            description="Points of rows that would be quarantined, held or in doubt. Empty: never asks for this.",
+        ),
     }
     return {name: param for name, param in made.items() if not names or name in names}
+
+
+def bounds_of(context: Context) -> Bounds:
+    """Read what a run may do without being asked."""
+    params = context["params"]
+    points = params.get("approve_points")
+    return Bounds(
+        params.get("approve_rows"),
+        params.get("approve_quarantined"),
+        None if points is None else Decimal(str(points)),
+    )
 
 
 def chosen_of(context: Context) -> Chosen:

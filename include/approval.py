@@ -1,0 +1,64 @@
+"""
+Whether a plan is so large, or so bad, that a person should look at it before the first request: what exceeds the bounds that were typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from include.journey import State
+
+
+_DOES_NOT_GO = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a run may do unasked: *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go; None is any."""
+
+    rows: int | None = None
+    quarantined: float | None = None
+    points: Decimal | None = None
+
+
+def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
+    """Yield a sentence for each of *bounds* that *plan*, a forecast as JSON, exceeds."""
+    entities = plan["entities"].values()
+    sent = sum(entity["records"] for entity in entities)
+    if bounds.rows is not None and sent > bounds.rows:
+        yield f"{sent:,} records would be sent, and {bounds.rows:,} go unasked"
+    read = sum(entity["rows"] for entity in entities)
+    share = 100 * sum(entity["states"][State.QUARANTINED] for entity in entities) / read if read else 0.0
+    if bounds.quarantined is not None and share > bounds.quarantined:
+        yield f"{share:.1f} % of {read:,} rows would be quarantined, and {bounds.quarantined:g} % go unasked"
+    points = sum((abs(Decimal(why["points"])) for why in plan["reasons"] if why["state"] in _DOES_NOT_GO), Decimal(0))
+    if bounds.points is not None and points > bounds.points:
+        yield f"{points:,} points hang on rows that would not go, and {bounds.points:,} go unasked"
+
+
+def as_markdown(plan: Mapping[str, Any]) -> str:
+    """Write *plan* as a person who has to approve it wants to see it."""
+    lines = [
+        f"**{plan['covers']}** · {plan['requests']:,} requests, {plan['hours']:.2f} hours on the lane",
+        "",
+        "| | read | sent | unchanged | quarantined | held |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, entity in plan["entities"].items():
+        states = entity["states"]
+        counts = [
+            entity["rows"],
+            entity["records"],
+            *(states[s] for s in (State.UNCHANGED, State.QUARANTINED, State.HELD)),
+        ]
+        lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in counts) + " |")
+    lines += ["", "What would not go, most rows first:", ""]
+    for why in [why for why in plan["reasons"] if why["state"] in _DOES_NOT_GO][:20]:
+        column = f" ({why['column']})" if why["column"] else ""
+        lines.append(
+            f"- {why['rows']:,} {why['entity']}: {why['state']}, {why['reason']}{column}, {why['points']} points"
+        )
+    return "\n".join(lines)
