@@ -15,10 +15,10 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
     ColumnElement,
     FromClause,
-    LargeBinary,
     Select,
     String,
     TextClause,
@@ -366,4 +366,4 @@ def _in_hex(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
 @compiles(_Exactly, "mssql")
 def _in_bytes(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
     (term,) = element.clauses
-    return str(compiler.process(cast(cast(term, mssql.NVARCHAR(4000)), LargeBinary(8000)), **given))
+    return str(compiler.process(cast(cast(term, mssql.NVARCHAR(4000)), VARBINARY(8000)), **given))

@@ -9,7 +9,9 @@ import re
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
+import airflow
 import pytest
 import yaml
 
@@ -17,7 +19,9 @@ from tests import servers
 from tests.production import composefile, image
 
 
-NEEDS = "docker-compose.yaml is not held against compose itself: neither `docker compose` nor docker-compose is installed"
+NEEDS = (
+    "docker-compose.yaml is not held against compose itself: neither `docker compose` nor docker-compose is installed"
+)
 ENDING = {"init", "legacy-sample"}
 
 
@@ -40,9 +44,12 @@ def services(project):
 def compose():
     """The command that is Docker Compose here: the plugin, or Debian's package; both read files without an engine."""
     for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) and not subprocess.run([*command, "version"], check=False, capture_output=True).returncode:
+        if (
+            shutil.which(command[0])
+            and not subprocess.run([*command, "version"], check=False, capture_output=True).returncode
+        ):
             return command
-    (pytest.fail if servers.REQUIRED else pytest.skip)(NEEDS)
+    return (pytest.fail if servers.REQUIRED else pytest.skip)(NEEDS)
 
 
 def _secrets(folder):
@@ -56,7 +63,9 @@ def _config(compose, project, profile):
 
 @pytest.mark.parametrize("profile", ["none", "sandbox", "sample"])
 def test_compose_takes_the_file_with_every_profile(compose, project, profile):
-    (project / ".env").write_text((project / ".env").read_text().replace("COMPOSE_PROFILES=sample", "COMPOSE_PROFILES="))
+    (project / ".env").write_text(
+        (project / ".env").read_text().replace("COMPOSE_PROFILES=sample", "COMPOSE_PROFILES=")
+    )
     read = yaml.safe_load(_config(compose, project, profile))["services"]
     optional = {"none": set(), "sandbox": {"sandbox"}, "sample": {"sandbox", "legacy", "legacy-sample"}}[profile]
     staying = {"api-server", "scheduler", "dag-processor", "triggerer", "worker", "redis", "airflow-db", "ledger-db"}
@@ -89,6 +98,16 @@ def test_a_service_reads_the_secrets_that_it_is_given_and_only_those(project, se
         assert set(service.text.get("secrets", [])) <= {file.name for file in (project / "secrets").iterdir()}
 
 
+def test_every_setting_of_airflow_is_one_that_this_version_has(services):
+    options = yaml.safe_load((Path(airflow.__file__).parent / "config_templates" / "config.yml").read_text())
+    known = {f"AIRFLOW__{section}__{name}".upper() for section, text in options.items() for name in text["options"]}
+    known |= {
+        f"AIRFLOW__CELERY__{name}" for name in ("BROKER_URL", "RESULT_BACKEND", "WORKER_CONCURRENCY")
+    }  # the provider's
+    settings = {name for service in services.values() for name in service.environment if name.startswith("AIRFLOW__")}
+    assert {name.removesuffix("_CMD") for name in settings} - known == set()
+
+
 def test_every_service_is_limited_and_whatever_stays_is_checked_and_comes_back(services):
     for name, service in services.items():
         assert service.text["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
@@ -113,13 +132,19 @@ def test_nothing_listens_beyond_this_machine(services):
 
 
 def test_the_secrets_are_their_owners_alone_and_are_made_once(project):
-    before = {file.name: file.read_bytes() for file in (project / "secrets").iterdir()} | {".env": (project / ".env").read_bytes()}
+    before = {file.name: file.read_bytes() for file in (project / "secrets").iterdir()} | {
+        ".env": (project / ".env").read_bytes()
+    }
     _secrets(project)
-    after = {file.name: file.read_bytes() for file in (project / "secrets").iterdir()} | {".env": (project / ".env").read_bytes()}
+    after = {file.name: file.read_bytes() for file in (project / "secrets").iterdir()} | {
+        ".env": (project / ".env").read_bytes()
+    }
     assert after == before
     assert stat.S_IMODE((project / "secrets").stat().st_mode) == 0o700
     owners = {file.stat().st_uid for file in (project / "secrets").iterdir()}
-    assert {stat.S_IMODE(file.stat().st_mode) for file in (*(project / "secrets").iterdir(), project / ".env")} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (*(project / "secrets").iterdir(), project / ".env")} == {
+        0o600
+    }
     assert {str(owner) for owner in owners} == {composefile.variables(project / ".env")["AIRFLOW_UID"]}
     assert "0" not in {str(owner) for owner in owners}
 

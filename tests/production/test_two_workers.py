@@ -136,15 +136,17 @@ def test_a_worker_that_is_killed_in_mid_batch_costs_no_row_and_sends_nothing_twi
     clock.say(f"run ended: {state}; tried twice: {again}")
     assert (state, again) == ("success", ["transactions.send"]), [(task["task_id"], task["state"]) for task in tasks]
 
-    told = machine.run("worker", "python", "-m", "masivo", "account", "--run", "first")
-    print(told.stdout, told.stderr, flush=True)
-    assert told.returncode == 0
-    account = json.loads(machine.run("worker", "python", "-m", "masivo", "account", "--run", "first", "--json").stdout)
+    told = machine.run("worker", "python", "-m", "masivo", "account", "--run", "first", "--json")
+    assert told.returncode == 0, told.stderr
+    account = json.loads(told.stdout)
+    for name, entity in account["entities"].items():
+        clock.say(f"account: {name} {_states(entity)}")
     assert {name: _states(entity) for name, entity in account["entities"].items()} == _expected(planted)
     taken = accepted(machine)
     assert set(taken.values()) == {1}
     sent = sum(entity["delivered"] + entity["confirmed"] for entity in account["entities"].values())
     assert len(taken) == sent
+    clock.say(f"{sent} records sent, each taken once by the sandbox's journal")
 
 
 def _states(entity: dict[str, Any]) -> dict[str, int]:
