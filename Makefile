@@ -32,10 +32,11 @@ test: .venv/complete-journey .venv/image/layers ## all tests; some with ARGS="-k
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)
 
-lint: .venv/sample ## ruff and mypy, changing nothing
+lint: .venv/sample ## ruff, mypy, and packages that fit each other; changes nothing
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(UV) pip check --quiet --python $(RUN)
 
 bench: .venv/complete-journey ## what the machine can do, beside what the API allows
 	@for bench in $(wildcard tests/bench/*.py); do $(RUN) $$bench || exit 1; done

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.dialects import mssql, oracle
+from sqlalchemy.exc import OperationalError
 
 from include.journey import Entity, Slice
 from include.mapping import PARENT_KEY, load
+from include.refusals import is_passing
 from include.selection import Selection, Stored, Window, elements
 
 
@@ -128,3 +131,19 @@ def test_nothing_is_said_that_neither_database_knows(mapping, dialect, stored, e
 @pytest.mark.parametrize("text", ["a OR 0", "LIMIT 1", "hex(x)", "CAST(x AS VARCHAR)", "x AND true"])
 def test_what_they_do_not_know_would_be_found(text):
     assert FOREIGN.search(text)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "first", "is_later"),
+    [
+        ("mssql", "40001", True),
+        ("mssql", "HYT00", True),
+        ("mssql", "22007", False),
+        ("oracle", SimpleNamespace(code=1555), True),
+        ("oracle", SimpleNamespace(code=1722), False),
+    ],
+)
+def test_what_passes_is_known_by_the_number_that_the_driver_gives(dialect, first, is_later):
+    """pyodbc's errors begin with an SQLSTATE; those of oracledb hold an object with the number of ORA-."""
+    error = OperationalError("SELECT 1", {}, Exception(first, "the database's words"))
+    assert is_passing(error, dialect) is is_later
