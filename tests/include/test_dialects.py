@@ -86,15 +86,20 @@ def test_numbers_need_no_second_look_on_sql_server(mapping):
 def test_a_window_of_transactions_brings_the_others_of_its_customers_along(mapping, dialect):
     statement = selection(mapping, Entity.TRANSACTIONS, dialect, NUMBERS).counts(WINDOW)
     alias = " AS" if dialect == "mssql" else ""
-    during = "updated_at IS NULL OR {0}.updated_at >= :updated_at_{1} AND {0}.updated_at < :updated_at_{2}"
+    during = "{0}.updated_at IS NOT NULL AND {0}.updated_at >= :updated_at_{1} AND {0}.updated_at < :updated_at_{2}"
     assert written(statement, dialect, mapping) == (
         f"SELECT legacy.customer_id, count(*) AS count_1 FROM (SQL){alias} legacy"
         " WHERE legacy.customer_id IS NOT NULL AND legacy.transaction_id IS NOT NULL"
         f" AND (legacy.customer_id IN (SELECT touched.customer_id FROM (SQL){alias} touched"
-        f" WHERE touched.customer_id IS NOT NULL AND (touched.{during.format('touched', 1, 2)}))"
-        f" OR legacy.customer_id IS NULL AND (legacy.{during.format('legacy', 3, 4)}))"
+        f" WHERE touched.customer_id IS NOT NULL AND {during.format('touched', 1, 2)})"
+        f" OR legacy.customer_id IS NULL AND {during.format('legacy', 3, 4)})"
         " GROUP BY legacy.customer_id ORDER BY legacy.customer_id"
     )
+
+
+def test_rows_by_name_that_a_window_of_everything_reads_already_are_none_on_oracle_too(mapping):
+    statement = selection(mapping, Entity.CUSTOMERS, "oracle", NUMBERS).rows(PART, EVERYTHING.named(["1"]))
+    assert "legacy.id IN (:id_3_1) AND 1 = 0 ORDER BY" in written(statement, "oracle", mapping)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,11 @@ def test_nothing_is_said_that_neither_database_knows(mapping, dialect, stored, e
         made.keyless(PART, window),
         made.counts(window),
         made.keys_among([stored.key]),
+        made.newest(until=WINDOW.until),
+        made.later(WINDOW.until),
+        made.any_row(),
+        made.rows(PART, WINDOW.named(["1", "2"])),
+        made.rows(PART, EVERYTHING.named(["1"])),
         *(elements(query, [PARENT_KEY[entity], "value"], [stored.key]) for query in mapping.lists[entity].values()),
     ]
     for statement in statements:
