@@ -102,6 +102,10 @@ def _create(url: URL, **options: Any) -> Engine:
     except ModuleNotFoundError as missing:
         package = _PACKAGES.get(missing.name or "", missing.name)
         raise Unusable(f"needs a driver that is not installed: pip install '{package}'") from None
+    except ImportError as broken:  # pyodbc without unixODBC
+        raise Unusable(
+            f"has a driver that cannot be loaded ({reason(broken, url)}): install the system's library that it names"
+        ) from None
     except (ArgumentError, TypeError) as wrong:
         raise Unusable(f"has an address that its driver does not take: {reason(wrong, url)}") from None
 

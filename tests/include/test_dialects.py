@@ -33,7 +33,8 @@ WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UT
 EVERYTHING = Window()
 # Neither has these: a LIMIT, hex(), a number or TRUE for a condition, or a cast to text of no length (Oracle) or of 30 (SQL Server).
 FOREIGN = re.compile(
-    r"\b(LIMIT|OFFSET|hex\(|true|false)\b|(OR|AND|NOT|WHERE) [01]\b(?! =)|AS VARCHAR2?\)|AS VARCHAR2?\(\)", re.IGNORECASE
+    r"\b(LIMIT|OFFSET|hex\(|true|false)\b|(OR|AND|NOT|WHERE) [01]\b(?! =)|AS VARCHAR2?\)|AS VARCHAR2?\(\)",
+    re.IGNORECASE,
 )
 
 

@@ -148,7 +148,10 @@ def _run(image: Image, command: str, arguments: dict[str, str]) -> None:
     )  # how to reach the network, and caches
     env["PATH"] += os.pathsep + str(Path(sys.executable).parent)  # where make has put uv
     text = image.here(command).replace("--no-cache ", "")
-    subprocess.run(["sh", "-c", text], cwd=image.home, env=env, check=True)
+    step = subprocess.run(["sh", "-c", text], cwd=image.home, env=env, check=False, capture_output=True, text=True)
+    if step.returncode:
+        print(step.stdout, step.stderr, file=sys.stderr)
+        step.check_returncode()
 
 
 def _copy(source: Path, target: Path, layers: _Layers) -> None:
