@@ -31,7 +31,7 @@ from tests.production import composefile, image
 
 
 _AS_THEY_STAND = {"bash", "python", "sh"}
-_DATABASES = ("airflow-db", "ledger-db", "legacy")
+DATABASES = ("airflow-db", "ledger-db", "legacy")
 
 
 class Machine:
@@ -117,7 +117,7 @@ class Machine:
         engine = create_engine(self._server, isolation_level="AUTOCOMMIT")
         made = []
         with engine.connect() as connection:
-            for name in _DATABASES:
+            for name in DATABASES:
                 asked = {key: self.here(value) for key, value in self.services[name].environment.items()}
                 file = asked.get("POSTGRES_PASSWORD_FILE")
                 password = Path(file).read_text() if file else asked["POSTGRES_PASSWORD"]
@@ -174,6 +174,7 @@ class Machine:
             "@redis:6379": f"@127.0.0.1:{self.ports['redis']}",
             "redis-server ": f"redis-server --port {self.ports['redis']} ",
             "redis-cli ": f"redis-cli -p {self.ports['redis']} ",
+            "pg_isready ": f"pg_isready --port={self._server.port or 5432} ",
         }
 
     def _beside(self, hostname: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ from include.samples.planted import GOES, Planted
 from include.sandbox.journal import read
 from tests import servers
 from tests.production import image
-from tests.production.bare import Machine, is_of, kill
+from tests.production.bare import DATABASES, Machine, is_of, kill
 
 
 IMAGE = Path(os.environ.get("MASIVO_TEST_IMAGE", image.ROOT / ".venv" / "image"))
@@ -182,7 +182,9 @@ def up(machine: Machine, clock: Clock) -> list[Program]:
     clock.say("docker compose --profile sample up")
     redis, sandbox = machine.start("redis"), machine.start("sandbox")
     ending = [machine.start("init"), machine.start("legacy-sample")]
-    wait(lambda: machine.is_healthy("redis"), [redis], "redis")
+    for name in ("redis", *(DATABASES if shutil.which("pg_isready") else ())):
+        wait(lambda name=name: machine.is_healthy(name), [redis], name)
+        clock.say(f"{name} is healthy")
     for program in ending:
         program.finish()
         clock.say(f"{program.name} has ended well")
