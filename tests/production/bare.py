@@ -50,7 +50,8 @@ class Machine:
         self._files(edit)
         given = composefile.variables(folder / ".env") | given
         self.services = composefile.services(folder / "docker-compose.yaml", given)
-        self.ports = {name: free_port() for name in ("api-server", "scheduler", "redis", "sandbox")}
+        self._handed_out: set[int] = set()
+        self.ports = {name: self._port() for name in ("api-server", "scheduler", "redis", "sandbox")}
         self.programs = Programs(folder / "programs", patience_s=4.0)
         self._started: list[Program] = []
         self._instead = self._substitutions()
@@ -66,7 +67,7 @@ class Machine:
     def environment(self, name: str, *, hostname: str = "") -> dict[str, str]:
         """Return the whole environment of a service's process."""
         own = {variable: self.here(value) for variable, value in self.services[name].environment.items()}
-        return image.environment(self._image) | own | self._beside(hostname)
+        return image.environment(self._image) | own | self._beside(hostname, self._log_port(hostname or name))
 
     def start(self, name: str, *options: str, hostname: str = "", **more: str) -> Program:
         """Start a service that stays."""
@@ -177,16 +178,29 @@ class Machine:
             "pg_isready ": f"pg_isready --port={self._server.port or 5432} ",
         }
 
-    def _beside(self, hostname: str) -> dict[str, str]:
+    def _beside(self, hostname: str, log_port: int) -> dict[str, str]:
         return {
             "HOSTNAME": hostname or socket.getfqdn(),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.ports["api-server"]),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_port),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(self.ports["scheduler"]),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "false",
         }
+
+    def _log_port(self, called: str) -> int:
+        """Return where a service serves its logs: containers may all have the same port, processes may not."""
+        if (name := f"{called}, logs") not in self.ports:
+            self.ports[name] = self._port()
+        return self.ports[name]
+
+    def _port(self) -> int:
+        """Return a free port that no other service has been given, though it may not listen yet."""
+        while (port := free_port()) in self._handed_out:
+            pass
+        self._handed_out.add(port)
+        return port
 
     def _password(self, user: str) -> str:
         file = self.folder / "secrets" / f"{user}_db_password"
