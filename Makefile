@@ -26,23 +26,24 @@ up: .venv/$(DATA) ## Airflow with its UI on localhost:8080, the sandbox and the 
 down: .venv/sample ## stop what `make up` started
 	@$(RUN) -m masivo down
 
-test: .venv/complete-journey ## all tests; some with ARGS="-k words"
+test: .venv/complete-journey .venv/image/layers ## all tests; some with ARGS="-k words"
 	$(RUN) -m pytest $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)
 
-lint: .venv/sample ## ruff and mypy, changing nothing
+lint: .venv/sample ## ruff, mypy, and packages that fit each other; changes nothing
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(UV) pip check --quiet --python $(RUN)
 
 bench: .venv/complete-journey ## what the machine can do, beside what the API allows
 	@for bench in $(wildcard tests/bench/*.py); do $(RUN) $$bench || exit 1; done
 
 lock: .venv/sample ## remake requirements.lock from requirements.txt and pyproject.toml, for Python 3.11 to 3.13
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
-		requirements.txt --group dev --group journey --group compose --output-file requirements.lock
+		requirements.txt --group dev --group journey --group compose --group mssql --group oracle --output-file requirements.lock
 
 clean: ## stop what runs, and remove all that was made here
 	@test ! -x $(RUN) || $(RUN) -m masivo down
@@ -63,6 +64,12 @@ clean: ## stop what runs, and remove all that was made here
 
 .venv/complete-journey: .venv/sample
 	@$(INSTALL) --group journey
+	@touch $@
+
+# What the Dockerfile makes, step by step as it says, in a folder: the tests run the services of docker-compose.yaml in it.
+.venv/image/layers: .venv/sample Dockerfile tests/production/image.py
+	@echo 'Carrying out the steps of the Dockerfile in .venv/image ...'
+	@$(RUN) tests/production/image.py .venv/image
 	@touch $@
 
 .venv/%:

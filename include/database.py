@@ -53,9 +53,9 @@ class Database:
         """
         Open what can be read with while *connection* streams: the same one, and so the same snapshot, where that is possible.
 
-        MySQL's drivers run one statement at a time on a connection.
+        MySQL's drivers run one statement at a time on a connection, and so does SQL Server's without MARS.
         """
-        if self.dialect not in {"mysql", "mariadb"}:
+        if self.dialect not in {"mysql", "mariadb", "mssql"}:
             yield connection
             return
         with self.reading() as another:

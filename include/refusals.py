@@ -16,6 +16,9 @@ REFUSALS = (DBAPIError, UnicodeDecodeError, ValueError, OverflowError)
 # Lock wait, deadlock, interrupted, and the two names of a time limit in MySQL and MariaDB.
 _MYSQL_NOT_NOW = frozenset({1205, 1213, 1317, 1969, 3024})
 _SQLITE_NOT_NOW = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"})
+# Deadlock, and two of a time limit, as SQLSTATE; deadlock, cancelled, and a snapshot that undo no longer reaches.
+_MSSQL_NOT_NOW = frozenset({"40001", "HYT00", "HYT01"})
+_ORACLE_NOT_NOW = frozenset({60, 1013, 1555})
 
 
 def is_passing(error: DBAPIError, dialect: str) -> bool:
@@ -27,6 +30,10 @@ def is_passing(error: DBAPIError, dialect: str) -> bool:
             error, OperationalError
         )  # time limits, deadlocks, a shutdown; bad values are DataErrors there
     number = next(iter(getattr(error.orig, "args", ())), None)
+    if dialect == "mssql":
+        return number in _MSSQL_NOT_NOW
+    if dialect == "oracle":
+        return getattr(number, "code", None) in _ORACLE_NOT_NOW
     return number in _MYSQL_NOT_NOW or getattr(error.orig, "sqlite_errorname", "") in _SQLITE_NOT_NOW
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
     ColumnElement,
     FromClause,
@@ -24,16 +25,17 @@ from sqlalchemy import (
     and_,
     cast,
     column,
-    false,
     func,
     literal,
+    literal_column,
     not_,
     or_,
     select,
-    true,
 )
+from sqlalchemy.dialects import mssql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from include.changes import changed
 from include.errors import MappingError
@@ -45,7 +47,13 @@ from include.mapping import CHANGED, CUSTOMER, KEY, PARENT_KEY, Mapping, Query
 Place = tuple[Any, Any]
 
 # Databases whose usual collations take 'a' for 'A', so that their order leaves open which of the two comes first.
-_CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite"})
+_CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite", "mssql"})
+
+# Oracle casts to no text without a length, and SQL Server takes 30 for none; a key is never as long as this.
+_TEXT = String(4000)
+
+# Oracle has no FALSE, and takes no number for one.
+_NEVER = literal_column("1") == literal_column("0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +233,9 @@ class Selection:
         return select(*(self._rows.c[self._spelled[name]] for name in names))
 
     def _beyond(self, place: Place, *, including: bool = False) -> ColumnElement[bool]:
-        condition: ColumnElement[bool] = true() if including else false()
-        for term, value in reversed(self._terms(place)):
+        *outer, (term, value) = self._terms(place)
+        condition: ColumnElement[bool] = term >= value if including else term > value
+        for term, value in reversed(outer):
             condition = or_(term > value, and_(term == value, condition))
         return condition
 
@@ -239,7 +248,7 @@ class Selection:
         for term, value, stored in pairs:
             terms.append((term, value))
             if self._is_case_blind and isinstance(stored, str):
-                terms.append((_exactly(term), _exactly(literal(value, String))))
+                terms.append((_Exactly(term), _Exactly(literal(value, String))))
         return terms
 
     def _in(self, part: Slice) -> list[ColumnElement[bool]]:
@@ -276,7 +285,7 @@ class Selection:
         conditions = self._during(window) if window is not None else []
         if window is None:
             return []
-        return [not_(and_(*conditions)) if conditions else false()]  # what reads everything leaves nothing
+        return [not_(and_(*conditions)) if conditions else _NEVER]  # what reads everything leaves nothing
 
     def _moved(self, element: Moving, window: Window) -> ColumnElement[bool]:
         """Return the condition that an element of the row's list changed in *window*."""
@@ -302,7 +311,7 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
         case str() | None:
             return term.in_(names)
         case _:
-            return cast(term, String).in_(names)
+            return cast(term, _TEXT).in_(names)
 
 
 def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:
@@ -341,6 +350,20 @@ def _as_written(element: _Verbatim, compiler: SQLCompiler, **_: Any) -> str:
     return f"{sql}\n"  # the last line may be a comment
 
 
-def _exactly(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return *term* as something that only the very same text equals: no case, accent or padding is overlooked."""
-    return func.hex(cast(term, String))
+class _Exactly(FunctionElement[str]):
+    """A term as something that only the very same text equals: no case, accent or padding is overlooked."""
+
+    name = "exactly"
+    inherit_cache = True
+
+
+@compiles(_Exactly)
+def _in_hex(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
+    (term,) = element.clauses
+    return str(compiler.process(func.hex(cast(term, String)), **given))
+
+
+@compiles(_Exactly, "mssql")
+def _in_bytes(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
+    (term,) = element.clauses
+    return str(compiler.process(cast(cast(term, mssql.NVARCHAR(4000)), VARBINARY(8000)), **given))

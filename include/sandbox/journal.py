@@ -52,7 +52,7 @@ class Journal:
         self.path = path
         self.recent: deque[Line] = deque(maxlen=50)
         self._lock = threading.Lock()
-        self._file = path.open("ab")
+        self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab")
         whole = _whole_lines(path)
         if whole != path.stat().st_size:
             self._file.truncate(whole)

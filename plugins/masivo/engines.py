@@ -25,6 +25,7 @@ _DEAD_PEER_MS = 60_000
 _READ_S = 900  # of one answer of MySQL's, which is the only defence against a network that swallows packets
 _RECYCLE_S = 1_800  # below the idle time after which firewalls and MySQL itself drop a connection
 _REASON = 300
+_PAGE = 1000  # as many as a page of the legacy rows has
 
 _PACKAGES = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}  # modules whose package has another name
 _LEDGERS = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -55,7 +56,8 @@ def legacy(url: URL) -> Engine:
     """Return a read-only engine that has connected; raises `Unusable`."""
     if url.get_backend_name() == "sqlite":
         return _reached(_legacy_sqlite(url))
-    engine = _create(url, connect_args=_connect_args(url), pool_size=2, max_overflow=4)
+    page = {"arraysize": _PAGE} if url.get_backend_name() == "oracle" else {}  # rows per round trip; 100 otherwise
+    engine = _create(url, connect_args=_connect_args(url), pool_size=2, max_overflow=4, **page)
     _tell_sessions(engine, _READ_ONLY)
     return _reached(engine)
 
@@ -100,6 +102,10 @@ def _create(url: URL, **options: Any) -> Engine:
     except ModuleNotFoundError as missing:
         package = _PACKAGES.get(missing.name or "", missing.name)
         raise Unusable(f"needs a driver that is not installed: pip install '{package}'") from None
+    except ImportError as broken:  # pyodbc without unixODBC
+        raise Unusable(
+            f"has a driver that cannot be loaded ({reason(broken, url)}): install the system's library that it names"
+        ) from None
     except (ArgumentError, TypeError) as wrong:
         raise Unusable(f"has an address that its driver does not take: {reason(wrong, url)}") from None
 

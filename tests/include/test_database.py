@@ -4,8 +4,10 @@ The legacy database itself: away, cut off, locked or too slow.
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from sqlalchemy import NullPool, create_engine, text
+from pymysql.cursors import SSCursor
+from sqlalchemy import NullPool, create_engine, event, text
 
 from include.errors import LegacyError, TryAgainLater
 from include.journey import Entity
@@ -38,6 +40,19 @@ def test_a_database_that_cannot_be_reached_is_named_in_one_sentence(tmp_path):
     assert said.startswith("the legacy database (postgresql) cannot be reached: ")
     assert "\n" not in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize(("dialect", "cursor"), [("postgres", psycopg.ServerCursor), ("mariadb", SSCursor)])
+def test_rows_stay_in_the_server_until_they_are_asked_for(request, tmp_path, dialect, cursor):
+    engine = create_engine(request.getfixturevalue(f"{dialect}_url"))
+    shop = Shop(engine, tmp_path)
+    shop.add_receipts([(f"C{number:05}", f"{number:06}") for number in range(10)])
+    legacy = shop.legacy()
+    used = []
+    event.listen(engine, "after_cursor_execute", lambda _connection, made, *_: used.append(type(made)))
+    assert len(places(legacy, pages(legacy))) == 10
+    assert any(issubclass(made, cursor) for made in used)
+    engine.dispose()
 
 
 KILL = {

@@ -100,7 +100,9 @@ class Folder:
 
         :raises Misconfigured: another demo holds it.
         """
-        self.logs.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)  # databases and logs of people, if only invented ones
+        self.logs.mkdir(exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

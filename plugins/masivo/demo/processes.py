@@ -83,10 +83,23 @@ class Programs:
 
     def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Program:
         """Start ``python -m`` *arguments*; a Ctrl-C does not reach it."""
+        return self.launch(name, [sys.executable, "-m", *arguments], environment, log)
+
+    def launch(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        folder: Path | None = None,
+    ) -> Program:
+        """Start *command*, as its arguments stand, in *folder*; a Ctrl-C does not reach it."""
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
                 env=dict(environment),
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

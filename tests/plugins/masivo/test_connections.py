@@ -267,6 +267,16 @@ def test_a_legacy_database_that_cannot_be_reached_is_named_without_its_password(
     assert [secret for secret in (PASSWORD, QUOTED) if secret in said] == []
 
 
+def test_a_driver_that_lacks_a_library_of_the_system_names_it(define, tmp_path, monkeypatch):
+    words = "libodbc.so.2: cannot open shared object file"  # what pyodbc says without unixODBC
+    (tmp_path / "pyodbc.py").write_text(f"raise ImportError({words!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(LegacyError, match=f"'legacy_db'.*cannot be loaded .{words}.: install") as wrong:
+        legacy_engine(define("legacy_db", f"mssql+pyodbc://ana:{QUOTED}@db/shop"))
+
+    assert PASSWORD not in str(wrong.value)
+
+
 @pytest.mark.parametrize("server", ["postgres_server", "mariadb_server"])
 def test_a_login_that_is_refused_is_said_without_its_password(define, server, request):
     url = request.getfixturevalue(server).set(username="nobody_of_masivo", password=PASSWORD, database="nowhere")
