@@ -16,7 +16,7 @@ from typing import Protocol
 from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
 from include.errors import Stopped, TryAgainLater
-from include.journey import Batch, BatchState, Entity, Limits
+from include.journey import Batch, BatchState, Entity, Limits, Purpose
 from include.ledger.store import Lease, Ledger, Receipt
 
 
@@ -102,14 +102,21 @@ class Sending:
         self._log = log
         self._sleep = sleep
 
-    def send(self, batch: Batch, again: Collection[str] = ()) -> Answer:
+    def send(
+        self,
+        batch: Batch,
+        again: Collection[str] = (),
+        *,
+        unproven: Collection[str] = (),
+        purpose: Purpose = Purpose.DELIVERY,
+    ) -> Answer:
         """
         Send *batch* until the API has decided about it, and enter the receipt; return the deciding answer.
 
-        *again* are its keys that were sent before. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
+        *again* are keys that this slice sent before, *unproven* those that may have arrived then. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
         the answer may be a yes in words that the contract does not have; no record is lost by either.
         """
-        batch_id = self._ledger.pack(self._lease, batch, again)
+        batch_id = self._ledger.pack(self._lease, batch, again, unproven=unproven, purpose=purpose)
         crash_point("packed")
         tries = 0
         while True:

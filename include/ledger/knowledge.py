@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Row, Select, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from include.journey import BatchState, Entity, State
+from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
-from include.ledger.store import Ledger
+from include.ledger.store import Ledger, now
+from include.reasons import RESENT_UNPROVEN
 
 
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
@@ -286,6 +287,38 @@ def _portions(values: Collection[_Value]) -> Iterator[list[_Value]]:
     remaining = iter(values)
     while some := list(islice(remaining, _PARAMETERS)):
         yield some
+
+
+def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
+    """Return the *customers* of whom an event was sent again unproven, so that the API may count more than the ledger."""
+    entry = schema.entry
+    statement = (
+        select(entry.c.customer)
+        .where(
+            entry.c.entity == Entity.EVENTS,
+            entry.c.customer.in_(list(customers)),
+            entry.c.reason == RESENT_UNPROVEN,
+        )
+        .distinct()
+    )
+    with ledger.reading() as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def isolated_within_hour(ledger: Ledger) -> int:
+    """
+    Return the requests of the account's last hour that took refused batches apart, whichever slice or run sent them.
+
+    The hour is this machine's, against other workers' stamps: clocks that differ by minutes move the hour by as much. A stamp from
+    the future counts, so that a clock that was set back cannot open the budget.
+    """
+    batch = schema.batch
+    since = now() - timedelta(hours=1)
+    spent = select(func.coalesce(func.sum(batch.c.requests), 0)).where(
+        batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > since
+    )
+    with ledger.reading() as connection:
+        return int(connection.execute(spent).scalar_one())
 
 
 def _count_events(ledger: Ledger, customers: Collection[str], states: Collection[str]) -> dict[str, int]:

@@ -8,14 +8,14 @@ the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from include.errors import Fenced, TryAgainLater
-from include.journey import Batch, BatchState, Entity, Record, Rejection, State
+from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import rows, schema
 from include.ledger.clock import clock
 from include.ledger.opened import now
@@ -109,11 +109,20 @@ class Ledger(Runs):
                     ],
                 )
 
-    def pack(self, lease: Lease, batch: Batch, again: Collection[str] = ()) -> int:
+    def pack(
+        self,
+        lease: Lease,
+        batch: Batch,
+        again: Collection[str] = (),
+        *,
+        unproven: Collection[str] = (),
+        purpose: Purpose = Purpose.DELIVERY,
+    ) -> int:
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
-        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already, in a batch that was refused or never arrived: it moves to this one.
+        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
+        in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say so.
         """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
@@ -131,17 +140,18 @@ class Ledger(Runs):
                     bytes=len(batch.body),
                     body_hash=hashlib.blake2b(batch.body, digest_size=16).digest(),
                     packed_at=now(),
+                    purpose=purpose,
                 )
             )
             batch_id = int((made.inserted_primary_key or (0,))[0])
             fresh = [record for record in batch.records if record.key not in again]
             if fresh:
                 connection.execute(
-                    insert(schema.entry), [_place(lease) | rows.of_batch(record, batch_id) for record in fresh]
+                    insert(schema.entry), [_place(lease) | rows.of_batch(one, batch_id, unproven) for one in fresh]
                 )
             moved = [record for record in batch.records if record.key in again]
             if moved:
-                self._resend(connection, lease, moved, batch_id)
+                self._resend(connection, lease, [rows.of_batch(one, batch_id, unproven) for one in moved])
         return batch_id
 
     def sending(self, lease: Lease, batch_id: int) -> None:
@@ -225,13 +235,12 @@ class Ledger(Runs):
             this = schema.entry.c.id == bindparam("outdated")
             connection.execute(update(schema.entry).where(this).values(state=State.SUPERSEDED), ids)
 
-    def _resend(self, connection: Connection, lease: Lease, records: Sequence[Record], batch_id: int) -> None:
-        """Move the entries of *records* to another batch, with what is sent now: the row may have changed since."""
+    def _resend(self, connection: Connection, lease: Lease, anew: Sequence[Mapping[str, Any]]) -> None:
+        """Move entries to another batch, with what is sent now, *anew*: the row may have changed since."""
         entry = schema.entry
         mine = (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
         this = (*mine, entry.c.key == bindparam("moved"), entry.c.batch.is_not(None))
         changed = ("batch", "state", "reason", "content_hash", "points", "balance")
-        anew = [rows.of_batch(record, batch_id) for record in records]
         connection.execute(
             update(entry).where(*this).values({name: bindparam(f"new_{name}") for name in changed}),
             [{"moved": row["key"]} | {f"new_{name}": row[name] for name in changed} for row in anew],

@@ -71,6 +71,7 @@ class Bench:
     patience: Patience
     slept: list[float] = field(default_factory=list)
     runs: int = 0
+    resends_unproven: bool = False
 
     def lease(self, entity: Entity) -> Lease:
         """Begin a run of one slice."""
@@ -97,7 +98,15 @@ class Bench:
         """A slice that begins."""
         lease = self.lease(entity)
         log = logging.getLogger("bench")
-        return Delivery(self.ledger, lease, self.sending(lease), self.settler(entity), LIMITS, log=log)
+        return Delivery(
+            self.ledger,
+            lease,
+            self.sending(lease),
+            self.settler(entity),
+            LIMITS,
+            log=log,
+            resends_unproven=self.resends_unproven,
+        )
 
     def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
         """Do what a slice does with *batches*, the last rounds included; return state and reason by key."""
