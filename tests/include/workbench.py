@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Bench:
     slept: list[float] = field(default_factory=list)
     runs: int = 0
     resends_unproven: bool = False
+    isolation_per_hour: int = LIMITS.isolation_per_hour
 
     def lease(self, entity: Entity) -> Lease:
         """Begin a run of one slice."""
@@ -103,7 +104,7 @@ class Bench:
             lease,
             self.sending(lease),
             self.settler(entity),
-            LIMITS,
+            replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
             log=log,
             resends_unproven=self.resends_unproven,
         )
