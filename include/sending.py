@@ -26,7 +26,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
 # A try that was paused for so long between its last write and its POST may have been taken for dead meanwhile, and its batch read
 # back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`Patience.settle_after_s`).
 _LONGEST_PAUSE_BEFORE_POST_S = 20.0
-# A longer freeze is waited for outside: a sleeping task would hold a worker's slot.
+# A longer freeze, or many that add up to it, is waited for outside: a sleeping task would hold a worker's slot.
 _LONGEST_FREEZE_S = 600.0
 
 _STATES = {
@@ -101,6 +101,7 @@ class Sending:
         self._progress = progress
         self._log = log
         self._sleep = sleep
+        self._asked_s = 0.0
 
     def send(
         self,
@@ -118,7 +119,7 @@ class Sending:
         """
         batch_id = self._ledger.pack(self._lease, batch, again, unproven=unproven, purpose=purpose)
         crash_point("packed")
-        tries = 0
+        tries, self._asked_s = 0, 0.0
         while True:
             answer = self._post(batch_id, batch)
             crash_point("answered")
@@ -134,16 +135,22 @@ class Sending:
 
     def _post(self, batch_id: int, batch: Batch) -> Answer:
         while True:
-            self._lane.turn()
+            self._take_turn(batch_id)
             crash_point("turn_taken")
             began = time.monotonic()
             self._ledger.sending(self._lease, batch_id)
             crash_point("sending")
-            self._lane.start()
-            if time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
+            if self._lane.start() and time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
                 return self._sender.post(batch.entity, batch.body)
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
             self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
+
+    def _take_turn(self, batch_id: int) -> None:
+        try:
+            self._lane.turn()
+        except TryAgainLater:
+            self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+            raise
 
     def _enter(self, batch_id: int, answer: Answer) -> None:
         judged = verdict(answer)
@@ -170,12 +177,12 @@ class Sending:
         pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
         if answer.status in {429, 503}:
             asked = retry_after_s(answer, default=max(self._limits.interval_s, pause))
-            if asked > _LONGEST_FREEZE_S:
-                self._lane.freeze(asked, too_fast=answer.status == 429)
+            self._lane.freeze(asked, too_fast=answer.status == 429)
+            self._asked_s += asked
+            if self._asked_s > _LONGEST_FREEZE_S:
                 self._ledger.give_back(self._lease, batch_id, "api_unavailable")
                 msg = f"the API asks to wait {asked:,.0f} s ({answer}); the rest of the slice is sent by a later try"
                 raise TryAgainLater(msg, asked)
-            self._lane.freeze(asked, too_fast=answer.status == 429)
         if tries >= _TRIES:
             self._ledger.give_back(self._lease, batch_id, "api_unavailable")
             msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"

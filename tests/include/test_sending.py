@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
+from include import crashing
 from include.errors import Stopped, TryAgainLater
 from include.journey import Entity
+from include.lane import Lane
 from include.ledger import schema
 from include.packing import one_request
 from include.sandbox.faults import Rule, Script
-from tests.include.workbench import bench, customer
+from tests.include.workbench import LIMITS, bench, customer
 
 
 BATCH = [[customer(1)], [customer(2)]]
@@ -64,6 +68,45 @@ def test_a_long_freeze_is_waited_for_outside(tmp_path):
         assert later.value.wait_s == 86400
         assert batches(on) == [("given_back", 429, 1)]
         assert not [seconds for seconds in on.slept if seconds > 600]
+
+
+def test_many_short_freezes_that_add_up_are_waited_for_outside_too(tmp_path):
+    with bench(tmp_path, **faults("429_s"), retry_after_s=250) as on:
+        with pytest.raises(TryAgainLater) as later:
+            send(on)
+        assert later.value.wait_s == 250
+        assert batches(on) == [("given_back", 429, 3)]
+
+
+def test_a_full_hour_gives_the_batch_back_without_a_request(tmp_path):
+    with bench(tmp_path) as on:
+        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending._lane._limits = replace(LIMITS, per_hour=1)
+        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        with pytest.raises(TryAgainLater) as later:
+            sending.send(one_request(BATCH, 2))
+        assert later.value.wait_s > 3000
+        assert batches(on) == [("delivered", 201, 1), ("given_back", None, 0)]
+        assert {on.states()[key] for key in KEYS} == {("held", "api_unavailable")}
+        assert on.posts() == 1
+
+
+def test_a_freeze_at_the_gate_leaves_nothing_that_counts_as_sent(tmp_path):
+    """Another task's 429 comes between this one's write-ahead and its POST."""
+    with bench(tmp_path) as on:
+        limits = replace(LIMITS, interval_s=0.001)
+        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending._lane._limits = limits
+        other = Lane(on.ledger.engine, "account", limits)
+        crashing.set_trap(crashing.trap_at("sending", lambda: other.freeze(3000, too_fast=False)))
+        try:
+            with pytest.raises(TryAgainLater, match="the API asked everybody to wait"):
+                sending.send(one_request(BATCH, 1))
+        finally:
+            crashing.set_trap(None)
+        assert batches(on) == [("given_back", 0, 1)]
+        assert on.states() == dict.fromkeys(KEYS, ("held", "api_unavailable"))
+        assert (on.posts(), on.slept) == (0, [])
 
 
 def test_an_api_that_cannot_be_reached_is_tried_and_then_left_for_later(tmp_path):
