@@ -185,6 +185,8 @@ class Delivery:
         self._judge((doubt for doubt in found.present if doubt.record.key not in self._resent), State.DELIVERED)
         resent = [doubt for doubt in found.present if doubt.record.key in self._resent]
         self._judge(resent, State.DELIVERED, RESENT_UNPROVEN)
+        # Where the row has changed since, what was sent is not what the record says.
+        self._ledger.release(self._lease, [doubt.record for doubt in found.present if not doubt.is_changed])
         absent = found.absent
         if self._refusals == "partial":
             # The API took the others of its batch and not this one: that was its verdict.

@@ -129,7 +129,7 @@ class Sending:
             self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
             tries += answer.status != 429
             self._wait_or_give_up(batch_id, answer, tries)
-        self._enter(batch_id, answer)
+        self._enter(batch_id, batch, answer)
         crash_point("received")
         return answer
 
@@ -152,7 +152,7 @@ class Sending:
             self._ledger.give_back(self._lease, batch_id, "api_unavailable")
             raise
 
-    def _enter(self, batch_id: int, answer: Answer) -> None:
+    def _enter(self, batch_id: int, batch: Batch, answer: Answer) -> None:
         judged = verdict(answer)
         if judged is Verdict.STOP:
             if _may_be_accepted(answer):
@@ -166,7 +166,7 @@ class Sending:
         if judged is Verdict.IN_DOUBT:
             reason = "server_error" if answer.status else "no_answer"
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
-        self._ledger.receive(self._lease, batch_id, receipt)
+        self._ledger.receive(self._lease, batch_id, receipt, batch.records)
 
     def _wait_or_give_up(self, batch_id: int, answer: Answer, tries: int) -> None:
         if answer.status == 401:

@@ -182,6 +182,7 @@ class _Work:
         found = delivery.read_back(earlier)
         anew = [*found.absent, *found.resend]
         self.ledger.settle(lease, [doubt.entry for doubt in found.present], State.DELIVERED)
+        self.ledger.release(lease, [doubt.record for doubt in found.present if not doubt.is_changed])
         self.ledger.settle(lease, [doubt.entry for doubt in anew], State.SUPERSEDED)
         entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found.unproven]
         send: list[Record] = []

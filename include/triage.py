@@ -162,7 +162,8 @@ class Triage:
             before = any(other.arrived for other in history)
             is_refused = entry.reason == _REFUSAL_UNPROVEN
             is_resent = entry.reason == RESENT_UNPROVEN
-            doubt = Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused, is_resent=is_resent)
+            is_changed = not _is_same(entry, row)
+            doubt = Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused, is_changed, is_resent)
             judged.doubts.append(doubt)
 
     def _unsent(

@@ -1,4 +1,4 @@
-"""Reading the ledger: what is known of a key, of a customer, and of what may be there only once."""
+"""Reading the ledger: what is known of a key, of a customer, and of the account's last hour."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, func, insert, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, Select, func, or_, select
 
 from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
+from include.ledger.claims import claim
 from include.ledger.store import Ledger, now
 from include.reasons import RESENT_UNPROVEN
 
@@ -94,7 +94,7 @@ class Knowledge:
         """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""
         digests = [self._ledger.digest(email) for email, _ in emails]
         wanted = [(digest, key) for digest, (_, key) in zip(digests, emails, strict=True)]
-        owners = claim(self._ledger, "email", wanted)
+        owners = claim(self._ledger.engine, "email", wanted)
         return [owners[digest] for digest in digests]
 
 
@@ -133,19 +133,6 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
     """Return what is known of *customers*; whoever was never read is missing."""
     return {key: _parent(entries) for key, entries in known(ledger, Entity.CUSTOMERS, customers).items()}
-
-
-def claim(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
-    """
-    Claim digests that may belong to one key only, and return whose each is now.
-
-    *wanted* are pairs of digest and key; the first key to claim a digest keeps it for good.
-    """
-    while True:
-        try:
-            return _claimed(ledger, kind, wanted)
-        except IntegrityError:
-            continue  # another task claimed one of them at this moment; now it shows
 
 
 def claimed_by(ledger: Ledger, kind: str, digests: Collection[bytes]) -> dict[bytes, str]:
@@ -264,22 +251,6 @@ def _known(row: Row[Any]) -> Known:
         fence=row.fence,
         sent_at=row.sent_at,
     )
-
-
-def _claimed(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
-    table = schema.claim
-    with ledger.engine.begin() as connection:
-        digests = [digest for digest, _ in wanted]
-        rows = connection.execute(
-            select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(digests))
-        )
-        owners = {bytes(row.digest): row.key for row in rows}
-        fresh = {digest: key for digest, key in reversed(wanted) if digest not in owners}
-        if fresh:
-            # In order, so that two tasks cannot wait for each other.
-            claims = [{"kind": kind, "digest": digest, "key": key} for digest, key in sorted(fresh.items())]
-            connection.execute(insert(table), claims)
-    return owners | fresh
 
 
 def _portions(values: Collection[_Value]) -> Iterator[list[_Value]]:

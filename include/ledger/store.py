@@ -8,7 +8,7 @@ the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
-from include.ledger import rows, schema
+from include.ledger import claims, rows, schema
 from include.ledger.clock import clock
+from include.ledger.moving import move
 from include.ledger.opened import now
 from include.ledger.runs import Runs
 from include.ledger.takeover import take_over
@@ -151,7 +152,7 @@ class Ledger(Runs):
                 )
             moved = [record for record in batch.records if record.key in again]
             if moved:
-                self._resend(connection, lease, [rows.of_batch(one, batch_id, unproven) for one in moved])
+                move(connection, _place(lease), [rows.of_batch(one, batch_id, unproven) for one in moved])
         return batch_id
 
     def sending(self, lease: Lease, batch_id: int) -> None:
@@ -166,11 +167,12 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._move(connection, lease, batch_id, BatchState.SENDING, **values)
 
-    def receive(self, lease: Lease, batch_id: int, receipt: Receipt) -> None:
+    def receive(self, lease: Lease, batch_id: int, receipt: Receipt, records: Sequence[Record] = ()) -> None:
         """
         Enter the receipt, and with it what every record of the batch has become.
 
         Records of a batch that was delivered or is in doubt have the batch's state; those of a refused one wait for their own.
+        Customers among *records*, those of the batch, let go what they claimed and do not have any more, if it was delivered.
         """
         with self.engine.begin() as connection:
             self._move(
@@ -185,6 +187,14 @@ class Ledger(Runs):
                 words=rows.kept(receipt.words, 500),
                 settled_at=now(),
             )
+            if receipt.state is BatchState.DELIVERED:
+                self._let_go(connection, lease, records)
+
+    def release(self, lease: Lease, delivered: Sequence[Record]) -> None:
+        """Let customers who were proved to be *delivered* go of the addresses that they had claimed before."""
+        with self.engine.begin() as connection:
+            self._hold(connection, lease)
+            self._let_go(connection, lease, delivered)
 
     def judge(self, lease: Lease, keys: Sequence[str], state: State, reason: str = "", shape: str = "") -> None:
         """Give the sent records of *keys* a state of their own, whatever their batch's is."""
@@ -235,16 +245,9 @@ class Ledger(Runs):
             this = schema.entry.c.id == bindparam("outdated")
             connection.execute(update(schema.entry).where(this).values(state=State.SUPERSEDED), ids)
 
-    def _resend(self, connection: Connection, lease: Lease, anew: Sequence[Mapping[str, Any]]) -> None:
-        """Move entries to another batch, with what is sent now, *anew*: the row may have changed since."""
-        entry = schema.entry
-        mine = (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-        this = (*mine, entry.c.key == bindparam("moved"), entry.c.batch.is_not(None))
-        changed = ("batch", "state", "reason", "content_hash", "points", "balance")
-        connection.execute(
-            update(entry).where(*this).values({name: bindparam(f"new_{name}") for name in changed}),
-            [{"moved": row["key"]} | {f"new_{name}": row[name] for name in changed} for row in anew],
-        )
+    def _let_go(self, connection: Connection, lease: Lease, records: Sequence[Record]) -> None:
+        kept = {record.key: self.digest(record.email) for record in records if record.email}
+        claims.release(connection, kept, run=lease.run, is_first_try=lease.fence == 1)
 
     def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
         entry = schema.entry
