@@ -218,6 +218,8 @@ def _stopped(answer: Answer) -> str:
         403: "the key of connection masivo_api may not do this (403)",
         404: "there is no such address (404): check the host and path of connection masivo_api",
     }.get(answer.status, f"the API's answer {answer} is none that its contract has")
+    if not answer.left and answer.text:
+        what = answer.text  # the hook's own sentence: no token was to be had
     if answer.is_page:
         what = f"a web page came instead of the API ({answer}): check the host and path of connection masivo_api"
     return f"{what}; nothing more was sent"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 15.0, 600.0
 _TRIES_OF_THE_UNEXPECTED = 2
+# A task that is due again before the scheduler has heard that its process ended is taken for dead (seen within 5 s on a busy machine).
+_SHORTEST_RESCHEDULE_S = 60.0
 # Whoever asks for a year is asked again tomorrow; and Airflow fails a task that is rescheduled past what MySQL's dates can say.
 _LONGEST_RESCHEDULE_S = 86_400.0
 
@@ -41,7 +43,7 @@ def translated() -> Iterator[None]:
         if not later.wait_s:
             raise
         _log.info("%s; the task comes back then, and this costs it no try", later)
-        wait = timedelta(seconds=min(_LONGEST_RESCHEDULE_S, later.wait_s))
+        wait = timedelta(seconds=min(_LONGEST_RESCHEDULE_S, max(_SHORTEST_RESCHEDULE_S, later.wait_s)))
         raise AirflowRescheduleException(datetime.now(UTC) + wait) from later  # type: ignore[no-untyped-call]
     except MigrationError as error:
         raise AirflowFailException(str(error)) from error

@@ -110,7 +110,7 @@ def test_what_can_be_tried_again_is_and_not_before_it_makes_sense():
     assert policy.evaluate(Stopped("no"), 1, 20).retry_delay is None
 
 
-@pytest.mark.parametrize(("asked", "comes_back"), [(2400, 2400), (10**12, 86_400)])
+@pytest.mark.parametrize(("asked", "comes_back"), [(2400, 2400), (3, 60), (10**12, 86_400)])
 def test_a_wait_that_somebody_asked_for_costs_no_try(asked, comes_back):
     before = datetime.now(UTC)
     with pytest.raises(AirflowRescheduleException) as later, translated():

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 
 import pytest
+from masivo.hook import MasivoHook
 from sqlalchemy import select
 
 from include import crashing
@@ -13,6 +16,7 @@ from include.ledger import schema
 from include.packing import one_request
 from include.sandbox.faults import Rule, Script
 from tests.include.workbench import LIMITS, bench, customer
+from tests.plugins.masivo.scripted import jwt
 
 
 BATCH = [[customer(1)], [customer(2)]]
@@ -124,6 +128,48 @@ def test_a_key_that_is_refused_twice_stops_the_run(tmp_path):
         with pytest.raises(Stopped, match="masivo_api"):
             send(on)
         assert on.posts() == 2  # the second with a new token
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+def _with_token(monkeypatch, token):
+    """A hook whose connection has a static token instead of a key."""
+    fields = json.loads(os.environ["AIRFLOW_CONN_MASIVO_API"])
+    fields = {**fields, "password": "", "extra": {**fields["extra"], "token": token}}
+    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(fields))
+    return MasivoHook()
+
+
+def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_sentence(tmp_path, monkeypatch):
+    script = Script(rules=(Rule(faults=("401",), nth=(2,)),))
+    with bench(tmp_path, faults=script) as on:
+        hook = _with_token(monkeypatch, on.hook._tokens.current())
+        sending = on.sending(on.lease(Entity.CUSTOMERS), sender=hook)
+        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        with pytest.raises(Stopped) as stopped:
+            sending.send(one_request(BATCH, 2))
+        hook.close()
+        said = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
+        assert str(stopped.value) == said
+        assert on.posts() == 2
+        assert {on.states()[key] for key in KEYS} == {("held", "run_stopped")}
+
+
+def test_a_static_token_that_has_expired_is_said_to_have(tmp_path, monkeypatch):
+    with bench(tmp_path) as on:
+        hook = _with_token(monkeypatch, jwt(-10))
+        with pytest.raises(
+            Stopped, match=r"^the token of connection 'masivo_api' has expired; put a fresh one .*; nothing more"
+        ):
+            on.sending(on.lease(Entity.CUSTOMERS), sender=hook).send(one_request(BATCH, 1))
+        hook.close()
+        assert on.posts() == 0
+
+
+def test_a_key_that_is_withdrawn_in_the_middle_is_named(tmp_path):
+    with bench(tmp_path, faults=Script(rules=(Rule(faults=("401",), path="/auth/authorize", method="GET"),))) as on:
+        with pytest.raises(Stopped, match=r"^Masivo refuses the API key of connection 'masivo_api' \(HTTP 401\)"):
+            send(on)
+        assert on.posts() == 0
         assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
 
 
