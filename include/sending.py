@@ -42,8 +42,8 @@ class Turns(Protocol):
     def turn(self) -> float:
         """Wait for a turn and return the seconds waited."""
 
-    def start(self) -> None:
-        """Start now, or as soon as the last start is long enough ago."""
+    def start(self) -> bool:
+        """Start now, or as soon as the last start is long enough ago; False where that is too long, and another turn is needed."""
 
     def freeze(self, seconds: float, *, too_fast: bool) -> None:
         """Let nobody send for *seconds*."""
