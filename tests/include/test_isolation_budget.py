@@ -13,7 +13,7 @@ from include.journey import BatchState, Entity, Purpose
 from include.ledger import knowledge, schema, store
 from include.ledger.knowledge import isolated_within_hour
 from include.ledger.store import Receipt
-from tests.include.nouns import batch, customer, one_slice
+from tests.include.nouns import batch, customer, one_slice, plan_slices
 from tests.include.workbench import bench
 from tests.include.workbench import customer as person
 from tests.journey import UNHURRIED, UNLIMITED, journey
@@ -37,7 +37,7 @@ def an_hour_passes(engine):
 def sent(ledger, run_id, number, purpose, requests=1):
     """Send a batch in slice *number* of a run, in so many requests."""
     run = ledger.begin_run(run_id, mapping="m", mapping_hash="h", covers="{}").number
-    ledger.plan_slices(run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS, part, 2) for part in (1, 2)])
+    plan_slices(ledger, run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS, part, 2) for part in (1, 2)])
     lease = ledger.claim(run, Entity.CUSTOMERS, number)
     batch_id = ledger.pack(lease, batch([customer(f"{run_id}-{number}")]), purpose=purpose)
     for left in reversed(range(requests)):

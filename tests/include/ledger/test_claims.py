@@ -13,7 +13,7 @@ from include.journey import BatchState, Entity
 from include.ledger import schema
 from include.ledger.claims import claim
 from include.ledger.store import Receipt
-from tests.include.nouns import batch, customer, one_slice
+from tests.include.nouns import batch, customer, one_slice, plan_slices
 
 
 OLD, NEW = "old@shop.invalid", "new@shop.invalid"
@@ -22,7 +22,7 @@ ACCEPTED = Receipt(BatchState.DELIVERED, 201, 0.1)
 
 def lease(ledger, run_id):
     run = ledger.begin_run(run_id, mapping="m", mapping_hash="h", covers="{}").number
-    ledger.plan_slices(run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS)])
+    plan_slices(ledger, run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS)])
     return ledger.claim(run, Entity.CUSTOMERS, 1)
 
 
