@@ -15,7 +15,8 @@ from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.claims import claim
-from include.ledger.store import Ledger, now
+from include.ledger.opened import now
+from include.ledger.store import Ledger
 from include.reasons import RESENT_UNPROVEN
 
 
