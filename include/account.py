@@ -22,7 +22,7 @@ from include.journey import Entity, Limits, State
 from include.ledger import schema
 from include.ledger.store import Ledger
 from include.packing import least_requests
-from include.reasons import REASONS
+from include.reasons import REASONS, RESENT_UNPROVEN
 from include.windows import Covers
 
 
@@ -210,7 +210,7 @@ def _request_lines(made: Account) -> list[str]:
 
 def _reason_lines(made: Account) -> list[str]:
     lines = []
-    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT):
+    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT, State.DELIVERED, State.CONFIRMED):
         troubles = sorted((t for t in made.troubles if t.state == state), key=lambda t: (-t.rows, t.entity, t.reason))
         if troubles:
             lines += [f"{state}, by reason"]
@@ -319,7 +319,11 @@ def _troubles(connection: Connection, run: int) -> list[Trouble]:
             func.sum(case((was_known, 0), else_=1)).label("new"),
         )
         .select_from(schema.entry_and_batch)
-        .where(entry.c.run == run, state.in_([State.QUARANTINED, State.HELD, State.IN_DOUBT]))
+        .where(
+            entry.c.run == run,
+            state.in_([State.QUARANTINED, State.HELD, State.IN_DOUBT])
+            | (state.in_([State.DELIVERED, State.CONFIRMED]) & (entry.c.reason == RESENT_UNPROVEN)),
+        )
         .group_by(entry.c.entity, state, reason, entry.c.column_name)
     ).all()
     return [

@@ -12,12 +12,14 @@ the account   is known to be so when                                a refused ba
 not known     nothing is proved yet                                 is in doubt
 ============  ====================================================  ==================================================
 
-Doubts are settled when the slice has been sent, because proof takes something that was sent later.
+Doubts are settled when the slice has been sent, because proof takes something that was sent later. Where nothing can be proved, the
+mapping says (``policies.unproven``) whether they wait, or are sent again, which no transaction ever is, nor what the API refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from include.answers import Answer, Verdict, verdict
 from include.crashing import crash_point
@@ -25,10 +27,11 @@ from include.culprits import Unit
 from include.doubt import Doubt, Finding, Settler
 from include.errors import TryAgainLater
 from include.isolation import Isolation, units
-from include.journey import Batch, Entity, Limits, Record, State
-from include.ledger.knowledge import known
+from include.journey import Batch, Entity, Limits, Purpose, Record, State
+from include.ledger.knowledge import isolated_within_hour, known
 from include.ledger.store import Lease, Ledger
 from include.packing import one_request
+from include.reasons import RESENT_UNPROVEN
 from include.sending import Log, Sending
 
 
@@ -40,18 +43,48 @@ _SAMPLE = 20
 _PROBES = 5
 
 
+class Found(NamedTuple):
+    """Doubts after a read-back: *resend* are unproven as well, but the mapping wants them sent again."""
+
+    present: list[Doubt]
+    absent: list[Doubt]
+    unproven: list[Doubt]
+    resend: list[Doubt]
+
+
 class Delivery:
-    """Delivers the batches of one slice. *doubts* are what it sent and knows no fate of."""
+    """
+    Delivers the batches of one slice. *doubts* are what it sent and knows no fate of.
+
+    With *resends_unproven*, a doubt of which nothing can be proved is sent again, once in a run; never for transactions.
+    """
 
     def __init__(
-        self, ledger: Ledger, lease: Lease, sending: Sending, settler: Settler, limits: Limits, *, log: Log
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        sending: Sending,
+        settler: Settler,
+        limits: Limits,
+        *,
+        log: Log,
+        resends_unproven: bool = False,
     ) -> None:
         self._ledger = ledger
         self._lease = lease
         self._sending = sending
         self._settler = settler
         self._log = log
-        self._isolation = Isolation(ledger, lease, self._send, per_hour=limits.isolation_per_hour)
+        self._isolation = Isolation(
+            ledger,
+            lease,
+            self._send_apart,
+            spent=lambda: isolated_within_hour(ledger),
+            per_hour=limits.isolation_per_hour,
+        )
+        # Whatever the mapping says: points that are sent twice count twice.
+        self._resends_unproven = resends_unproven and lease.entity is not Entity.TRANSACTIONS
+        self._resent: set[str] = set()
         self._refusals = ledger.refusals
         self._again: set[str] = set()
         self._doubts_in_a_row = 0
@@ -86,7 +119,33 @@ class Delivery:
         left = self._learn() if self._put_off else []
         # Learning may have made doubts of what was put off.
         doubts, self.doubts = [*doubts, *self.doubts], []
+        self._resent |= {doubt.record.key for doubt in doubts if doubt.is_resent}
         return left + self._settle(doubts) if doubts else left
+
+    def read_back(self, doubts: Sequence[Doubt]) -> Found:
+        """Ask the API about *doubts*, of whatever run, and say what it showed."""
+        self._log.info("reading back %d records in doubt", len(doubts))
+        findings = self._settler.settle(doubts)
+        crash_point("settling")
+        found = Found([], [], [], [])
+        for doubt in doubts:
+            match findings[doubt.record.key]:
+                case Finding.PRESENT:
+                    found.present.append(doubt)
+                case Finding.ABSENT:
+                    found.absent.append(doubt)
+                case Finding.UNPROVEN:
+                    (found.resend if self._may_resend(doubt) else found.unproven).append(doubt)
+        self._resent |= {doubt.record.key for doubt in found.resend}
+        self._log.info(
+            "read back: %d arrived, %d did not, %d stay in doubt, %d are in doubt and sent again because the mapping says so",
+            *map(len, found),
+        )
+        return found
+
+    def _may_resend(self, doubt: Doubt) -> bool:
+        # What the API refused would be refused again; and one more doubt in the same run shows that the API is not well.
+        return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._resent
 
     def learn_from(self, absent: Sequence[Unit]) -> list[Unit]:
         """
@@ -120,32 +179,33 @@ class Delivery:
         return []
 
     def _settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
-        self._log.info("reading back %d records in doubt", len(doubts))
-        findings = self._settler.settle(doubts)
-        crash_point("settling")
-        if any(doubt.is_refused and findings[doubt.record.key] is Finding.PRESENT for doubt in doubts):
+        found = self.read_back(doubts)
+        if any(doubt.is_refused for doubt in found.present):
             self._know("partial")
-        found = {finding: [doubt for doubt in doubts if findings[doubt.record.key] is finding] for finding in Finding}
-        self._judge(found[Finding.PRESENT], State.DELIVERED)
-        self._log.info(
-            "read back: %d arrived, %d did not, %d stay in doubt",
-            *(len(found[finding]) for finding in (Finding.PRESENT, Finding.ABSENT, Finding.UNPROVEN)),
-        )
-        absent = found[Finding.ABSENT]
+        self._judge((doubt for doubt in found.present if doubt.record.key not in self._resent), State.DELIVERED)
+        resent = [doubt for doubt in found.present if doubt.record.key in self._resent]
+        self._judge(resent, State.DELIVERED, RESENT_UNPROVEN)
+        # Where the row has changed since, what was sent is not what the record says.
+        self._ledger.release(self._lease, [doubt.record for doubt in found.present if not doubt.is_changed])
+        absent = found.absent
         if self._refusals == "partial":
             # The API took the others of its batch and not this one: that was its verdict.
             refused = [doubt for doubt in absent if doubt.is_refused]
             self._judge(refused, State.QUARANTINED, "refused", "not taken with the rest of its batch")
             absent = [doubt for doubt in absent if not doubt.is_refused]
-        self._again |= {doubt.record.key for doubt in absent}
+        self._again |= {doubt.record.key for doubt in (*absent, *found.resend)}
         left = self.learn_from(_units([doubt.record for doubt in absent if doubt.is_refused]))
-        return left + _units([doubt.record for doubt in absent if not doubt.is_refused])
+        rest = [*(doubt for doubt in absent if not doubt.is_refused), *found.resend]
+        return left + _units([doubt.record for doubt in rest])
 
-    def _send(self, batch: Batch) -> Answer:
+    def _send_apart(self, batch: Batch) -> Answer:
+        return self._send(batch, Purpose.ISOLATION)
+
+    def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> Answer:
         self._isolation.beware()
         if self.doubts or self._put_off:
             self._settler.note_baseline(batch.records)
-        answer = self._sending.send(batch, self._again)
+        answer = self._sending.send(batch, self._again, unproven=self._resent, purpose=purpose)
         if verdict(answer) is Verdict.IN_DOUBT:
             self.doubts += self._doubts_of(batch.records)
             self._doubts_in_a_row += 1
@@ -159,7 +219,7 @@ class Delivery:
     def _is_alone_accepted(self, unit: Unit, number: int) -> bool:
         """Send *unit* alone, which gives it its verdict, whatever is known of refusals."""
         batch = one_request([unit], number)
-        answer = self._send(batch)
+        answer = self._send_apart(batch)
         if verdict(answer) is Verdict.ACCEPTED:
             self._accepted(1)
         if verdict(answer) is Verdict.REFUSED:

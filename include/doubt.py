@@ -47,7 +47,7 @@ class Doubt:
     A record that was sent in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
 
     *is_refused* where the API refused the batch, and may have taken part of it all the same; *is_changed* where the row has
-    another content now than the one that was sent.
+    another content now than the one that was sent; *is_resent* where that batch was a second sending, by policy and not by proof.
     """
 
     record: Record
@@ -57,6 +57,7 @@ class Doubt:
     arrived_before: bool
     is_refused: bool = False
     is_changed: bool = False
+    is_resent: bool = False
 
 
 class Finding(StrEnum):

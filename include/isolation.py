@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -35,7 +33,6 @@ Send = Callable[[Batch], Answer]
 # Requests that one refused batch may cost, and after which what is unknown of it is left to other batches: what is known to be bad
 # is found with the rest, any single record in 11.
 _BUDGET, _LEAVE = 128, 96
-_HOUR_S = 3600.0
 # So many records refused one by one, with nothing accepted in between, are no bad rows but one bad mapping; if nothing was ever
 # accepted, and else, because bad rows come in clusters.
 _ALIKE, _ALIKE_LATER = 3, 20
@@ -83,14 +80,18 @@ class _Case:
 
 
 class Isolation:
-    """Takes the refused batches of one slice apart."""
+    """
+    Takes the refused batches of one slice apart, by *send*.
 
-    def __init__(self, ledger: Ledger, lease: Lease, send: Send, *, per_hour: int) -> None:
+    *spent* counts what the account's last hour has seen of such requests, in whatever slice, *per_hour* is how many there may be.
+    """
+
+    def __init__(self, ledger: Ledger, lease: Lease, send: Send, *, spent: Callable[[], int], per_hour: int) -> None:
         self._ledger = ledger
         self._lease = lease
         self._send = send
+        self._spent = spent
         self._per_hour = per_hour
-        self._spent_at: deque[float] = deque()
         self._alone: list[str] = []
         self._said = ""
         self._in_a_row = 0
@@ -175,7 +176,6 @@ class Isolation:
     def _test(self, case: _Case, tested: Sequence[Unit], *, is_named: bool = False) -> Verdict:
         """Send *tested*; if it is refused, it is what to pursue next."""
         case.spent += 1
-        self._spent_at.append(time.monotonic())
         crash_point("taking_apart")
         answer = self._send(one_request(tested, case.number))
         judged = verdict(answer)
@@ -204,9 +204,7 @@ class Isolation:
         return self._likely_clean() * 2 < case.size and case.spent < _LEAVE and self._has_budget()
 
     def _has_budget(self) -> bool:
-        while self._spent_at and time.monotonic() - self._spent_at[0] > _HOUR_S:
-            self._spent_at.popleft()
-        return len(self._spent_at) < self._per_hour
+        return self._spent() < self._per_hour
 
     def _refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
         is_large = _is_too_large(refusal)

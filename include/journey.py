@@ -61,6 +61,13 @@ class BatchState(StrEnum):
     GIVEN_BACK = "given_back"
 
 
+class Purpose(StrEnum):
+    """What a batch is sent for; requests that only take a refused batch apart have a budget of their own."""
+
+    DELIVERY = ""
+    ISOLATION = "isolation"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """

@@ -21,12 +21,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
+from include.errors import TryAgainLater
 from include.journey import Limits
 from include.ledger import schema, sqlite
 
 
 HOUR_S = 3600.0
 _MOST_MARGIN_S = 1.0
+# A longer wait is waited for outside: a sleeping task would hold a worker's slot.
+_LONGEST_WAIT_S = 600.0
+# A batch that waits at the gate is *being sent*; whoever kills its task leaves it in doubt, so it steps back from a longer wait.
+_LONGEST_AT_THE_GATE_S = 10.0
 _TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
 _WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
 
@@ -87,7 +92,9 @@ class Lane:
         """
         Wait for a turn and return the seconds waited.
 
-        A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a lane that ran.
+        A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a lane that ran. Raises
+        `TryAgainLater` where the next turn is more than ten minutes away, which happens at the hourly cap and in a long freeze; no turn is
+        used up then.
         """
         waited = 0.0
         self._made()
@@ -102,14 +109,19 @@ class Lane:
                 return waited
             self._forget_turn()
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """
         Start now, or as soon as the last start is long enough ago: to be called between the write-ahead and the POST.
 
         Committing the write-ahead takes a while, and never the same; without this, a slow one followed by a quick one would be too close.
+        False where it takes too long for a batch that counts as being sent: it needs another turn.
         """
         while (wait := self._pass()) > 0:
+            if wait > _LONGEST_AT_THE_GATE_S + self._limits.interval_s:
+                self._forget_turn()
+                return False
             self._sleep(wait)
+        return True
 
     def freeze(self, seconds: float, *, too_fast: bool) -> None:
         """Let nobody send for *seconds*; widen the margin where the API found us *too_fast*."""
@@ -129,7 +141,16 @@ class Lane:
         with self._engine.begin() as connection:
             row = self._locked(connection)
             now = self._now(connection)
-            at = max(now, row.next_at, row.frozen_until, self._hour_is_free(connection, now))
+            free = self._hour_is_free(connection, now)
+            at = max(now, row.next_at, row.frozen_until, free)
+            if at - now > _LONGEST_WAIT_S:
+                why = (
+                    "the API asked everybody to wait" if row.frozen_until >= free else "the hour's requests are used up"
+                )
+                msg = (
+                    f"{why}: the account's next request may start in {at - now:,.0f} s, and a later try sends the rest"
+                )
+                raise TryAgainLater(msg, at - now)
             margin = max(self._limits.margin_s, row.margin_s * 0.99) if self._limits.interval_s else 0.0
             apart = self._limits.interval_s + margin
             wait = self._to_let_others_pass(row, now, at, apart)

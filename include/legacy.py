@@ -43,9 +43,9 @@ class Legacy:
 
     def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
         self.entity = entity
-        self.policies = mapping.settings.policies
         self._database = Database(engine)
         self._query = query = mapping.queries[entity]
+        self.policies = mapping.settings.policies
         self._adjust = mapping.adjust.get(entity)
         columns = self._database.columns(query)
         self.shaper = Shaper(query, columns, mapping.settings, newer_fields=newer_fields)

@@ -21,6 +21,9 @@ class Reason:
     do: str
 
 
+# The one reason that a delivered record can have: it may have been delivered twice.
+RESENT_UNPROVEN = "resent_unproven"
+
 _QUARANTINED = (
     ("missing_key", "the row has no key", "give it one in the mapping's SQL, or filter it out there"),
     ("missing_value", "a required field is empty", "fill it in the legacy database or give it a rule in the mapping"),
@@ -36,6 +39,7 @@ _QUARANTINED = (
     ("not_json", "JSON text that does not parse", "repair the text, or build it with the database's JSON functions"),
     ("unknown_code", "a code that the API's list does not have", "map the code in SQL; never to a guess"),
     ("wrong_type", "a value of a type that the field cannot take", "convert it in the mapping's SQL"),
+    ("adjust_failed", "the mapping's adjust() raised the error that is named", "correct adjust(), or the row"),
     ("email_malformed", "an e-mail address that is none", "repair the address in the legacy database"),
     (
         "email_shared",
@@ -91,6 +95,11 @@ _UNCHANGED = (
 )
 _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
+    (
+        RESENT_UNPROVEN,
+        "sent before without a usable answer, nothing could be proved, and it was sent again, as the mapping's `unproven` says",
+        "nothing; compare with Masivo where a double would matter",
+    ),
 )
 
 REASONS: dict[str, Reason] = {

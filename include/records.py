@@ -167,7 +167,7 @@ class RecordMaker:
             changed = adjust(dict(zip(columns, values, strict=True)))
             adjusted = tuple(changed.get(column) for column in columns)
         except Exception as error:  # noqa: BLE001 (a person wrote it, for rows that nobody foresaw)
-            raise Misfit("wrong_type", "adjust()", type(error).__name__) from None
+            raise Misfit("adjust_failed", "adjust()", type(error).__name__) from None
         if len(changed) > len(columns) or not changed.keys() <= set(columns):
             invented = ", ".join(sorted(map(repr, changed.keys() - set(columns))))
             where = self._shaper.query.where.removesuffix(".sql") + ".py"

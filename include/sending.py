@@ -16,7 +16,7 @@ from typing import Protocol
 from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
 from include.errors import Stopped, TryAgainLater
-from include.journey import Batch, BatchState, Entity, Limits
+from include.journey import Batch, BatchState, Entity, Limits, Purpose
 from include.ledger.store import Lease, Ledger, Receipt
 
 
@@ -26,7 +26,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
 # A try that was paused for so long between its last write and its POST may have been taken for dead meanwhile, and its batch read
 # back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`Patience.settle_after_s`).
 _LONGEST_PAUSE_BEFORE_POST_S = 20.0
-# A longer freeze is waited for outside: a sleeping task would hold a worker's slot.
+# A longer freeze, or many that add up to it, is waited for outside: a sleeping task would hold a worker's slot.
 _LONGEST_FREEZE_S = 600.0
 
 _STATES = {
@@ -42,8 +42,8 @@ class Turns(Protocol):
     def turn(self) -> float:
         """Wait for a turn and return the seconds waited."""
 
-    def start(self) -> None:
-        """Start now, or as soon as the last start is long enough ago."""
+    def start(self) -> bool:
+        """Start now, or as soon as the last start is long enough ago; False where that is too long, and another turn is needed."""
 
     def freeze(self, seconds: float, *, too_fast: bool) -> None:
         """Let nobody send for *seconds*."""
@@ -101,17 +101,25 @@ class Sending:
         self._progress = progress
         self._log = log
         self._sleep = sleep
+        self._asked_s = 0.0
 
-    def send(self, batch: Batch, again: Collection[str] = ()) -> Answer:
+    def send(
+        self,
+        batch: Batch,
+        again: Collection[str] = (),
+        *,
+        unproven: Collection[str] = (),
+        purpose: Purpose = Purpose.DELIVERY,
+    ) -> Answer:
         """
         Send *batch* until the API has decided about it, and enter the receipt; return the deciding answer.
 
-        *again* are its keys that were sent before. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
+        *again* are keys that this slice sent before, *unproven* those that may have arrived then. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
         the answer may be a yes in words that the contract does not have; no record is lost by either.
         """
-        batch_id = self._ledger.pack(self._lease, batch, again)
+        batch_id = self._ledger.pack(self._lease, batch, again, unproven=unproven, purpose=purpose)
         crash_point("packed")
-        tries = 0
+        tries, self._asked_s = 0, 0.0
         while True:
             answer = self._post(batch_id, batch)
             crash_point("answered")
@@ -121,24 +129,30 @@ class Sending:
             self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
             tries += answer.status != 429
             self._wait_or_give_up(batch_id, answer, tries)
-        self._enter(batch_id, answer)
+        self._enter(batch_id, batch, answer)
         crash_point("received")
         return answer
 
     def _post(self, batch_id: int, batch: Batch) -> Answer:
         while True:
-            self._lane.turn()
+            self._take_turn(batch_id)
             crash_point("turn_taken")
             began = time.monotonic()
             self._ledger.sending(self._lease, batch_id)
             crash_point("sending")
-            self._lane.start()
-            if time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
+            if self._lane.start() and time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
                 return self._sender.post(batch.entity, batch.body)
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
             self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
 
-    def _enter(self, batch_id: int, answer: Answer) -> None:
+    def _take_turn(self, batch_id: int) -> None:
+        try:
+            self._lane.turn()
+        except TryAgainLater:
+            self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+            raise
+
+    def _enter(self, batch_id: int, batch: Batch, answer: Answer) -> None:
         judged = verdict(answer)
         if judged is Verdict.STOP:
             if _may_be_accepted(answer):
@@ -152,7 +166,7 @@ class Sending:
         if judged is Verdict.IN_DOUBT:
             reason = "server_error" if answer.status else "no_answer"
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
-        self._ledger.receive(self._lease, batch_id, receipt)
+        self._ledger.receive(self._lease, batch_id, receipt, batch.records)
 
     def _wait_or_give_up(self, batch_id: int, answer: Answer, tries: int) -> None:
         if answer.status == 401:
@@ -163,12 +177,12 @@ class Sending:
         pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
         if answer.status in {429, 503}:
             asked = retry_after_s(answer, default=max(self._limits.interval_s, pause))
-            if asked > _LONGEST_FREEZE_S:
-                self._lane.freeze(asked, too_fast=answer.status == 429)
+            self._lane.freeze(asked, too_fast=answer.status == 429)
+            self._asked_s += asked
+            if self._asked_s > _LONGEST_FREEZE_S:
                 self._ledger.give_back(self._lease, batch_id, "api_unavailable")
                 msg = f"the API asks to wait {asked:,.0f} s ({answer}); the rest of the slice is sent by a later try"
                 raise TryAgainLater(msg, asked)
-            self._lane.freeze(asked, too_fast=answer.status == 429)
         if tries >= _TRIES:
             self._ledger.give_back(self._lease, batch_id, "api_unavailable")
             msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"
@@ -204,6 +218,8 @@ def _stopped(answer: Answer) -> str:
         403: "the key of connection masivo_api may not do this (403)",
         404: "there is no such address (404): check the host and path of connection masivo_api",
     }.get(answer.status, f"the API's answer {answer} is none that its contract has")
+    if not answer.left and answer.text:
+        what = answer.text  # the hook's own sentence: no token was to be had
     if answer.is_page:
         what = f"a web page came instead of the API ({answer}): check the host and path of connection masivo_api"
     return f"{what}; nothing more was sent"

@@ -13,7 +13,7 @@ from typing import Protocol
 from include.crashing import crash_point
 from include.culprits import Unit
 from include.delivery import Delivery
-from include.doubt import Doubt, Finding, Patience, Settler
+from include.doubt import Doubt, Patience, Settler
 from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
 from include.ledger.coverage import selected_keys
 from include.ledger.knowledge import Knowledge
@@ -103,12 +103,13 @@ class _Work:
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
         sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
         settler = Settler(self.ledger, self.api, self.part.entity, self.patience)
-        delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log)
+        resends = getattr(self.legacy.policies.unproven, self.part.entity) == "resend"
+        delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log, resends_unproven=resends)
 
         self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
         for _ in range(_ROUNDS):
             doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
-            again = [*delivery.settle(doubts), *self._settle_earlier(lease, settler, delivery, triage)]
+            again = [*delivery.settle(doubts), *self._settle_earlier(lease, delivery, triage)]
             self.doubts = []
             if not again:
                 break
@@ -173,19 +174,19 @@ class _Work:
             self.records += len(batch.records)
         return left
 
-    def _settle_earlier(self, lease: Lease, settler: Settler, delivery: Delivery, triage: Triage) -> list[Unit]:
+    def _settle_earlier(self, lease: Lease, delivery: Delivery, triage: Triage) -> list[Unit]:
         """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""
         earlier, self.earlier = self.earlier, []
         if not earlier:
             return []
-        findings = settler.settle(earlier)
-        crash_point("settling")
-        found = {finding: [doubt for doubt in earlier if findings[doubt.record.key] is finding] for finding in Finding}
-        self.ledger.settle(lease, [doubt.entry for doubt in found[Finding.PRESENT]], State.DELIVERED)
-        self.ledger.settle(lease, [doubt.entry for doubt in found[Finding.ABSENT]], State.SUPERSEDED)
-        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found[Finding.UNPROVEN]]
+        found = delivery.read_back(earlier)
+        anew = [*found.absent, *found.resend]
+        self.ledger.settle(lease, [doubt.entry for doubt in found.present], State.DELIVERED)
+        self.ledger.release(lease, [doubt.record for doubt in found.present if not doubt.is_changed])
+        self.ledger.settle(lease, [doubt.entry for doubt in anew], State.SUPERSEDED)
+        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found.unproven]
         send: list[Record] = []
-        for doubt in found[Finding.PRESENT]:
+        for doubt in found.present:
             if not doubt.is_changed:
                 entries.append(Entry(doubt.record, State.UNCHANGED))
             elif entry := triage.of_changed(doubt.record):
@@ -193,7 +194,7 @@ class _Work:
             else:
                 send.append(doubt.record)
         sets: dict[str, list[Record]] = {}
-        for doubt in found[Finding.ABSENT]:
+        for doubt in anew:
             if self.part.entity is not Entity.TRANSACTIONS:
                 send.append(doubt.record)
             elif doubt.is_changed or doubt.record.customer in self.has_others:
@@ -203,7 +204,7 @@ class _Work:
                 sets.setdefault(doubt.record.customer, []).append(doubt.record)
         self.ledger.enter(lease, entries)
         again: list[Unit] = [*([record] for record in send), *sets.values()]
-        refused = {doubt.record.key for doubt in found[Finding.ABSENT] if doubt.is_refused}
+        refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}
         others = [unit for unit in again if unit[0].key not in refused]
         return others + delivery.learn_from([unit for unit in again if unit[0].key in refused])
 

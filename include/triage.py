@@ -17,6 +17,7 @@ from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Knowledge, Known, Parent
 from include.ledger.store import Entry, Lease
 from include.packing import fits_alone
+from include.reasons import RESENT_UNPROVEN
 from include.settings import Policies
 from include.windows import Mode
 
@@ -160,7 +161,10 @@ class Triage:
         if entry.is_out and isinstance(row, Record) and entry.batch and entry.sent_at:
             before = any(other.arrived for other in history)
             is_refused = entry.reason == _REFUSAL_UNPROVEN
-            judged.doubts.append(Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused))
+            is_resent = entry.reason == RESENT_UNPROVEN
+            is_changed = not _is_same(entry, row)
+            doubt = Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused, is_changed, is_resent)
+            judged.doubts.append(doubt)
 
     def _unsent(
         self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement

@@ -1,21 +1,23 @@
-"""Reading the ledger: what is known of a key, of a customer, and of what may be there only once."""
+"""Reading the ledger: what is known of a key, of a customer, and of the account's last hour."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, func, insert, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, Select, func, or_, select
 
-from include.journey import BatchState, Entity, State
+from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
+from include.ledger.claims import claim
+from include.ledger.opened import now
 from include.ledger.store import Ledger
+from include.reasons import RESENT_UNPROVEN
 
 
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
@@ -93,7 +95,7 @@ class Knowledge:
         """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""
         digests = [self._ledger.digest(email) for email, _ in emails]
         wanted = [(digest, key) for digest, (_, key) in zip(digests, emails, strict=True)]
-        owners = claim(self._ledger, "email", wanted)
+        owners = claim(self._ledger.engine, "email", wanted)
         return [owners[digest] for digest in digests]
 
 
@@ -132,19 +134,6 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
     """Return what is known of *customers*; whoever was never read is missing."""
     return {key: _parent(entries) for key, entries in known(ledger, Entity.CUSTOMERS, customers).items()}
-
-
-def claim(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
-    """
-    Claim digests that may belong to one key only, and return whose each is now.
-
-    *wanted* are pairs of digest and key; the first key to claim a digest keeps it for good.
-    """
-    while True:
-        try:
-            return _claimed(ledger, kind, wanted)
-        except IntegrityError:
-            continue  # another task claimed one of them at this moment; now it shows
 
 
 def claimed_by(ledger: Ledger, kind: str, digests: Collection[bytes]) -> dict[bytes, str]:
@@ -265,27 +254,43 @@ def _known(row: Row[Any]) -> Known:
     )
 
 
-def _claimed(ledger: Ledger, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
-    table = schema.claim
-    with ledger.engine.begin() as connection:
-        digests = [digest for digest, _ in wanted]
-        rows = connection.execute(
-            select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(digests))
-        )
-        owners = {bytes(row.digest): row.key for row in rows}
-        fresh = {digest: key for digest, key in reversed(wanted) if digest not in owners}
-        if fresh:
-            # In order, so that two tasks cannot wait for each other.
-            claims = [{"kind": kind, "digest": digest, "key": key} for digest, key in sorted(fresh.items())]
-            connection.execute(insert(table), claims)
-    return owners | fresh
-
-
 def _portions(values: Collection[_Value]) -> Iterator[list[_Value]]:
     """Cut *values* into what every database takes as the parameters of one statement."""
     remaining = iter(values)
     while some := list(islice(remaining, _PARAMETERS)):
         yield some
+
+
+def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
+    """Return the *customers* of whom an event was sent again unproven, so that the API may count more than the ledger."""
+    entry = schema.entry
+    statement = (
+        select(entry.c.customer)
+        .where(
+            entry.c.entity == Entity.EVENTS,
+            entry.c.customer.in_(list(customers)),
+            entry.c.reason == RESENT_UNPROVEN,
+        )
+        .distinct()
+    )
+    with ledger.reading() as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def isolated_within_hour(ledger: Ledger) -> int:
+    """
+    Return the requests of the account's last hour that took refused batches apart, whichever slice or run sent them.
+
+    The hour is this machine's, against other workers' stamps: clocks that differ by minutes move the hour by as much. A stamp from
+    the future counts, so that a clock that was set back cannot open the budget.
+    """
+    batch = schema.batch
+    since = now() - timedelta(hours=1)
+    spent = select(func.coalesce(func.sum(batch.c.requests), 0)).where(
+        batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > since
+    )
+    with ledger.reading() as connection:
+        return int(connection.execute(spent).scalar_one())
 
 
 def _count_events(ledger: Ledger, customers: Collection[str], states: Collection[str]) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from include.journey import Entity, Record, Rejection, Slice, State
 from include.ledger import balances
 from include.ledger.bounds import as_text
+from include.reasons import RESENT_UNPROVEN
 
 
 def of_slice(part: Slice) -> dict[str, Any]:
@@ -23,9 +25,9 @@ def of_slice(part: Slice) -> dict[str, Any]:
     }
 
 
-def of_batch(record: Record, batch: int) -> dict[str, Any]:
-    """Return the entry of *record*, whose state is that of its *batch*."""
-    return _entry(record) | {"batch": batch}
+def of_batch(record: Record, batch: int, unproven: Collection[str] = ()) -> dict[str, Any]:
+    """Return the entry of *record*, whose state is that of its *batch*; keys in *unproven* may have arrived before."""
+    return _entry(record) | {"batch": batch, "reason": RESENT_UNPROVEN if record.key in unproven else ""}
 
 
 def of_unsent(row: Record | Rejection, state: State, reason: str, column: str, shape: str) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from include.errors import Fenced, TryAgainLater
-from include.journey import Batch, BatchState, Entity, Record, Rejection, State
-from include.ledger import rows, schema
+from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
+from include.ledger import claims, rows, schema
 from include.ledger.clock import clock
+from include.ledger.moving import move
 from include.ledger.opened import now
 from include.ledger.runs import Runs
 from include.ledger.takeover import take_over
@@ -109,11 +110,20 @@ class Ledger(Runs):
                     ],
                 )
 
-    def pack(self, lease: Lease, batch: Batch, again: Collection[str] = ()) -> int:
+    def pack(
+        self,
+        lease: Lease,
+        batch: Batch,
+        again: Collection[str] = (),
+        *,
+        unproven: Collection[str] = (),
+        purpose: Purpose = Purpose.DELIVERY,
+    ) -> int:
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
-        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already, in a batch that was refused or never arrived: it moves to this one.
+        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
+        in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say so.
         """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
@@ -131,17 +141,18 @@ class Ledger(Runs):
                     bytes=len(batch.body),
                     body_hash=hashlib.blake2b(batch.body, digest_size=16).digest(),
                     packed_at=now(),
+                    purpose=purpose,
                 )
             )
             batch_id = int((made.inserted_primary_key or (0,))[0])
             fresh = [record for record in batch.records if record.key not in again]
             if fresh:
                 connection.execute(
-                    insert(schema.entry), [_place(lease) | rows.of_batch(record, batch_id) for record in fresh]
+                    insert(schema.entry), [_place(lease) | rows.of_batch(one, batch_id, unproven) for one in fresh]
                 )
             moved = [record for record in batch.records if record.key in again]
             if moved:
-                self._resend(connection, lease, moved, batch_id)
+                move(connection, _place(lease), [rows.of_batch(one, batch_id, unproven) for one in moved])
         return batch_id
 
     def sending(self, lease: Lease, batch_id: int) -> None:
@@ -156,11 +167,12 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._move(connection, lease, batch_id, BatchState.SENDING, **values)
 
-    def receive(self, lease: Lease, batch_id: int, receipt: Receipt) -> None:
+    def receive(self, lease: Lease, batch_id: int, receipt: Receipt, records: Sequence[Record] = ()) -> None:
         """
         Enter the receipt, and with it what every record of the batch has become.
 
         Records of a batch that was delivered or is in doubt have the batch's state; those of a refused one wait for their own.
+        Customers among *records*, those of the batch, let go what they claimed and do not have any more, if it was delivered.
         """
         with self.engine.begin() as connection:
             self._move(
@@ -175,6 +187,14 @@ class Ledger(Runs):
                 words=rows.kept(receipt.words, 500),
                 settled_at=now(),
             )
+            if receipt.state is BatchState.DELIVERED:
+                self._let_go(connection, lease, records)
+
+    def release(self, lease: Lease, delivered: Sequence[Record]) -> None:
+        """Let customers who were proved to be *delivered* go of the addresses that they had claimed before."""
+        with self.engine.begin() as connection:
+            self._hold(connection, lease)
+            self._let_go(connection, lease, delivered)
 
     def judge(self, lease: Lease, keys: Sequence[str], state: State, reason: str = "", shape: str = "") -> None:
         """Give the sent records of *keys* a state of their own, whatever their batch's is."""
@@ -225,17 +245,9 @@ class Ledger(Runs):
             this = schema.entry.c.id == bindparam("outdated")
             connection.execute(update(schema.entry).where(this).values(state=State.SUPERSEDED), ids)
 
-    def _resend(self, connection: Connection, lease: Lease, records: Sequence[Record], batch_id: int) -> None:
-        """Move the entries of *records* to another batch, with what is sent now: the row may have changed since."""
-        entry = schema.entry
-        mine = (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-        this = (*mine, entry.c.key == bindparam("moved"), entry.c.batch.is_not(None))
-        changed = ("batch", "state", "reason", "content_hash", "points", "balance")
-        anew = [rows.of_batch(record, batch_id) for record in records]
-        connection.execute(
-            update(entry).where(*this).values({name: bindparam(f"new_{name}") for name in changed}),
-            [{"moved": row["key"]} | {f"new_{name}": row[name] for name in changed} for row in anew],
-        )
+    def _let_go(self, connection: Connection, lease: Lease, records: Sequence[Record]) -> None:
+        kept = {record.key: self.digest(record.email) for record in records if record.email}
+        claims.release(connection, kept, run=lease.run, is_first_try=lease.fence == 1)
 
     def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
         entry = schema.entry

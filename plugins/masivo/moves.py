@@ -4,13 +4,14 @@ Whose move it is, in Airflow's words: which errors end a task and which let it t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 from include.errors import MigrationError, TryAgainLater
 
@@ -20,21 +21,36 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 15.0, 600.0
 _TRIES_OF_THE_UNEXPECTED = 2
+# A task that is due again before the scheduler has heard that its process ended is taken for dead (seen within 5 s on a busy machine).
+_SHORTEST_RESCHEDULE_S = 60.0
+# Whoever asks for a year is asked again tomorrow; and Airflow fails a task that is rescheduled past what MySQL's dates can say.
+_LONGEST_RESCHEDULE_S = 86_400.0
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final."""
+    """
+    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final.
+
+    Where it says how long, nothing has failed, so the task is rescheduled instead: it leaves its slot, comes back then, and has used up
+    no try, however often the account's hour is full.
+    """
     try:
         yield
-    except TryAgainLater:
-        raise
+    except TryAgainLater as later:
+        if not later.wait_s:
+            raise
+        _log.info("%s; the task comes back then, and this costs it no try", later)
+        wait = timedelta(seconds=min(_LONGEST_RESCHEDULE_S, max(_SHORTEST_RESCHEDULE_S, later.wait_s)))
+        raise AirflowRescheduleException(datetime.now(UTC) + wait) from later  # type: ignore[no-untyped-call]
     except MigrationError as error:
         raise AirflowFailException(str(error)) from error
 
 
 class WhenItMakesSense(RetryPolicy):
-    """Try again when the API asked for it, else after a growing wait; what is not `TryAgainLater` once only."""
+    """Try again after a growing wait, and not before it makes sense; what is not `TryAgainLater` once only."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None

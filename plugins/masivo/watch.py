@@ -120,6 +120,20 @@ class Watch:
 _UNDER_WAY: ContextVar[Watch | None] = ContextVar("masivo_request_under_way", default=None)
 
 
+class _CutHeaders(logging.Filter):
+    """
+    Keeps back urllib3's warning about headers that it could not parse: a page of traceback with the URL, which names a customer.
+
+    Only for our own requests: what the status line said counts, and what became of the rest is in the `Answer`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return _UNDER_WAY.get() is None or not str(record.msg).startswith("Failed to parse headers")
+
+
+logging.getLogger("urllib3.connection").addFilter(_CutHeaders())
+
+
 class _WatchedResponse(http.client.HTTPResponse):
     """Tells the watch the status as soon as it was read: the headers after it may never come."""
 

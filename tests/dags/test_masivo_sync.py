@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
-from airflow.sdk.exceptions import ParamValidationError
-from masivo.moves import WhenItMakesSense
+from airflow.sdk.exceptions import AirflowRescheduleException, ParamValidationError
+from masivo.moves import WhenItMakesSense, translated
 
 from include.errors import Stopped, TryAgainLater
 
@@ -108,6 +108,20 @@ def test_what_can_be_tried_again_is_and_not_before_it_makes_sense():
     assert waits == sorted(waits)
     assert waits[-1] <= timedelta(minutes=10)
     assert policy.evaluate(Stopped("no"), 1, 20).retry_delay is None
+
+
+@pytest.mark.parametrize(("asked", "comes_back"), [(2400, 2400), (3, 60), (10**12, 86_400)])
+def test_a_wait_that_somebody_asked_for_costs_no_try(asked, comes_back):
+    before = datetime.now(UTC)
+    with pytest.raises(AirflowRescheduleException) as later, translated():
+        raise TryAgainLater("the hour is full", wait_s=asked)
+    wait = (later.value.reschedule_date - before).total_seconds()
+    assert comes_back <= wait < comes_back + 60
+
+
+def test_a_wait_of_unknown_length_is_a_try():
+    with pytest.raises(TryAgainLater), translated():
+        raise TryAgainLater("away")
 
 
 def test_reading_the_dag_loads_nothing_heavy_and_opens_nothing():

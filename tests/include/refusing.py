@@ -66,11 +66,15 @@ def isolation(api: RefusingApi, entity: Entity, *, per_hour: int = 10**9) -> tup
     """An isolation that talks to *api*, and what it finds."""
     verdicts = Verdicts()
 
+    spent: list[Batch] = []
+
     def send(batch: Batch) -> Answer:
         made.beware()
+        spent.append(batch)
         return api.post(batch)
 
-    made = Isolation(verdicts, Lease(1, entity, 1, 1), send, per_hour=per_hour)  # type: ignore[arg-type]
+    lease = Lease(1, entity, 1, 1)
+    made = Isolation(verdicts, lease, send, spent=lambda: len(spent), per_hour=per_hour)  # type: ignore[arg-type]
     return made, verdicts
 
 

@@ -4,15 +4,19 @@ The account's lane: who may send when, whatever the number of processes and the 
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from masivo import engines
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url, select, update
 
+from include import lane as lane_
+from include.errors import TryAgainLater
 from include.journey import Limits
 from include.lane import HOUR_S, Kind, Lane
 from include.ledger import schema
@@ -100,7 +104,8 @@ def test_accounts_do_not_wait_for_each_other(engine):
 
 @pytest.mark.parametrize("per_hour", [1, 3])
 @pytest.mark.usefixtures("ledger")
-def test_no_hour_has_more_starts_than_the_account_allows(engine, per_hour):
+def test_no_hour_has_more_starts_than_the_account_allows(engine, per_hour, monkeypatch):
+    monkeypatch.setattr(lane_, "_LONGEST_WAIT_S", math.inf)
     limits = Limits(interval_s=5.0, margin_s=0.05, per_hour=per_hour)
     lane = Lane(engine, "account", limits, sleep=Sleeper())
     for _ in range(3 * per_hour):
@@ -109,6 +114,44 @@ def test_no_hour_has_more_starts_than_the_account_allows(engine, per_hour):
 
     assert all(later - earlier >= HOUR_S for earlier, later in zip(found, found[per_hour:], strict=False))
     assert found[-1] - found[0] < 3 * HOUR_S
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.usefixtures("ledger")
+def test_a_full_hour_is_waited_for_outside_and_uses_up_nothing(engine, kind):
+    lane = Lane(engine, "account", replace(FIVE_SECONDS, per_hour=1), kind=kind, sleep=Sleeper())
+    assert lane.turn() == 0
+    before = starts(engine)
+    for _ in range(3):
+        with pytest.raises(TryAgainLater, match="the hour's requests are used up") as later:
+            lane.turn()
+        assert HOUR_S - 60 < later.value.wait_s <= HOUR_S + 1
+    assert starts(engine) == before
+    with engine.begin() as connection:
+        connection.execute(update(schema.start).values(at=schema.start.c.at - HOUR_S))
+        connection.execute(update(schema.lane).values(next_at=0))
+    assert lane.turn() <= FIVE_SECONDS.margin_s
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_long_freeze_is_waited_for_outside(engine):
+    sleeper = Sleeper()
+    lane = Lane(engine, "account", FIVE_SECONDS, sleep=sleeper)
+    lane.freeze(3000, too_fast=False)
+    with pytest.raises(TryAgainLater, match="the API asked everybody to wait") as later:
+        lane.turn()
+    assert 2900 < later.value.wait_s <= 3000
+    assert (sleeper.slept, starts(engine)) == ([], [])
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_long_freeze_at_the_gate_sends_back_to_the_queue(engine):
+    sleeper = Sleeper()
+    lane = Lane(engine, "account", FIVE_SECONDS, sleep=sleeper)
+    lane.turn()
+    lane.freeze(60, too_fast=False)
+    assert lane.start() is False
+    assert (sleeper.slept, starts(engine)) == ([], [])
 
 
 @pytest.mark.usefixtures("ledger")
@@ -192,7 +235,7 @@ def test_a_freeze_between_turn_and_start_is_waited_for(engine):
     lane.turn()
     (given,) = starts(engine)
     lane.freeze(0.2, too_fast=False)
-    lane.start()
+    assert lane.start()
     assert starts(engine)[0] - given >= 0.2
 
 

@@ -435,7 +435,7 @@ def test_what_adjust_leaves_out_is_empty():
 def test_a_row_that_adjust_cannot_take_is_rejected_and_no_more(adjust):
     found = made(Entity.TRANSACTIONS, TRANSACTION, adjust=adjust)
     assert isinstance(found, Rejection)
-    assert (found.reason, found.column, found.points) == ("wrong_type", "adjust()", Decimal("-12.5"))
+    assert (found.reason, found.column, found.points) == ("adjust_failed", "adjust()", Decimal("-12.5"))
 
 
 def test_a_column_that_adjust_invents_is_a_fault_of_the_mapping():

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import replace
+
 import pytest
+from masivo.hook import MasivoHook
 from sqlalchemy import select
 
+from include import crashing
 from include.errors import Stopped, TryAgainLater
 from include.journey import Entity
+from include.lane import Lane
 from include.ledger import schema
 from include.packing import one_request
 from include.sandbox.faults import Rule, Script
-from tests.include.workbench import bench, customer
+from tests.include.workbench import LIMITS, bench, customer
+from tests.plugins.masivo.scripted import jwt
 
 
 BATCH = [[customer(1)], [customer(2)]]
@@ -66,6 +74,45 @@ def test_a_long_freeze_is_waited_for_outside(tmp_path):
         assert not [seconds for seconds in on.slept if seconds > 600]
 
 
+def test_many_short_freezes_that_add_up_are_waited_for_outside_too(tmp_path):
+    with bench(tmp_path, **faults("429_s"), retry_after_s=250) as on:
+        with pytest.raises(TryAgainLater) as later:
+            send(on)
+        assert later.value.wait_s == 250
+        assert batches(on) == [("given_back", 429, 3)]
+
+
+def test_a_full_hour_gives_the_batch_back_without_a_request(tmp_path):
+    with bench(tmp_path) as on:
+        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending._lane._limits = replace(LIMITS, per_hour=1)
+        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        with pytest.raises(TryAgainLater) as later:
+            sending.send(one_request(BATCH, 2))
+        assert later.value.wait_s > 3000
+        assert batches(on) == [("delivered", 201, 1), ("given_back", None, 0)]
+        assert {on.states()[key] for key in KEYS} == {("held", "api_unavailable")}
+        assert on.posts() == 1
+
+
+def test_a_freeze_at_the_gate_leaves_nothing_that_counts_as_sent(tmp_path):
+    """Another task's 429 comes between this one's write-ahead and its POST."""
+    with bench(tmp_path) as on:
+        limits = replace(LIMITS, interval_s=0.001)
+        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending._lane._limits = limits
+        other = Lane(on.ledger.engine, "account", limits)
+        crashing.set_trap(crashing.trap_at("sending", lambda: other.freeze(3000, too_fast=False)))
+        try:
+            with pytest.raises(TryAgainLater, match="the API asked everybody to wait"):
+                sending.send(one_request(BATCH, 1))
+        finally:
+            crashing.set_trap(None)
+        assert batches(on) == [("given_back", 0, 1)]
+        assert on.states() == dict.fromkeys(KEYS, ("held", "api_unavailable"))
+        assert (on.posts(), on.slept) == (0, [])
+
+
 def test_an_api_that_cannot_be_reached_is_tried_and_then_left_for_later(tmp_path):
     with bench(tmp_path) as on:
         on.hook.authorize()
@@ -81,6 +128,48 @@ def test_a_key_that_is_refused_twice_stops_the_run(tmp_path):
         with pytest.raises(Stopped, match="masivo_api"):
             send(on)
         assert on.posts() == 2  # the second with a new token
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+def _with_token(monkeypatch, token):
+    """A hook whose connection has a static token instead of a key."""
+    fields = json.loads(os.environ["AIRFLOW_CONN_MASIVO_API"])
+    fields = {**fields, "password": "", "extra": {**fields["extra"], "token": token}}
+    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(fields))
+    return MasivoHook()
+
+
+def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_sentence(tmp_path, monkeypatch):
+    script = Script(rules=(Rule(faults=("401",), nth=(2,)),))
+    with bench(tmp_path, faults=script) as on:
+        hook = _with_token(monkeypatch, on.hook._tokens.current())
+        sending = on.sending(on.lease(Entity.CUSTOMERS), sender=hook)
+        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        with pytest.raises(Stopped) as stopped:
+            sending.send(one_request(BATCH, 2))
+        hook.close()
+        said = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
+        assert str(stopped.value) == said
+        assert on.posts() == 2
+        assert {on.states()[key] for key in KEYS} == {("held", "run_stopped")}
+
+
+def test_a_static_token_that_has_expired_is_said_to_have(tmp_path, monkeypatch):
+    with bench(tmp_path) as on:
+        hook = _with_token(monkeypatch, jwt(-10))
+        with pytest.raises(
+            Stopped, match=r"^the token of connection 'masivo_api' has expired; put a fresh one .*; nothing more"
+        ):
+            on.sending(on.lease(Entity.CUSTOMERS), sender=hook).send(one_request(BATCH, 1))
+        hook.close()
+        assert on.posts() == 0
+
+
+def test_a_key_that_is_withdrawn_in_the_middle_is_named(tmp_path):
+    with bench(tmp_path, faults=Script(rules=(Rule(faults=("401",), path="/auth/authorize", method="GET"),))) as on:
+        with pytest.raises(Stopped, match=r"^Masivo refuses the API key of connection 'masivo_api' \(HTTP 401\)"):
+            send(on)
+        assert on.posts() == 0
         assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
 
 

@@ -17,7 +17,8 @@ from masivo import engines
 from sqlalchemy import make_url
 
 from include.journey import BatchState, Entity, Limits, Rejection, State
-from include.ledger.knowledge import Knowledge, claim
+from include.ledger.claims import claim
+from include.ledger.knowledge import Knowledge
 from include.ledger.store import Entry, Ledger, Receipt
 from include.triage import Triage
 from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
@@ -208,7 +209,7 @@ def test_two_tasks_that_claim_at_once_agree_on_the_owners(ledger_url):
     def task(name, order):
         start.wait()
         for at in range(0, 200, 20):
-            owners.setdefault(name, {}).update(claim(ledger, "email", [(d, name) for d in order[at : at + 20]]))
+            owners.setdefault(name, {}).update(claim(ledger.engine, "email", [(d, name) for d in order[at : at + 20]]))
 
     tasks = [
         threading.Thread(target=task, args=("A", digests)),

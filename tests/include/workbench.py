@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class Bench:
     patience: Patience
     slept: list[float] = field(default_factory=list)
     runs: int = 0
+    resends_unproven: bool = False
+    isolation_per_hour: int = LIMITS.isolation_per_hour
 
     def lease(self, entity: Entity) -> Lease:
         """Begin a run of one slice."""
@@ -97,7 +99,15 @@ class Bench:
         """A slice that begins."""
         lease = self.lease(entity)
         log = logging.getLogger("bench")
-        return Delivery(self.ledger, lease, self.sending(lease), self.settler(entity), LIMITS, log=log)
+        return Delivery(
+            self.ledger,
+            lease,
+            self.sending(lease),
+            self.settler(entity),
+            replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
+            log=log,
+            resends_unproven=self.resends_unproven,
+        )
 
     def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
         """Do what a slice does with *batches*, the last rounds included; return state and reason by key."""

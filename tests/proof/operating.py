@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 from masivo.operators import (
     MasivoAccountOperator,
     MasivoMigrateOperator,
@@ -47,7 +47,7 @@ class Airflow:
             for is_plan, returned in _tasks(context):
                 self.xcoms.append(returned)
                 self.plan = returned if is_plan else self.plan
-        except AirflowFailException as failed:
+        except (AirflowFailException, AirflowRescheduleException) as failed:
             if isinstance(failed.__cause__, MigrationError):
                 raise failed.__cause__ from None
             raise

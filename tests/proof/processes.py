@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -43,17 +44,18 @@ class Workers:
         at: str = "",
         entity: str = "",
         stops: bool = False,
+        runs_out_of: str = "",
         pause_s: float = 20.0,
     ) -> int:
         """
         Fork a worker for *run_id*, with this process's connections; return its pid.
 
-        It is killed, or with *stops* stopped, at the crash point *at*, which counts from the beginning of *entity*. *pause_s* is how
-        long it may have been away before a POST and send all the same.
+        It is killed, or with *stops* stopped, at the crash point *at*, which counts from the beginning of *entity*; or it goes on there, and
+        *runs_out_of* ``memory`` or ``disk``. *pause_s* is how long it may have been away before a POST and send all the same.
         """
         environment = {name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_", "MASIVO_"))}
         job = {"env": environment, "legacy": legacy_url, "run": run_id, "at": at, "entity": entity, "stops": stops}
-        job["pause_s"] = pause_s
+        job |= {"pause_s": pause_s, "runs_out_of": runs_out_of}
         assert self.server.stdin is not None
         self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()
@@ -159,7 +161,8 @@ def _work(job: dict[str, Any]) -> None:
     except BaseException:  # noqa: BLE001 (the parent's loop must not go on in the child)
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        with suppress(OSError, MemoryError):  # there may be neither disk nor memory for it
+            sys.stderr.flush()
         os._exit(status)
 
 
@@ -179,7 +182,7 @@ def _worked(job: dict[str, Any]) -> int:
             if first:
                 work_on(trip, job["run"], entities=entities[:first])
             if job["at"]:
-                crashing.set_trap(crashing.trap_at(job["at"], _stop if job["stops"] else None))
+                crashing.set_trap(crashing.trap_at(job["at"], _stop if job["stops"] else _ENDS.get(job["runs_out_of"])))
             work_on(trip, job["run"], entities=entities[first:])
         except TryAgainLater:
             return LATER
@@ -195,6 +198,28 @@ def _worked(job: dict[str, Any]) -> int:
 def _stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(0.01)  # a stop may reach us an instant later
+
+
+def _exhaust_memory() -> None:
+    """Take all memory that there is under a limit, and keep it: whatever needs some from now on fails."""
+    with Path("/proc/self/statm").open() as sizes:
+        used = int(sizes.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, resource.RLIM_INFINITY))
+    size = 2**20
+    while size > 64:
+        try:
+            _taken.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+
+
+def _end_disk() -> None:
+    """Let every write past the first byte of a file fail, as on a disk that is broken: EFBIG is an I/O error to SQLite."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+
+_taken: list[bytearray] = []
+_ENDS = {"memory": _exhaust_memory, "disk": _end_disk}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from include.sandbox.faults import Rule, Script
 from include.sandbox.options import Refusal
 from tests.journey import connections, environment
 from tests.proof import engines
-from tests.proof.processes import FENCED, LATER, SENT
+from tests.proof.processes import BROKEN, FENCED, LATER, SENT
 from tests.proof.rig import LIMITS, Rig, Schedule, rig
 from tests.proof.shop import MAPPING
 
@@ -141,6 +141,29 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
         assert is_full or posts(running)
         engine.dispose()
         assert running.play(STRICT).problems == ()
+
+
+@pytest.mark.parametrize("point", ["packed:2", "sending:1", "answered:2"])
+@pytest.mark.parametrize("entity", Entity)
+def test_a_worker_that_runs_out_of_memory_loses_and_repeats_nothing(workers, entity, point):
+    """A real process under a real limit, which fails wherever it needs memory next; nothing of ours may take that for an answer."""
+    with rig(STRICT, customers=16) as running:
+        ended = workers.run(running.legacy_url, "run-1", at=point, entity=entity.value, runs_out_of="memory")
+        # What is left in the interpreter's own pools may be enough to the end, or until a socket cannot be had.
+        assert ended in {BROKEN, LATER, SENT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT}
+        proof = running.play(STRICT)
+        assert not proof.problems, str(proof)
+
+
+@pytest.mark.parametrize("point", ["packed:2", "sending:2", "answered:2"])
+@pytest.mark.parametrize("entity", Entity)
+def test_a_write_error_under_the_ledger_sends_nothing_that_is_not_written_down(workers, entity, point):
+    """Every write of a real process fails from the point on, with the error of a broken disk and not with that of a full one."""
+    with rig(STRICT, customers=16) as running:
+        ended = workers.run(running.legacy_url, "run-1", at=point, entity=entity.value, runs_out_of="disk")
+        assert ended == BROKEN
+        proof = running.play(STRICT)
+        assert not proof.problems, str(proof)
 
 
 def test_a_ledger_that_was_restored_from_an_older_copy_is_refused():

@@ -5,11 +5,13 @@ A request against real sockets: what the hook says of every way in which it can 
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 import threading
 import time
 
 import pytest
+import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +205,23 @@ def test_a_status_line_of_201_counts_whatever_happens_to_the_rest(hook_for, play
 
     assert (got.status, got.left, len(server.seen)) == (201, True, 1)
     assert verdict(got) is Verdict.ACCEPTED
+
+
+CUT_HEADERS = raw(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nbroken header\r\n\r\n{}")
+
+
+def test_headers_that_cannot_be_parsed_are_not_worth_a_traceback(hook_for, caplog):
+    caplog.set_level(logging.DEBUG)
+    with ScriptedServer(CUT_HEADERS, CUT_HEADERS) as server:
+        hook = hook_for(server)
+        assert hook.post(Entity.CUSTOMERS, BODY).status == 201
+        hook.get_customer("somebody")
+        assert not [line for line in caplog.records if line.exc_info or "parse headers" in line.getMessage()]
+
+        # Somebody else's requests in the same process keep their warning.
+        with ScriptedServer(CUT_HEADERS) as others:
+            urllib3.PoolManager().request("GET", f"http://127.0.0.1:{others.port}/")
+    assert [line for line in caplog.records if "parse headers" in line.getMessage()]
 
 
 def test_a_100_continue_is_not_taken_for_the_status(hook_for):

@@ -1,0 +1,72 @@
+"""
+What only one key may have at a time, such as an e-mail: who has claimed it, and when a claim is let go.
+
+A customer who changes address claims the new one before it is sent, and keeps the old one until the API has the new: nobody else may
+send either of them in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from include.journey import Entity
+from include.ledger import schema
+
+
+def claim(engine: Engine, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
+    """
+    Claim digests that may belong to one key only, and return whose each is now.
+
+    *wanted* are pairs of digest and key; the first key to claim a digest has it until `release`.
+    """
+    while True:
+        try:
+            return _claimed(engine, kind, wanted)
+        except IntegrityError:
+            continue  # another task claimed one of them at this moment; now it shows
+
+
+def release(connection: Connection, kept: Mapping[str, bytes], *, run: int, is_first_try: bool) -> None:
+    """
+    Let go the e-mails that customers have claimed, all but the digest *kept* by each: the API has just taken that one, from *run*.
+
+    To be called in the transaction of the receipt, or after it: a claim that went earlier would let somebody else be sent with an
+    address that its owner still has.
+    """
+    table, entry = schema.claim, schema.entry
+    owners = set(kept)
+    if is_first_try:
+        # Whoever is new has claimed nothing else: a first load must not look through all claims for each batch.
+        before = select(entry.c.key).where(
+            entry.c.entity == Entity.CUSTOMERS, entry.c.key.in_(owners), entry.c.run != run
+        )
+        owners &= set(connection.execute(before.distinct()).scalars())
+    if not owners:
+        return
+    theirs = select(table.c.digest, table.c.key).where(table.c.kind == "email", table.c.key.in_(owners))
+    claimed = [(bytes(row.digest), row.key) for row in connection.execute(theirs)]
+    # In order, so that two tasks cannot wait for each other.
+    gone = sorted((digest, key) for digest, key in claimed if kept.get(key, digest) != digest)
+    if gone:
+        # Only from the key that had it: nobody else's claim goes, whatever happened since the look.
+        this = (table.c.kind == "email", table.c.digest == bindparam("gone"), table.c.key == bindparam("owner"))
+        connection.execute(delete(table).where(*this), [{"gone": digest, "owner": key} for digest, key in gone])
+
+
+def _claimed(engine: Engine, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
+    table = schema.claim
+    with engine.begin() as connection:
+        digests = [digest for digest, _ in wanted]
+        rows = connection.execute(
+            select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(digests))
+        )
+        owners = {bytes(row.digest): row.key for row in rows}
+        fresh = {digest: key for digest, key in reversed(wanted) if digest not in owners}
+        if fresh:
+            # In order, so that two tasks cannot wait for each other.
+            claims = [{"kind": kind, "digest": digest, "key": key} for digest, key in sorted(fresh.items())]
+            connection.execute(insert(table), claims)
+    return owners | fresh

@@ -1,0 +1,177 @@
+"""
+What nothing can be proved of: it waits, or is sent again where the mapping says so; points never are.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from include.account import as_text
+from include.errors import MappingError
+from include.journey import Entity
+from include.mapping import load
+from include.sandbox.faults import Rule, Script
+from include.sandbox.options import Refusal
+from tests.include.sandbox.bodies import balance
+from tests.include.workbench import bench, customer, transaction
+from tests.journey import UNHURRIED, UNLIMITED, Trip, journey
+from tests.proof import shop
+
+
+RESENT = "resent_unproven"
+PATHS = {Entity.CUSTOMERS: "", Entity.EVENTS: "/events", Entity.TRANSACTIONS: "/transactions"}
+RESEND = "policies: {unproven: {customers: resend, events: resend}}\n"
+# The queue never works: whatever is read back shows nothing, and so proves nothing.
+STANDSTILL = {**UNHURRIED, "outages": ((0.0, 36_000.0),), "duplicates": Refusal.IN_QUEUE}
+PATIENT = {**UNLIMITED, "certain_after_s": 36_000, "deadline_s": 2}
+
+
+def losing(entity, fault, *nth):
+    """The *nth* requests of *entity*, or all, get no answer."""
+    path = f"/customers/migrate{PATHS[entity]}"
+    return Script(rules=(Rule(faults=(fault,), path=path, nth=nth),))
+
+
+def mapping(folder, policies=""):
+    """The shop's mapping, with *policies* for it."""
+    shutil.copytree(shop.MAPPING, folder, dirs_exist_ok=True)
+    with (folder / "mapping.yaml").open("a") as settings:
+        settings.write(policies)
+    return str(folder)
+
+
+@pytest.fixture
+def travel(tmp_path):
+    """Open a journey of a little shop."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'legacy.sqlite'}")
+    shop.stock(engine, customers=8)
+    engine.dispose()
+
+    def opened(faults, policies=""):
+        urls = (f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+        sandbox = {**STANDSTILL, "faults": faults}
+        return journey(*urls, mapping=mapping(tmp_path / "mapping", policies), sandbox=sandbox, extra=PATIENT)
+
+    return opened
+
+
+def taken(trip, entity):
+    """How often the API took each record, by its own journal."""
+    ends = f"migrate{PATHS[entity]}"
+    return Counter(key for line in trip.posts() if line.path.endswith(ends) for key, _ in line.accepted)
+
+
+def of(account, entity):
+    return next(one for one in account.entities if one.entity is entity)
+
+
+def resent(account, entity):
+    return sum(one.rows for one in account.troubles if (one.entity, one.reason) == (entity, RESENT))
+
+
+@pytest.mark.parametrize(("fault", "times"), [("close_after_accept", 2), ("rst_before", 1)])
+@pytest.mark.parametrize("entity", [Entity.CUSTOMERS, Entity.EVENTS])
+def test_what_is_unproven_is_sent_again_where_the_mapping_says_so_and_the_account_names_it(
+    travel, caplog, entity, fault, times
+):
+    with travel(losing(entity, fault, 1), RESEND) as trip, caplog.at_level(logging.INFO, "masivo.journey"):
+        made = trip.migrate("run")
+        found = taken(trip, entity)
+    assert made.adds_up
+    assert set(found.values()) == {times}
+    assert of(made, entity).states.get("delivered") == len(found) == resent(made, entity)
+    assert of(made, entity).states.get("in_doubt", 0) == 0
+    assert not made.trouble or made.verdict(made.trouble) == ""
+    assert f"{RESENT}: sent before without a usable answer" in as_text(made)
+    said = [line for line in caplog.messages if "sent again because the mapping says so" in line]
+    assert said == [
+        f"read back: 0 arrived, 0 did not, 0 stay in doubt, {len(found)} are in doubt and sent again because the mapping says so"
+    ]
+
+
+@pytest.mark.parametrize("fault", ["close_after_accept", "rst_before"])
+@pytest.mark.parametrize("entity", [Entity.CUSTOMERS, Entity.EVENTS])
+def test_what_is_unproven_waits_where_the_mapping_says_nothing(travel, entity, fault):
+    with travel(losing(entity, fault, 1)) as trip:
+        first, second = trip.migrate("first"), trip.migrate("second")
+        found = taken(trip, entity)
+    assert set(found.values()) <= {1}
+    held = of(second, entity).states["held"] - of(first, entity).states.get("held", 0)
+    assert of(first, entity).states["in_doubt"] == held > 0
+    assert resent(first, entity) == resent(second, entity) == 0
+
+
+@pytest.mark.parametrize("fault", ["close_after_accept", "rst_before"])
+def test_points_are_never_sent_again_unproven(travel, fault):
+    with travel(losing(Entity.TRANSACTIONS, fault, 1), RESEND) as trip:
+        first, second = trip.migrate("first"), trip.migrate("second")
+        found = taken(trip, Entity.TRANSACTIONS)
+        posts = sum(line.path.endswith("/transactions") for line in trip.posts())
+    assert posts == 1
+    assert set(found.values()) <= {1}
+    assert of(first, Entity.TRANSACTIONS).states["in_doubt"] > 0
+    assert of(second, Entity.TRANSACTIONS).states.get("delivered", 0) == 0
+
+
+def test_not_even_if_somebody_told_the_delivery_to(tmp_path):
+    with bench(tmp_path, outages=STANDSTILL["outages"], faults=losing(Entity.TRANSACTIONS, "rst_before", 1)) as on:
+        on.resends_unproven = True
+        on.migrate([customer(1, balance=[balance(5)])])
+        assert on.migrate([transaction("T1", "C1")])["T1"] == ("in_doubt", "no_answer")
+        assert on.posts() == 2
+
+
+def test_the_mapping_cannot_ask_for_it_either(tmp_path):
+    folder = mapping(tmp_path / "mapping", "policies: {unproven: {transactions: resend}}\n")
+    with pytest.raises(MappingError) as refused:
+        load(folder)
+    assert (
+        str(refused.value) == f"{Path(folder) / 'mapping.yaml'}: policies.unproven.transactions: input should be 'hold'"
+    )
+
+
+def test_what_an_earlier_run_left_unproven_is_sent_again_by_the_next(travel, tmp_path):
+    with travel(losing(Entity.EVENTS, "close_after_accept", 1)) as trip:
+        first = trip.migrate("first")
+        left = of(first, Entity.EVENTS).states["in_doubt"]
+        mapping(tmp_path / "mapping", RESEND)
+        later = Trip(trip.sandbox, str(trip.legacy.url))
+        second = later.migrate("second")
+        third = later.migrate("third")
+        found = taken(trip, Entity.EVENTS)
+        then = trip.account("first")
+        later.close()
+    assert (left, set(found.values())) == (len(found), {2})
+    assert of(then, Entity.EVENTS).states.get("in_doubt", 0) == 0
+    assert of(then, Entity.EVENTS).states["superseded"] >= left
+    assert of(second, Entity.EVENTS).states["delivered"] == left == resent(second, Entity.EVENTS)
+    assert of(third, Entity.EVENTS).states["unchanged"] == left
+    assert then.adds_up
+    assert second.adds_up
+    assert third.adds_up
+
+
+def test_a_run_sends_again_once_and_the_next_one_once_more(travel):
+    with travel(losing(Entity.EVENTS, "close_after_accept"), RESEND) as trip:
+        made = [trip.migrate("first"), trip.migrate("second")]
+        posts = sum(line.path.endswith("/events") for line in trip.posts())
+    # The first run sends and sends again; the second finds that in doubt, and sends it once more.
+    assert posts == 3
+    assert [of(one, Entity.EVENTS).states["in_doubt"] > 0 for one in made] == [True, True]
+    assert all(one.adds_up for one in made)
+
+
+def test_a_try_that_died_is_not_a_reason_to_send_again_twice(travel):
+    """The second try of a run knows from the ledger that the first one had sent again already."""
+    with travel(losing(Entity.EVENTS, "close_after_accept"), RESEND) as trip:
+        trip.migrate("run")
+        before = sum(line.path.endswith("/events") for line in trip.posts())
+        made = trip.migrate("run")
+        assert sum(line.path.endswith("/events") for line in trip.posts()) == before == 2
+    assert {one.reason for one in made.troubles if one.state == "in_doubt"} == {RESENT}
