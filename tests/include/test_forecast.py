@@ -97,7 +97,7 @@ def test_what_waits_for_a_customer_of_the_same_run_is_foretold_to_go(trip, shop)
     with trip.legacy.begin() as connection:
         connection.execute(
             text(
-                "UPDATE member SET first_name = 'Ana', last_name = 'Paz', changed_at = datetime('now', '-9 hours') "
+                "UPDATE member SET first_name = 'Ana', last_name = 'Paz', changed_at = datetime('now', '-6 hours', '-5 minutes') "
                 f"WHERE member_no IN ({members})"
             )
         )
