@@ -62,10 +62,11 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     """
     entity = legacy.entity
     history = last_seen(ledger, mapping, entity, runs=_RUNS)
-    yield from _no_rows(legacy, window, span, seen, history)
+    gone = list(_no_rows(legacy, window, span, seen, history))
+    yield from gone
     newest = newest_seen(ledger, mapping, entity)
     # The clocks of change times are the source's own, so what is compared is as exact as they are.
-    if newest is not None and (seen.newest is None or seen.newest < newest):
+    if newest is not None and not gone and (seen.newest is None or seen.newest < newest):
         yield Alarm(
             Guard.OLDER_SOURCE,
             entity,
@@ -99,12 +100,11 @@ def _no_rows(
     if seen.count or span is None or not history:
         return
     entity = legacy.entity
-    if any(earlier.count for _, earlier in history) and legacy.is_empty():
-        sentence = f"the mapping finds no {entity} at all any more, and earlier runs found some"
+    last = history[0][1]
+    if (last.count or last.newest is not None) and legacy.is_empty():
+        sentence = f"the mapping finds no {entity} at all any more, and the last run found some"
         yield Alarm(Guard.NO_ROWS, entity, sentence)
-    elif (
-        len(history) == _RUNS and all(earlier.count >= _MANY for _, earlier in history) and _is_as_long(span, history)
-    ):
+    elif len(history) == _RUNS and all(earlier.count >= _MANY for _, earlier in history) and _is_as_long(span, history):
         counts = ", ".join(f"{earlier.count:,}" for _, earlier in history)
         sentence = f"no {entity} changed in {window}, and the last {_RUNS} runs found {counts}"
         yield Alarm(Guard.NO_ROWS, entity, sentence)

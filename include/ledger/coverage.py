@@ -130,7 +130,7 @@ def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None
     with ledger.reading() as connection:
         found = connection.execute(
             select(table.c.newest)
-            .where(table.c.mapping == mapping, table.c.entity == entity, table.c.newest.is_not(None))
+            .where(table.c.mapping == mapping, table.c.entity == entity)
             .order_by(table.c.run.desc())
             .limit(1)
         ).scalar()

@@ -225,11 +225,13 @@ class MasivoAccountOperator(BaseOperator):
         """Return the account as plain JSON: counts and points, no keys."""
         with translated():
             params = context["params"]
-            if context["ti"].xcom_pull(task_ids="plan") is None:
-                raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             place = Workplace()
             place.ledger.open()
             run = place.ledger.run(context["run_id"])
+            if context["ti"].xcom_pull(task_ids="plan") is None:
+                # An account of nothing adds up, and this is the task that says whether the run is green.
+                place.ledger.finish_run(run.number, "not planned: nothing was sent")
+                raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
                 place.ledger.finish_run(run.number, "dry run: nothing was sent")
                 return {"run": run.run_id, "outcome": "dry run"}

@@ -173,7 +173,7 @@ def rig(schedule: Schedule, *, customers: int = 40, stock_seed: int = 0, by_oper
     with tempfile.TemporaryDirectory(prefix="masivo-proof-", dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         folder = Path(name)
         shutil.copy(made.file, folder / "legacy.sqlite")
-        shutil.copy(_empty_ledger(), folder / "ledger.sqlite")
+        shutil.copy(empty_ledger(), folder / "ledger.sqlite")
         legacy_url, ledger_url = f"sqlite:///{folder / 'legacy.sqlite'}", f"sqlite:///{folder / 'ledger.sqlite'}"
         extra = {**LIMITS, **schedule.extra}
         with (
@@ -239,8 +239,8 @@ def _stocked(customers: int, seed: int) -> _Stocked:
 
 
 @cache
-def _empty_ledger() -> Path:
-    """Make a ledger's tables once for all journeys."""
+def empty_ledger() -> Path:
+    """Return a SQLite ledger that has its tables and nothing else, for journeys to copy; it is made once for all of them."""
     from include.ledger.upgrade import upgrade  # noqa: PLC0415 (Alembic takes long to import)
 
     file = _scratch() / "ledger.sqlite"
