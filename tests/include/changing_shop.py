@@ -48,7 +48,7 @@ from include.account import Account
 from include.database import Database
 from include.journey import Entity
 from include.ledger import schema
-from include.ledger.store import now as ledger_now
+from include.ledger.opened import now as ledger_now
 from include.sandbox.options import Refusal
 from include.windows import Asked, RunKind
 from tests.journey import UNHURRIED, UNLIMITED, Trip, journey

@@ -28,14 +28,14 @@ CUSTOMERS, EVENTS, TRANSACTIONS = Entity
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch):
+def opened(memory, monkeypatch):
     """Open sites; they are closed when the test is over."""
 
     with ExitStack() as stack:
 
-        def open_one(legacy_url=f"sqlite:///{tmp_path / 'legacy.sqlite'}", **options):
-            ledger_url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-            return stack.enter_context(changing_shop.site(legacy_url, ledger_url, tmp_path, monkeypatch, **options))
+        def open_one(legacy_url=f"sqlite:///{memory / 'legacy.sqlite'}", **options):
+            ledger_url = f"sqlite:///{memory / 'ledger.sqlite'}"
+            return stack.enter_context(changing_shop.site(legacy_url, ledger_url, memory, monkeypatch, **options))
 
         yield open_one
 
