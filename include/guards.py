@@ -44,16 +44,29 @@ class Alarm:
     rows: int = 0
 
 
-def alarms(
-    ledger: Ledger, legacy: Legacy, mapping: str, window: Window, seen: Seen, *, now: datetime, future: timedelta
+def alarms(  # noqa: PLR0913 (what is looked at, and by what)
+    ledger: Ledger,
+    legacy: Legacy,
+    mapping: str,
+    window: Window,
+    span: Span | None,
+    seen: Seen,
+    *,
+    now: datetime,
+    future: timedelta,
 ) -> Iterator[Alarm]:
-    """Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*; *future* is what is still normal."""
+    """
+    Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*, which works off *span*.
+
+    *future* is how far ahead of *now* a change time may be.
+    """
     entity = legacy.entity
     history = last_seen(ledger, mapping, entity, runs=_RUNS)
-    yield from _no_rows(legacy, window, seen, history)
+    gone = list(_no_rows(legacy, window, span, seen, history))
+    yield from gone
     newest = newest_seen(ledger, mapping, entity)
     # The clocks of change times are the source's own, so what is compared is as exact as they are.
-    if newest is not None and (seen.newest is None or seen.newest < newest):
+    if newest is not None and not gone and (seen.newest is None or seen.newest < newest):
         yield Alarm(
             Guard.OLDER_SOURCE,
             entity,
@@ -81,26 +94,27 @@ def refuse(found: Collection[Alarm], overrides: Collection[str]) -> None:
             raise Misconfigured(msg)
 
 
-def _no_rows(legacy: Legacy, window: Window, seen: Seen, history: list[tuple[Span, Seen]]) -> Iterator[Alarm]:
-    if seen.count or window.customers or window.keys is not None or not history:
+def _no_rows(
+    legacy: Legacy, window: Window, span: Span | None, seen: Seen, history: list[tuple[Span, Seen]]
+) -> Iterator[Alarm]:
+    if seen.count or span is None or not history:
         return
     entity = legacy.entity
-    if any(earlier.count for _, earlier in history) and legacy.is_empty():
-        sentence = f"the mapping finds no {entity} at all any more, and earlier runs found some"
+    last = history[0][1]
+    if (last.count or last.newest is not None) and legacy.is_empty():
+        sentence = f"the mapping finds no {entity} at all any more, and the last run found some"
         yield Alarm(Guard.NO_ROWS, entity, sentence)
-    elif (
-        len(history) == _RUNS and all(earlier.count >= _MANY for _, earlier in history) and _is_as_long(window, history)
-    ):
+    elif len(history) == _RUNS and all(earlier.count >= _MANY for _, earlier in history) and _is_as_long(span, history):
         counts = ", ".join(f"{earlier.count:,}" for _, earlier in history)
         sentence = f"no {entity} changed in {window}, and the last {_RUNS} runs found {counts}"
         yield Alarm(Guard.NO_ROWS, entity, sentence)
 
 
-def _is_as_long(window: Window, history: list[tuple[Span, Seen]]) -> bool:
-    """Whether *window* is at least as long as one of those that had many rows."""
-    if window.since is None or window.until is None:
+def _is_as_long(new: Span, history: list[tuple[Span, Seen]]) -> bool:
+    """Whether the *new* span is at least as long as one of those that had many rows."""
+    if new.since is None or new.until is None:
         return True
-    length = window.until - window.since
+    length = new.until - new.since
     lengths = [span.until - span.since for span, _ in history if span.since and span.until]
     return bool(lengths) and length >= min(lengths)
 

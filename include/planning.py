@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from include import guards
@@ -25,7 +25,7 @@ from include.legacy import Legacy
 from include.mapping import Mapping
 from include.packing import least_requests
 from include.slicing import rows_per_slice, slices
-from include.windows import Asked, Covers, Mode, covered_until, span_of, window_of
+from include.windows import Asked, Covers, Mode, Span, covered_until, span_of, window_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Planning:
         counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
         found = [alarm for one in counted for alarm in one.alarms]
         guards.refuse(found, self._overrides)
-        for alarm in found:
+        for alarm in () if self._dry_run else found:
             releases.enter(
                 self._ledger,
                 self._run.number,
@@ -112,19 +112,14 @@ class Planning:
         cut = slices(legacy.entity, _noted(legacy.counts(window), by_size), self._limits)
         future = timedelta(minutes=settings.future)
         seen = Seen(legacy.newest(until=now + future), sum(part.rows for part in cut), legacy.types())
-        found = guards.alarms(self._ledger, legacy, self._mapping.name, window, seen, now=now, future=future)
-        return _Counted(legacy.entity, now, cut, by_size, seen, list(found))
+        span = span_of(Asked(self._covers.kind), window, now=now, windows=settings)
+        found = guards.alarms(self._ledger, legacy, self._mapping.name, window, span, seen, now=now, future=future)
+        return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 
     def _entered(self, one: _Counted) -> Planned:
-        span = span_of(
-            Asked(self._covers.kind),
-            self._covers.windows[one.entity],
-            now=one.now,
-            windows=self._mapping.settings.windows,
-        )
         if not self._dry_run:
             plan_slices(
-                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=span, seen=one.seen
+                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
             )
         requests = least_requests(one.entity, one.by_size.elements(), self._limits)
         return Planned(one.entity, one.seen.count, tuple(one.slices), requests)
@@ -135,7 +130,7 @@ class _Counted:
     """One entity as the plan found it."""
 
     entity: Entity
-    now: datetime
+    span: Span | None
     slices: list[Slice]
     by_size: Counter[int]
     seen: Seen

@@ -2,7 +2,7 @@
 A mapping that changed: what it makes of rows that were delivered, and what the operator wants done about it.
 
 A change of the SQL can change every record, and only a person knows whether the old ones were wrong. So a run whose mapping is not the
-one of the run before stops before anything is sent, says how many delivered rows would now differ and what sending them costs, and
+one that the entity was last worked off with stops before anything is sent, says how many delivered rows would now differ and what sending them costs, and
 waits for a choice. Where none would differ it goes on.
 """
 
@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
 from include.errors import Misconfigured
 from include.journey import Entity, Limits, Record, Slice
 from include.lane import hours, lane_hours
-from include.ledger import schema
+from include.ledger.coverage import hashes_since
 from include.ledger.knowledge import known
 from include.ledger.store import Ledger
 from include.legacy import Legacy
@@ -24,11 +22,9 @@ from include.mapping import Mapping
 from include.packing import least_requests
 from include.selection import Window
 from include.sync import whole_customers
-from include.windows import RunKind
 
 
-DRY_RUN = "dry_run"  # as the kind of a run in the ledger: it decided nothing
-_DECIDED_NOTHING = (DRY_RUN, RunKind.REPLAY.value)
+DRY_RUN = "dry_run"  # as the kind of a run in the ledger
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
 
 
@@ -42,17 +38,13 @@ class Difference:
     requests: int
 
 
-def is_changed(ledger: Ledger, mapping: Mapping) -> bool:
-    """Whether the last run with a mapping of this name had other files."""
-    table = schema.run
-    with ledger.reading() as connection:
-        last = connection.execute(
-            select(table.c.mapping_hash)
-            .where(table.c.mapping == mapping.name, table.c.kind.not_in(_DECIDED_NOTHING))
-            .order_by(table.c.id.desc())
-            .limit(1)
-        ).scalar()
-    return last is not None and last != mapping.content_hash
+def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> bool:
+    """
+    Whether one of *entities* was last worked off with other files than *mapping* has now.
+
+    A run that was planned with these and did not get through has decided nothing: what it left would go on by another rule.
+    """
+    return any(hashes_since(ledger, mapping.name, entity) - {mapping.content_hash} for entity in entities)
 
 
 def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:

@@ -73,7 +73,7 @@ class Windows(BaseModel):
     """
     How a scheduled run reads changes, in minutes.
 
-    *overlap* is read again before what is covered, for rows that were committed late; *lag* is left for the next run, because what
+    *overlap* is read again by the next run, for rows that are committed late; *lag* is left for the next run, because what
     was just written may still move. *future* is how far ahead of the database's clock a change time may be.
     """
 

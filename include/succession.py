@@ -7,13 +7,17 @@ more to send. If both sent in turns they would also end together, and the lane w
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from include.errors import TryAgainLater
 from include.journey import Limits, Slice
 from include.ledger.store import Lease, Ledger
-from include.ledger.turns import is_behind
+from include.ledger.turns import is_behind, renew
 from include.sending import Turns
 
 
@@ -21,6 +25,7 @@ from include.sending import Turns
 _SILENT_INTERVALS, _SILENT_S = 3.0, 2.0
 _LOOKS_PER_INTERVAL, _LONGEST_LOOK_S = 10.0, 0.5
 _PATIENCE_S = 90.0
+_BEATS_PER_LEASE = 5
 
 
 class InOrder:
@@ -54,6 +59,29 @@ class InOrder:
             self._sleep(self._look_s)
             waited += self._look_s
         return waited + self._lane.turn()
+
+
+@contextmanager
+def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
+    """
+    Show all the time that the try of *lease* lives, as long as its process does.
+
+    It may write nothing for long: while it waits for its turn behind another slice or for the hourly cap, or for the legacy database.
+    """
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(limits.lease_s / _BEATS_PER_LEASE):
+            with suppress(SQLAlchemyError):  # a ledger that is away for good shows at the next write
+                renew(ledger, lease)
+
+    beating = threading.Thread(target=beat, name="masivo-lease", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        done.set()
+        beating.join()
 
 
 def claimed(

@@ -23,7 +23,7 @@ from include.packing import packer_for
 from include.reading import Reader
 from include.selection import Window
 from include.sending import Log, Progress, Sender, Sending, Turns
-from include.succession import InOrder, claimed
+from include.succession import InOrder, claimed, kept_alive
 from include.triage import Triage
 from include.windows import Mode
 
@@ -69,8 +69,10 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
     has taken over. The ledger is right after each of them.
     """
+    lease = claimed(ledger, run, part, limits)
     in_order = InOrder(lane, ledger, run, part, limits)
-    return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off()
+    with kept_alive(ledger, lease, limits):
+        return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
 
 
 @dataclass(slots=True)
@@ -96,8 +98,7 @@ class _Work:
     earlier: list[Doubt] = field(default_factory=list)
     has_others: set[str] = field(default_factory=set)
 
-    def off(self) -> Worked:
-        lease = claimed(self.ledger, self.run, self.part, self.limits)
+    def off(self, lease: Lease) -> Worked:
         triage = Triage(Knowledge(self.ledger), lease, self.limits, self.legacy.policies, self.mode)
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
@@ -178,6 +179,11 @@ class _Work:
         """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""
         earlier, self.earlier = self.earlier, []
         if not earlier:
+            return []
+        if self.mode is Mode.ADOPT:
+            # A person says that the API has it, so nobody is asked, and nothing is sent.
+            self.ledger.settle(lease, [doubt.entry for doubt in earlier], State.DELIVERED)
+            self.ledger.enter(lease, [Entry(doubt.record, State.UNCHANGED, "adopted") for doubt in earlier])
             return []
         found = delivery.read_back(earlier)
         anew = [*found.absent, *found.resend]

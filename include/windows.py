@@ -2,8 +2,9 @@
 What a run covers: for each entity the window of change times that it works off, settled once, by the first task.
 
 A scheduled run goes on where the ledger's coverage ends, whatever Airflow calls its interval: a scheduler that slept or a run that failed
-leaves no gap. It begins an *overlap* earlier, for rows that were committed late, and ends a *lag* before the legacy database's own
-clock, because what was just written may still move. What the overlap finds again is ``unchanged`` and costs no request.
+leaves no gap. It ends a *lag* before the legacy database's own clock, because what was just written may still move, and counts as
+covered only what is older by an *overlap*, for rows that are committed late: the next run reads the overlap again, whoever read it in
+between. What it finds again is ``unchanged`` and costs no request.
 """
 
 from __future__ import annotations
@@ -99,17 +100,20 @@ def window_of(asked: Asked, *, covered: datetime | None, now: datetime, windows:
             until = min(asked.until or now, now - timedelta(minutes=windows.lag))
             if covered is None:
                 return Window(until=until)
-            since = covered - timedelta(minutes=windows.overlap)
-            return Window(since, max(until, covered))
+            return Window(covered, max(until, covered))
         case _:
             return Window(asked.since, asked.until, asked.customers)
 
 
 def span_of(asked: Asked, window: Window, *, now: datetime, windows: Windows) -> Span | None:
-    """Return the change times that a run has worked off when it has read *window*; None where that says nothing about a time."""
+    """
+    Return the change times that are worked off for good when a run has read *window*; None where that says nothing about a time.
+
+    It may end before it begins: then whatever it read is read again.
+    """
     if asked.kind not in _COVERS or window.customers or window.keys is not None:
         return None
-    latest = now - timedelta(minutes=windows.lag)  # after it, more may come
+    latest = now - timedelta(minutes=windows.lag + windows.overlap)  # after it, more may come
     return Span(window.since, min(window.until or latest, latest))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import exists, insert, select
+from sqlalchemy import exists, func, insert, select
 
 from include.journey import Entity, Slice
 from include.ledger import rows, schema
@@ -125,16 +125,28 @@ def last_seen(ledger: Ledger, mapping: str, entity: Entity, *, runs: int) -> lis
 
 
 def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None:
-    """Return the newest change time that a finished run with *mapping* has seen of *entity*."""
+    """Return the newest change time that the plan of the last run with *mapping* saw of *entity*."""
     table = schema.coverage
     with ledger.reading() as connection:
         found = connection.execute(
             select(table.c.newest)
-            .where(table.c.mapping == mapping, table.c.entity == entity, table.c.newest.is_not(None))
+            .where(table.c.mapping == mapping, table.c.entity == entity)
             .order_by(table.c.run.desc())
             .limit(1)
         ).scalar()
     return _aware(found)
+
+
+def hashes_since(ledger: Ledger, mapping: str, entity: Entity) -> set[str]:
+    """Return the mapping's content hashes of the last run that worked off a span of *entity*, and of those that began to since."""
+    table, run = schema.coverage, schema.run
+    mine = (table.c.mapping == mapping, table.c.entity == entity)
+    last = select(func.coalesce(func.max(table.c.run), 0)).where(*mine, *_is_worked_off(table)).scalar_subquery()
+    with ledger.reading() as connection:
+        found = connection.execute(
+            select(run.c.mapping_hash).join(table, table.c.run == run.c.id).where(*mine, run.c.id >= last).distinct()
+        )
+        return set(found.scalars())
 
 
 def _is_worked_off(table: Any) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from include.ledger.clock import clock, now
 
 
 if TYPE_CHECKING:
-    from include.ledger.store import Ledger
+    from include.ledger.store import Lease, Ledger
 
 # The lower, the sooner; whatever is not named is wanted by a person now.
 _RANKS = {"full": 1, "backfill": 2, "sweep": 3}
@@ -70,6 +70,15 @@ def is_behind(ledger: Ledger, run: int, part: Slice, *, lively_s: float) -> bool
     )
     with ledger.reading() as connection:
         return bool(connection.execute(statement).scalar())
+
+
+def renew(ledger: Ledger, lease: Lease) -> None:
+    """Show that the try of *lease* lives, if the slice is still its own."""
+    part = schema.part
+    mine = (part.c.run == lease.run, part.c.entity == lease.entity, part.c.number == lease.slice)
+    alive: dict[str, Any] = {"renewed_at": clock(ledger.engine.dialect.name)}
+    with ledger.engine.begin() as connection:
+        connection.execute(update(part).where(*mine, part.c.fence == lease.fence).values(alive))
 
 
 def let_go(ledger: Ledger, run: int) -> None:

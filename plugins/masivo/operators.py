@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from include.account import account, as_json, as_text
-from include.errors import DoesNotAddUp, LedgerError
+from include.errors import DoesNotAddUp, LedgerError, Misconfigured
 from include.forecast import Foretelling
 from include.forecast import as_text as as_plan
 from include.journey import Entity
@@ -106,7 +106,7 @@ class MasivoPlanOperator(BaseOperator):
         choice = parameters.mapping_change
         if choice == Mode.ADOPT:
             return Asked(RunKind.FULL), Mode.ADOPT
-        if not is_changed(place.ledger, place.mapping):
+        if not is_changed(place.ledger, place.mapping, [legacy.entity for legacy in legacies]):
             return parameters.asked, Mode.SEND
         if choice == "ask":
             self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
@@ -228,6 +228,10 @@ class MasivoAccountOperator(BaseOperator):
             place = Workplace()
             place.ledger.open()
             run = place.ledger.run(context["run_id"])
+            if context["ti"].xcom_pull(task_ids="plan") is None:
+                # An account of nothing adds up, and this is the task that says whether the run is green.
+                place.ledger.finish_run(run.number, "not planned: nothing was sent")
+                raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
                 place.ledger.finish_run(run.number, "dry run: nothing was sent")
                 return {"run": run.run_id, "outcome": "dry run"}

@@ -6,6 +6,9 @@ Making a ledger takes longer than most tests, so they share it: what a test wrot
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from masivo import engines
 from sqlalchemy import create_engine, delete, make_url
@@ -28,6 +31,14 @@ def shared_engine(request, tmp_path_factory):
         engine = engines.ledger(make_url(url))
         yield engine
         engine.dispose()
+
+
+@pytest.fixture
+def memory():
+    """A folder where a commit does not wait for a disk, for tests that are not about disks."""
+    where = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="masivo-test-", dir=where if where.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

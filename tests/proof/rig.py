@@ -260,13 +260,13 @@ def _ledger_on(server: str, folder: Path) -> Iterator[str]:
         with servers.fresh_database(make_url(server)) as url:
             yield url
         return
-    shutil.copy(_empty_ledger(), folder / "ledger.sqlite")
+    shutil.copy(empty_ledger(), folder / "ledger.sqlite")
     yield f"sqlite:///{folder / 'ledger.sqlite'}"
 
 
 @cache
-def _empty_ledger() -> Path:
-    """Make a ledger's tables once for all journeys."""
+def empty_ledger() -> Path:
+    """Return a SQLite ledger that has its tables and nothing else, for journeys to copy; it is made once for all of them."""
     from include.ledger.upgrade import upgrade  # noqa: PLC0415 (Alembic takes long to import)
 
     file = _scratch() / "ledger.sqlite"

@@ -24,6 +24,7 @@ from masivo.operators import (
 )
 from masivo.parameters import form
 from masivo.sensors import MasivoVisibleSensor
+from masivo.workplace import Workplace
 from sqlalchemy import create_engine, text
 
 from include import mapping
@@ -258,6 +259,7 @@ class Lines(logging.Handler):
 def migrate(given):
     """Run the tasks of the DAG one after the other; return what each returned, as JSON carries it."""
     returned = {"plan": run(MasivoPlanOperator(task_id="plan"), given)}
+    given["ti"] = Instance(returned["plan"])
     for entity in Entity:
         slices = run(MasivoSlicesOperator(task_id="slices", entity=entity.value), given)
         returned[f"{entity}.slices"] = slices
@@ -298,6 +300,17 @@ def test_a_run_returns_counts_only_and_logs_nobody(sandbox, sample, capfd):
 def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
     with pytest.raises(AirflowFailException, match="rows are newly quarantined, held by an error or in doubt"):
         migrate(context(tolerance=3))
+
+
+@pytest.mark.usefixtures("world")
+def test_a_run_whose_plan_was_refused_is_not_green():
+    """Airflow calls a run what its last task was, and an account of nothing adds up."""
+    Workplace().ledger.prepare()
+    Workplace().ledger.begin_run(
+        "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}'
+    )
+    with pytest.raises(AirflowFailException, match="the run was not planned"):
+        run(MasivoAccountOperator(task_id="account"), context())
 
 
 @pytest.mark.usefixtures("world")
