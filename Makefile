@@ -26,8 +26,8 @@ up: .venv/$(DATA) ## Airflow with its UI on localhost:8080, the sandbox and the 
 down: .venv/sample ## stop what `make up` started
 	@$(RUN) -m masivo down
 
-test: .venv/complete-journey .venv/image/layers ## all tests; some with ARGS="-k words"
-	$(RUN) -m pytest $(ARGS)
+test: .venv/complete-journey .venv/image/layers ## all tests, on as many as four cores: [ARGS="-k words"] [WORKERS=0]
+	$(RUN) -m pytest --numprocesses $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)

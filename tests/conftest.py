@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,21 @@ os.environ.update(
 settings.register_profile("masivo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("masivo"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "masivo")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Where several processes share the files among them, begin with those that take longest, so that none is left for the end.
+
+    They are known by the time limit that a test of theirs has been given for itself.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    longest: defaultdict[Path, float] = defaultdict(float)
+    for item in items:
+        if limit := item.get_closest_marker("timeout"):
+            longest[item.path] = max(longest[item.path], *limit.args)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 def pytest_unconfigure() -> None:
