@@ -23,7 +23,7 @@ from include.sandbox.faults import Director
 from include.sandbox.intake import Intake
 from include.sandbox.journal import Journal, Line, read
 from include.sandbox.limiter import Limiter
-from include.sandbox.options import Options, Refusal
+from include.sandbox.options import Existing, Options, Refusal
 from include.sandbox.readback import Wanted, customer_document, transactions_of
 from include.sandbox.store import Store
 from include.sandbox.tokens import Tokens
@@ -67,7 +67,7 @@ class Api:
         self.tokens = Tokens(secret, options.accounts, options.real_s(options.token_lifetime_s))
         self.director = Director(options.faults)
         self.intake = Intake(self.store, options, self.started_at)
-        self.backlog = Backlog(self.store)
+        self.backlog = Backlog(self.store, options.existing)
         self._scratch = tempfile.TemporaryDirectory(prefix="masivo-sandbox-")
         self.journal = Journal(_journal_path(options, Path(self._scratch.name)))
         self._sequence = itertools.count(self._made_good() + 1)
@@ -126,7 +126,9 @@ class Api:
             )
             document: object = transactions_of(self.store, account, customer_id, wanted)
         else:
-            document = customer_document(self.store, account, customer_id)
+            document = customer_document(
+                self.store, account, customer_id, adds_up=self.options.existing is Existing.DOUBLE
+            )
         if document is None:
             return Outcome(Reply.problem(404, "Not Found", "Customer not found"), "not_found")
         return Outcome(Reply.of({"data": document}), "read")

@@ -7,7 +7,6 @@ the reason for people and tests. Rules: masivo_api.md 2.1 facts 9 to 12, U3 and 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -18,7 +17,8 @@ from decimal import Decimal
 from itertools import groupby
 
 from include.sandbox.contract import Entity
-from include.sandbox.store import Store, claim
+from include.sandbox.options import Existing
+from include.sandbox.store import Store, balance, claim, release, replace, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Work:
 class Backlog:
     """The queue of *store*. `settle_due` may be called by anybody at any time; a thread of its own calls it when work is due."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, existing: Existing) -> None:
         self._store = store
+        self._existing = existing
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="sandbox-queue", daemon=True)
@@ -83,27 +84,30 @@ class Backlog:
                 return False
             sequence, account, entity, fate, first, last = row
             with self._store.writing():
-                settle(connection, Work(sequence, account, Entity(entity), fate, first, last))
+                settle(connection, Work(sequence, account, Entity(entity), fate, first, last), self._existing)
                 connection.execute("UPDATE request SET settled = 1 WHERE sequence = ?", (sequence,))
             return True
 
 
-def settle(connection: sqlite3.Connection, work: Work) -> None:
+def settle(connection: sqlite3.Connection, work: Work, existing: Existing) -> None:
     """Apply *work*, or note why its records fail."""
     if work.fate == "drop":
-        connection.execute("DELETE FROM identity WHERE record BETWEEN ? AND ?", (work.first, work.last))
+        if work.entity is Entity.CUSTOMERS:
+            release(connection, work.account, work.first, work.last)
         _fail(connection, work, "lost in the queue")
     elif work.entity is Entity.CUSTOMERS:
-        _settle_customers(connection, work)
+        _settle_customers(connection, work, existing)
     elif work.entity is Entity.EVENTS:
         _settle_events(connection, work)
     else:
-        _settle_transactions(connection, work)
+        _settle_transactions(connection, work, adds_up=existing is Existing.DOUBLE)
 
 
-def _settle_customers(connection: sqlite3.Connection, work: Work) -> None:
-    claim(connection, work.account, work.first, work.last)
+def _settle_customers(connection: sqlite3.Connection, work: Work, existing: Existing) -> None:
     span = (work.first, work.last)
+    claim(connection, work.account, *span)
+    if existing is not Existing.REFUSE:
+        replace(connection, work.account, *span)
     connection.execute("UPDATE identity SET visible = 1 WHERE record BETWEEN ? AND ?", span)
     connection.execute(
         "UPDATE record SET applied = 1 WHERE id BETWEEN ? AND ?"
@@ -123,7 +127,7 @@ def _settle_events(connection: sqlite3.Connection, work: Work) -> None:
     _fail(connection, work, "unknown customer")
 
 
-def _settle_transactions(connection: sqlite3.Connection, work: Work) -> None:
+def _settle_transactions(connection: sqlite3.Connection, work: Work, *, adds_up: bool) -> None:
     rows = connection.execute(
         "SELECT customer, id, json_extract(body, '$.reward_id'), worth FROM record WHERE id BETWEEN ? AND ?"
         " ORDER BY customer, id",
@@ -135,7 +139,7 @@ def _settle_transactions(connection: sqlite3.Connection, work: Work) -> None:
         for _, record_id, reward, worth in group:
             ids.append((record_id,))
             sums[reward.lower()] += Decimal(worth)
-        failure = _failure_of_transactions(connection, work, customer, sums)
+        failure = _failure_of_transactions(connection, work, customer, sums, adds_up=adds_up)
         if failure:
             connection.executemany("UPDATE record SET failure = ? WHERE id = ?", ((failure, *number) for number in ids))
         else:
@@ -143,24 +147,19 @@ def _settle_transactions(connection: sqlite3.Connection, work: Work) -> None:
 
 
 def _failure_of_transactions(
-    connection: sqlite3.Connection, work: Work, customer: str, sums: Mapping[str, Decimal]
+    connection: sqlite3.Connection, work: Work, customer: str, sums: Mapping[str, Decimal], *, adds_up: bool
 ) -> str:
-    row = connection.execute(
-        "SELECT record.body FROM identity JOIN record ON record.id = identity.record"
-        " WHERE identity.account = ? AND identity.id = ? AND visible = 1",
-        (work.account, customer),
-    ).fetchone()
-    if row is None:
+    if not taken(connection, work.account, (customer,), visible=True):
         return "unknown customer"
     if connection.execute(
         "SELECT 1 FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0 LIMIT 1",
         (work.account, customer),
     ).fetchone():
         return "transactions were migrated before"
-    balance: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for line in json.loads(row[0])["balance"]:
-        balance[line["reward_id"].lower()] += Decimal(str(line["amount"]))
-    if any(balance.get(reward, 0) != sums.get(reward, 0) for reward in balance.keys() | sums.keys()):
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for line in balance(connection, work.account, customer, adds_up=adds_up):
+        held[line["reward_id"].lower()] += Decimal(str(line["amount"]))
+    if any(held.get(reward, 0) != sums.get(reward, 0) for reward in held.keys() | sums.keys()):
         return "transactions do not match the balance"
     return ""
 

@@ -11,14 +11,15 @@ from dataclasses import fields
 from pathlib import Path
 
 from include.sandbox.faults import Script
-from include.sandbox.options import DEFAULT_KEY, Naming, Options, Refusal, Telling
+from include.sandbox.options import DEFAULT_KEY, Existing, Naming, Options, Refusal, Telling
 
 
 _PORT = 8099
 _DEFAULT = Options()
-_CHOICES: dict[str, tuple[type[Telling | Naming | Refusal], str]] = {
+_CHOICES: dict[str, tuple[type[Telling | Naming | Existing | Refusal], str]] = {
     "telling": (Telling, "how much the prose of a 422 says"),
     "naming": (Naming, "what it calls a record by"),
+    "existing": (Existing, "whether a known customer is updated, refused, or updated with the balances added up"),
     "duplicates": (Refusal, "where a second id or e-mail is refused"),
     "unknown_customers": (Refusal, "where events and transactions of unknown customers are refused"),
     "second_transactions": (Refusal, "where a customer's second transactions are refused"),

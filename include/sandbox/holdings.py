@@ -19,7 +19,7 @@ class Accepted:
     """
     One key that was accepted: *times* in how many records, *applied* how often the queue worked it off.
 
-    *bodies* are its different contents (one, unless it was sent in several versions), *failures* the queue's reasons.
+    *bodies* are its contents, one for each time and in their order, *failures* the queue's reasons.
     """
 
     key: str
@@ -45,7 +45,7 @@ def accepted(
     where = "".join(f" AND {name} = ?" for name, _ in narrowed)
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT key, customer, count(*), sum(applied), json_group_array(DISTINCT body),"  # noqa: S608
+            "SELECT key, customer, count(*), sum(applied), json_group_array(json_array(id, body)),"  # noqa: S608
             " json_group_array(DISTINCT failure) FILTER (WHERE failure <> '')"
             f" FROM record WHERE entity = ?{where} GROUP BY account, customer, key"
             " ORDER BY account, customer, key LIMIT ? OFFSET ?",
@@ -53,7 +53,12 @@ def accepted(
         ).fetchall()
     return [
         Accepted(
-            record_key, owner, times, applied, tuple(map(json.loads, json.loads(bodies))), tuple(json.loads(failures))
+            record_key,
+            owner,
+            times,
+            applied,
+            tuple(json.loads(body) for _, body in sorted(json.loads(bodies))),
+            tuple(json.loads(failures)),
         )
         for record_key, owner, times, applied, bodies, failures in rows
     ]

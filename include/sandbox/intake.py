@@ -19,9 +19,9 @@ from typing import Any
 import orjson
 
 from include.sandbox.contract import Complaint, Entity, contract_of
-from include.sandbox.options import Options, Refusal
+from include.sandbox.options import Existing, Options, Refusal
 from include.sandbox.prose import prose
-from include.sandbox.store import Entry, Request, Store, claim, keep, taken
+from include.sandbox.store import Entry, Request, Store, claim, claim_emails, keep, owners_of, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Intake:
                 first, last = keep(connection, request, kept)
                 if entity is Entity.CUSTOMERS and self._options.duplicates is Refusal.AT_ONCE:
                     claim(connection, account, first, last)
+                    if self._options.existing is not Existing.REFUSE:
+                        claim_emails(connection, account, first, last)
 
         accepted = tuple((entry.key, entry.customer) for entry in kept)
         if complaints:
@@ -114,10 +116,12 @@ class Intake:
     ) -> Iterator[Complaint]:
         if entity is Entity.CUSTOMERS:
             if self._options.duplicates is Refusal.AT_ONCE:
-                yield from _not_unique(connection, account, entries)
+                yield from _not_unique(
+                    connection, account, entries, refuses_known=self._options.existing is Existing.REFUSE
+                )
             return
         if self._options.unknown_customers is Refusal.AT_ONCE:
-            known = taken(connection, account, "id", (entry.customer for entry in entries), visible=True)
+            known = taken(connection, account, (entry.customer for entry in entries), visible=True)
             for entry in entries:
                 if entry.customer not in known:
                     yield Complaint(*entry.place, "", "belongs to an unknown customer")
@@ -181,14 +185,17 @@ def _count(entity: Entity, customers: Sequence[Any]) -> int:
     return sum(len(items) for items in lists if isinstance(items, list))
 
 
-def _not_unique(connection: sqlite3.Connection, account: str, entries: Sequence[Entry]) -> Iterator[Complaint]:
-    ids = taken(connection, account, "id", (entry.customer for entry in entries))
-    emails = taken(connection, account, "email", (entry.email for entry in entries))
+def _not_unique(
+    connection: sqlite3.Connection, account: str, entries: Sequence[Entry], *, refuses_known: bool
+) -> Iterator[Complaint]:
+    ids = taken(connection, account, (entry.customer for entry in entries)) if refuses_known else set()
+    owners = owners_of(connection, account, (entry.email for entry in entries))
     for entry in entries:
-        for field, value, seen in (("id", entry.customer, ids), ("email", entry.email, emails)):
-            if value in seen:
-                yield Complaint(*entry.place, field, "is not unique")
-            seen.add(value)
+        if entry.customer in ids:
+            yield Complaint(*entry.place, "id", "is not unique")
+        if owners.setdefault(entry.email, entry.customer) != entry.customer:
+            yield Complaint(*entry.place, "email", "is not unique")
+        ids.add(entry.customer)
 
 
 def _named_twice(entries: Sequence[Entry]) -> Iterator[Complaint]:

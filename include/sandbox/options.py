@@ -40,6 +40,19 @@ class Refusal(StrEnum):
     IN_QUEUE = "in_queue"
 
 
+class Existing(StrEnum):
+    """
+    What becomes of a customer whose id the account has already (masivo_api.md U5: not documented, so all are played).
+
+    The newer content takes the place of the older one, balance included; or it is refused as any other duplicate; or the worst: it
+    takes its place and the balance is added to what was there.
+    """
+
+    UPDATE = "update"
+    REFUSE = "refuse"
+    DOUBLE = "double"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """
@@ -56,7 +69,8 @@ class Options:
     :param record_limit: most records of one request (masivo_api.md 2.1).
     :param body_bytes: larger bodies get a 413 (not documented, U14).
     :param atomic: whether a 422 refuses the whole batch; else its good records are taken all the same (U8).
-    :param duplicates: where a second customer with the same id or e-mail is refused.
+    :param existing: what becomes of a customer whose id the account has; an id twice in one request is refused in any case.
+    :param duplicates: where a second customer with the same e-mail, or an id that is refused, is refused.
     :param second_transactions: where a customer's second delivery of transactions is refused.
     :param unknown_customers: where events and transactions of a customer who is not visible yet are refused.
     :param poison: keys of records that are refused although they keep the contract.
@@ -85,6 +99,7 @@ class Options:
     telling: Telling = Telling.OPAQUE
     naming: Naming = Naming.ID
     atomic: bool = True
+    existing: Existing = Existing.UPDATE
     duplicates: Refusal = Refusal.AT_ONCE
     second_transactions: Refusal = Refusal.IN_QUEUE
     unknown_customers: Refusal = Refusal.IN_QUEUE

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from include.sandbox.store import Store
+from include.sandbox.store import Store, balance
 
 
 _DAYS_OF_A_MONTH = 31
@@ -49,13 +49,14 @@ class Wanted:
     months: int = 0
 
 
-def customer_document(store: Store, account: str, customer_id: str) -> dict[str, Any] | None:
-    """``{"customer": ..., "wallet": ...}`` of a visible customer, else ``None``."""
+def customer_document(store: Store, account: str, customer_id: str, *, adds_up: bool) -> dict[str, Any] | None:
+    """``{"customer": ..., "wallet": ...}`` of a visible customer, else ``None``; whether each migration *adds_up* is the balance's matter."""
     with store.reading() as connection:
         body = _visible_body(connection, account, customer_id)
         if body is None:
             return None
         metrics = _metrics(connection, account, customer_id, body.get("metrics", {}))
+        lines = balance(connection, account, customer_id, adds_up=adds_up)
 
     customer = {field: body[field] for field in _SHOWN}
     customer |= {field: body[field] for field in _SHOWN_IF_KNOWN if field in body}
@@ -63,7 +64,7 @@ def customer_document(store: Store, account: str, customer_id: str) -> dict[str,
     customer["tier_id"] = metrics.get("lifetime", {}).get("tier_id")
     customer["metrics"] = metrics
     customer["metadata"] = body.get("metadata", {})
-    return {"customer": customer, "wallet": _wallet(account, customer_id, body["balance"])}
+    return {"customer": customer, "wallet": _wallet(account, customer_id, lines)}
 
 
 def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted) -> list[dict[str, Any]] | None:
@@ -117,10 +118,10 @@ def _metrics(
     return result
 
 
-def _wallet(account: str, customer_id: str, balance: list[dict[str, Any]]) -> dict[str, Any]:
+def _wallet(account: str, customer_id: str, held: list[dict[str, Any]]) -> dict[str, Any]:
     totals: defaultdict[str, Decimal] = defaultdict(Decimal)
     lines = []
-    for line in balance:
+    for line in held:
         totals[line["reward_id"]] += Decimal(str(line["amount"]))
         lines.append(
             {

@@ -18,6 +18,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from include.sandbox.contract import Entity
 
@@ -42,6 +43,10 @@ CREATE TABLE IF NOT EXISTS identity (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS identity_by_record ON identity (record);
 """
+
+
+# An id that is twice in a request counts where it comes first.
+_FIRST_OF_EACH = "SELECT min(id) AS record, customer, email FROM record WHERE id BETWEEN ? AND ? GROUP BY customer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +181,51 @@ def claim(connection: sqlite3.Connection, account: str, first: int, last: int) -
     )
 
 
-def taken(
-    connection: sqlite3.Connection, account: str, column: str, values: Iterable[str], *, visible: bool = False
-) -> set[str]:
-    """Which of *values* are taken in the account, or even *visible*; *column* is ``id`` or ``email``."""
-    query = f"SELECT {column} FROM identity WHERE account = ? AND {column} IN (SELECT value FROM json_each(?)) AND visible >= ?"  # noqa: S608
-    return {row[0] for row in connection.execute(query, (account, json.dumps(list(values)), visible))}
+def claim_emails(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
+    """Give those who have an id already the e-mails of record *first* to *last*, where nobody else has them."""
+    connection.execute(
+        f"UPDATE OR IGNORE identity SET email = latest.email FROM ({_FIRST_OF_EACH}) AS latest"  # noqa: S608
+        " WHERE identity.account = ? AND identity.id = latest.customer",
+        (first, last, account),
+    )
+
+
+def replace(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
+    """Put the customers from record *first* to *last* in the place of those with the same id, unless somebody else has the e-mail."""
+    connection.execute(
+        "UPDATE OR IGNORE identity SET record = latest.record, email = latest.email"  # noqa: S608
+        f" FROM ({_FIRST_OF_EACH}) AS latest WHERE identity.account = ? AND identity.id = latest.customer",
+        (first, last, account),
+    )
+
+
+def release(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
+    """Give back what the customers from record *first* to *last* had claimed; whoever was there before has the old e-mail again."""
+    connection.execute("DELETE FROM identity WHERE record BETWEEN ? AND ?", (first, last))
+    connection.execute(
+        "UPDATE OR IGNORE identity SET email = (SELECT email FROM record WHERE record.id = identity.record)"
+        " WHERE account = ? AND id IN (SELECT customer FROM record WHERE id BETWEEN ? AND ?)",
+        (account, first, last),
+    )
+
+
+def balance(connection: sqlite3.Connection, account: str, customer: str, *, adds_up: bool) -> list[dict[str, Any]]:
+    """The lines of a visible customer's balance: of the latest content, or with *adds_up* of all that were worked off."""
+    kept = "applied > 0" if adds_up else "id = (SELECT record FROM identity WHERE account = ?1 AND id = ?2)"
+    rows = connection.execute(
+        f"SELECT body FROM record WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
+        (account, customer),
+    )
+    return [line for (body,) in rows for line in json.loads(body)["balance"]]
+
+
+def owners_of(connection: sqlite3.Connection, account: str, emails: Iterable[str]) -> dict[str, str]:
+    """The ids of the customers who have one of *emails*, by e-mail."""
+    query = "SELECT email, id FROM identity WHERE account = ? AND email IN (SELECT value FROM json_each(?))"
+    return dict(connection.execute(query, (account, json.dumps(list(emails)))).fetchall())
+
+
+def taken(connection: sqlite3.Connection, account: str, ids: Iterable[str], *, visible: bool = False) -> set[str]:
+    """Which of *ids* are taken in the account, or even *visible*."""
+    query = "SELECT id FROM identity WHERE account = ? AND id IN (SELECT value FROM json_each(?)) AND visible >= ?"
+    return {row[0] for row in connection.execute(query, (account, json.dumps(list(ids)), visible))}

@@ -3,9 +3,10 @@ Does the account tell the truth? Source, the sandbox's journal and store, and th
 
 ============  ======================================================================================
 lost          the ledger says it was delivered, or says nothing of it, and the API has not accepted it
-duplicated    accepted more than once, and the ledger does not say that it is in doubt
+duplicated    accepted more than once, and the ledger does not say that it was in doubt; a customer only where the content
+              is what was accepted last, because one who has changed since is sent again
 phantom       accepted, and no row of the source may have become it
-changed       accepted with another content than the source's row has
+changed       what was accepted last has another content than the source's row
 denied        accepted, and the ledger says that it was not delivered
 spoilt        accepted, and failed in the API's queue although no fault was played there
 restless      a batch is still on its way although nobody works on it
@@ -20,15 +21,16 @@ modules cannot hide in here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Engine, text
 
 from include.sandbox.server import Sandbox
-from tests.proof.shop import ENTITIES, TRANSACTIONS, Fate, Truth
+from tests.proof.shop import CUSTOMERS, ENTITIES, TRANSACTIONS, Fate, Truth
 
 
 ARRIVED = frozenset({"delivered", "confirmed"})
@@ -102,7 +104,7 @@ def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[
                 problems.append(f"{entity} {key}: journal and store of the sandbox disagree")
             problems += [
                 f"{kind}: {entity} {key}: {what}"
-                for kind, what in _of_key(fates.get(key), said.get(key, Finding()), times, bodies)
+                for kind, what in _of_key(entity, fates.get(key), said.get(key, Finding()), times, bodies)
             ]
             if key in held and held[key].failures and not held[key].applied and entity not in spoils:
                 problems.append(f"spoilt: {entity} {key}: {held[key].failures}")
@@ -111,7 +113,9 @@ def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[
     return Proof(tuple(problems), dict(accepted), {e: Counter(f.fate for f in s.values()) for e, s in findings.items()})
 
 
-def _of_key(fate: Fate | None, said: Finding, times: int, bodies: Iterable[Any]) -> Iterator[tuple[str, str]]:
+def _of_key(
+    entity: str, fate: Fate | None, said: Finding, times: int, bodies: Sequence[Any]
+) -> Iterator[tuple[str, str]]:
     state = said.fate
     if times and (fate is None or not fate.goes):
         yield "phantom", "accepted, and the source has no row for it that may go"
@@ -121,12 +125,13 @@ def _of_key(fate: Fate | None, said: Finding, times: int, bodies: Iterable[Any])
         yield "lost", "the ledger says delivered, the journal has nothing"
     if not said.states:
         yield "lost", "the ledger says nothing of it"
-    if times > 1 and "in_doubt" not in said.states:
-        yield "duplicated", f"accepted {times} times, the ledger says {said.states}"
+    repeated = sum(earlier == later for earlier, later in pairwise(bodies)) if entity == CUSTOMERS else times - 1
+    if repeated > 0 and "in_doubt" not in said.states:
+        yield "duplicated", f"accepted {times} times, {repeated} too many, the ledger says {said.states}"
     if times and said.states and state not in {"delivered", "in_doubt"}:
         yield "denied", f"accepted, the ledger says {said.states} {said.reasons}"
-    if any(body != fate.payload for body in bodies):
-        yield "changed", "the accepted content is not the source's"
+    if bodies and bodies[-1] != fate.payload:
+        yield "changed", "the content that was accepted last is not the source's"
 
 
 def _of_points(truth: Truth, said: dict[str, Finding], sandbox: Sandbox) -> Iterator[str]:

@@ -109,13 +109,49 @@ def test_a_batch_that_is_still_on_its_way_is_restless(done):
     assert "restless" in kinds(done, statement=statement)
 
 
-def test_what_was_accepted_twice_is_a_duplicate_unless_the_ledger_says_so():
+@pytest.mark.parametrize("entity", Entity)
+def test_what_was_accepted_twice_is_a_duplicate(entity):
     with rig(Schedule(), customers=CUSTOMERS) as running:
         running.play(Schedule())
-        trip = running.trip()
-        line = next(line for line in running.sandbox.lines() if line.path.endswith("/events") and line.accepted)
-        body = running.sandbox.accepted("events", key=line.accepted[0][0])[0]
-        sent = orjson.dumps({"customers": [{"id": body.customer, "events": list(body.bodies)}]})
-        assert trip.place.hook.post(Entity.EVENTS, sent).status == 201
-        trip.close()
-        assert {problem.partition(":")[0] for problem in running.prove().problems} == {"duplicated"}
+        send(running, entity, *bodies_of(running, entity))
+        assert "duplicated" in kinds(running)
+
+
+def test_a_customer_with_another_content_is_no_duplicate_and_the_newest_counts():
+    with rig(Schedule(), customers=CUSTOMERS) as running:
+        running.play(Schedule())
+        fate = running.truth["customers"]["C003"]
+        newer = {**fate.payload, "name": "planted C003 again"}
+        truth = {**running.truth, "customers": {**running.truth["customers"], "C003": replace(fate, payload=newer)}}
+        assert kinds(running, truth) == {"changed"}
+        send(running, Entity.CUSTOMERS, newer)
+        assert kinds(running, truth) == set()
+        assert kinds(running) == {"changed"}
+        send(running, Entity.CUSTOMERS, newer)
+        assert kinds(running, truth) == {"duplicated"}
+        send(running, Entity.CUSTOMERS, fate.payload)
+        assert kinds(running) == {"duplicated"}
+
+
+def test_an_event_with_another_content_is_a_duplicate_all_the_same():
+    with rig(Schedule(), customers=CUSTOMERS) as running:
+        running.play(Schedule())
+        fate = running.truth["events"]["S007-00"]
+        newer = {**fate.payload, "brand_id": "B2"}
+        send(running, Entity.EVENTS, {"id": fate.customer, "events": [newer]})
+        truth = {**running.truth, "events": {**running.truth["events"], "S007-00": replace(fate, payload=newer)}}
+        assert kinds(running, truth) == {"duplicated"}
+
+
+def send(running: Rig, entity: Entity, *customers) -> None:
+    """Send a request past the ledger."""
+    trip = running.trip()
+    assert trip.place.hook.post(entity, orjson.dumps({"customers": customers})).status == 201
+    trip.close()
+
+
+def bodies_of(running: Rig, entity: Entity) -> list:
+    """What the API accepted of the customer who has most, as it is sent."""
+    held = running.sandbox.accepted(entity, customer="C007")
+    contents = [body for record in held for body in record.bodies]
+    return contents if entity is Entity.CUSTOMERS else [{"id": "C007", entity.value: contents}]

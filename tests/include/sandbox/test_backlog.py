@@ -9,7 +9,7 @@ import time
 import pytest
 
 from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Refusal
+from include.sandbox.options import Existing, Refusal
 from tests.include.sandbox.bodies import (
     OTHER_REWARD,
     balance,
@@ -75,7 +75,7 @@ def test_an_event_sent_twice_counts_twice():
         lifetime = client.get("/customers/C1").json["data"]["customer"]["metrics"]["lifetime"]
         assert (lifetime["number_of_purchases"], lifetime["spend_total"]) == (2, 21.9)
         (record,) = api.accepted("events", customer="C1", key="P1")
-        assert (record.times, record.applied, record.bodies) == (2, 2, (event("P1"),))
+        assert (record.times, record.applied, record.bodies) == (2, 2, (event("P1"), event("P1")))
         assert api.counts()["events"]["applied_more_than_once"] == 1
 
 
@@ -122,7 +122,7 @@ def test_transactions_that_failed_may_come_again():
 
 
 def test_duplicate_customers_fail_silently_if_so_set():
-    with sandbox(duplicates=Refusal.IN_QUEUE) as api:
+    with sandbox(duplicates=Refusal.IN_QUEUE, existing=Existing.REFUSE) as api:
         client = api.client()
         again = customer(1, email="other@example.invalid", name="Somebody else")
         shared = customer(2, email="c1@example.invalid")
@@ -130,6 +130,75 @@ def test_duplicate_customers_fail_silently_if_so_set():
         assert client.post(CUSTOMERS, customers(again)).status == 201
         assert failures(api) == [(key, "id or email is not unique") for key in ("C1", "C2", "C1")]
         assert client.get("/customers/C1").json["data"]["customer"]["name"] == "Customer 1"
+
+
+def amounts(api, customer_id):
+    wallet = api.client().get(f"/customers/{customer_id}").json["data"]["wallet"]
+    return [line["amount"] for line in wallet["lines"]], [total["total"] for total in wallet["totals"]]
+
+
+@pytest.mark.parametrize("duplicates", Refusal)
+@pytest.mark.parametrize(
+    ("existing", "held", "name"),
+    [
+        (Existing.UPDATE, ([7], [7]), "Later"),
+        (Existing.DOUBLE, ([5, 7], [12]), "Later"),
+        (Existing.REFUSE, ([5], [5]), "Customer 1"),
+    ],
+)
+def test_a_known_customer_is_updated_refused_or_given_the_balance_on_top(existing, held, name, duplicates):
+    with sandbox(existing=existing, duplicates=duplicates) as api:
+        client = api.client()
+        assert client.post(CUSTOMERS, customers(customer(1, balance=[balance(5)]))).status == 201
+        later = client.post(CUSTOMERS, customers(customer(1, name="Later", balance=[balance(7)])))
+        assert later.status == (422 if (existing, duplicates) == (Existing.REFUSE, Refusal.AT_ONCE) else 201)
+        assert amounts(api, "C1") == held
+        assert client.get("/customers/C1").json["data"]["customer"]["name"] == name
+
+
+@pytest.mark.parametrize("existing", [Existing.UPDATE, Existing.DOUBLE])
+def test_transactions_are_compared_with_the_balance_that_a_known_customer_has_now(existing):
+    with sandbox(existing=existing) as api:
+        client = api.client()
+        for amount in (5, 7):
+            client.post(CUSTOMERS, customers(customer(1, balance=[balance(amount)])))
+        client.post(TRANSACTIONS, transactions(C1=[transaction("T1", 7)]))
+        unequal = [("T1", "transactions do not match the balance")]
+        assert failures(api) == (unequal if existing is Existing.DOUBLE else [])
+
+
+def test_the_content_that_came_last_stays_whatever_the_queue_does_with_it_meanwhile():
+    with sandbox(delay_s=0.2) as api:
+        client = api.client()
+        for name in ("One", "Two", "Three"):
+            assert client.post(CUSTOMERS, customers(customer(1, name=name))).status == 201
+        deadline = time.monotonic() + 10
+        while api.counts()["customers"]["waiting"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert client.get("/customers/C1").json["data"]["customer"]["name"] == "Three"
+        (record,) = api.accepted("customers")
+        assert [body["name"] for body in record.bodies] == ["One", "Two", "Three"]
+
+
+def test_an_update_that_is_lost_in_the_queue_changes_nothing_and_gives_the_address_back():
+    script = Script(rules=(Rule(faults=("drop_in_queue",), nth=(2,)),))
+    with sandbox(faults=script) as api:
+        client = api.client()
+        for fields in ({}, {"name": "Lost", "email": "new@example.invalid"}):
+            assert client.post(CUSTOMERS, customers(customer(1, **fields))).status == 201
+        assert client.get("/customers/C1").json["data"]["customer"]["name"] == "Customer 1"
+        assert client.post(CUSTOMERS, customers(customer(2, email="new@example.invalid"))).status == 201
+        assert client.post(CUSTOMERS, customers(customer(3, email="c1@example.invalid"))).status == 422
+
+
+def test_an_address_that_another_customer_has_refuses_an_update_in_the_queue_too():
+    with sandbox(duplicates=Refusal.IN_QUEUE) as api:
+        client = api.client()
+        client.post(CUSTOMERS, customers(customer(1), customer(2)))
+        assert client.post(CUSTOMERS, customers(customer(2, name="Later", email="c1@example.invalid"))).status == 201
+        assert failures(api) == [("C2", "id or email is not unique")]
+        assert client.get("/customers/C2").json["data"]["customer"]["name"] == "Customer 2"
 
 
 def test_a_customer_lost_in_the_queue_may_be_sent_again():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from include.sandbox.contract import Entity
 from include.sandbox.intake import Intake
-from include.sandbox.options import Naming, Options, Refusal, Telling
+from include.sandbox.options import Existing, Naming, Options, Refusal, Telling
 from include.sandbox.store import Store
 from tests.include.sandbox.bodies import customer, customers, event, events, transaction, transactions
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, TRANSACTIONS, sandbox
@@ -104,12 +104,24 @@ def test_a_customer_without_any_event_is_refused():
 )
 def test_an_id_or_email_is_taken_once_in_a_batch_and_in_the_account(second):
     second["email"] = second["email"].strip()
-    with sandbox() as api:
+    with sandbox(existing=Existing.REFUSE) as api:
         client = api.client()
         assert client.post(CUSTOMERS, customers(customer(1), second)).status == 422
         assert client.post(CUSTOMERS, customers(customer(1))).status == 201
         assert client.post(CUSTOMERS, customers(second)).status == 422
         assert client.post(CUSTOMERS, customers(customer(1))).status == 422
+
+
+@pytest.mark.parametrize("existing", [Existing.UPDATE, Existing.DOUBLE])
+def test_a_known_customer_may_come_again_but_not_twice_in_a_batch_nor_with_the_address_of_another(existing):
+    with sandbox(existing=existing) as api:
+        client = api.client()
+        assert client.post(CUSTOMERS, customers(customer(1), customer(1))).status == 422
+        assert client.post(CUSTOMERS, customers(customer(1), customer(2))).status == 201
+        assert client.post(CUSTOMERS, customers(customer(1, email="c2@example.invalid"))).status == 422
+        assert client.post(CUSTOMERS, customers(customer(1, email="c3@example.invalid"))).status == 201
+        assert client.post(CUSTOMERS, customers(customer(3))).status == 422  # the address went with the update
+        assert client.post(CUSTOMERS, customers(customer(4, email="c1@example.invalid"))).status == 201
 
 
 def test_a_customer_named_twice_in_a_batch_of_transactions_is_refused():

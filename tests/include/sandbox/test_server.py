@@ -113,7 +113,7 @@ def test_what_was_accepted_survives_kill_9(tmp_path):
     ended(process, signal.SIGKILL)
     client.close()
 
-    process, port = started("--store", str(store), "--delay", "0")
+    process, port = started("--store", str(store), "--delay", "0", "--existing", "refuse")
     client = Client(port, token=token)  # a token outlives the server, too
     assert client.post(CUSTOMERS, customers(customer(1))).status == 422
     assert client.post(TRANSACTIONS, transactions(C1=[transaction("T1")])).status == 201
