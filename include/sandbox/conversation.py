@@ -14,20 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from include.sandbox.api import BASE, MIGRATIONS, UNAUTHORIZED, Api, Outcome
 from include.sandbox.contract import Entity
 from include.sandbox.faults import Script
 from include.sandbox.journal import Line
+from include.sandbox.listener import Listener
 from include.sandbox.misbehaviour import BEFORE_THE_BODY, FATES, is_instead, play_after, play_instead, status_after
 from include.sandbox.view import document, page
 from include.sandbox.wire import Reply, Wire
 
-
-if TYPE_CHECKING:
-    from include.sandbox.server import Listener
 
 _APP = Reply.page("<title>Masivo</title><h1>Masivo</h1><p>This is the app, not the API.</p>")
 _CHUNK = 1 << 20

@@ -5,13 +5,9 @@ The sandbox as a running server: in a thread for tests (`Sandbox`), in the foreg
 from __future__ import annotations
 
 import errno
-import logging
 import signal
-import socket
 import sys
 import threading
-from contextlib import suppress
-from http.server import ThreadingHTTPServer
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -21,52 +17,12 @@ from include.sandbox.contract import Entity
 from include.sandbox.conversation import Conversation
 from include.sandbox.faults import Script
 from include.sandbox.journal import Line, read
+from include.sandbox.listener import Listener
 from include.sandbox.options import Options
-
-
-_log = logging.getLogger(__name__)
 
 
 class PortBusy(OSError):
     """Another program listens where the sandbox should."""
-
-
-class Listener(ThreadingHTTPServer):
-    """The socket, and a thread for each connection."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    api: Api
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        super().__init__(address, Conversation)
-
-    def opened(self, connection: socket.socket) -> None:
-        """Remember *connection*, so that it ends when the sandbox does."""
-        with self._lock:
-            self._open.add(connection)
-
-    def gone(self, connection: socket.socket) -> None:
-        """Forget *connection*."""
-        with self._lock:
-            self._open.discard(connection)
-
-    def hang_up(self) -> None:
-        """End all connections: a kept-alive one would outlive the server."""
-        with self._lock:
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's names
-        """Let clients come and go as they like; anything else is our own fault and is logged."""
-        problem = sys.exception()
-        if not isinstance(problem, OSError) and not self.api.closing.is_set():
-            _log.error("the sandbox failed to answer a request", exc_info=problem)
 
 
 class Sandbox:
@@ -153,7 +109,7 @@ class Sandbox:
 
 def _listener(options: Options) -> Listener:
     try:
-        return Listener((options.host, options.port))
+        return Listener((options.host, options.port), Conversation)
     except OSError as problem:
         if problem.errno != errno.EADDRINUSE:
             sentence = (

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -167,8 +167,15 @@ def work_on(trip: Trip, run_id: str, *, entities: tuple[Entity, ...] = tuple(Ent
 
 
 @contextmanager
-def rig(schedule: Schedule, *, customers: int = 40, stock_seed: int = 0, by_operators: bool = False) -> Iterator[Rig]:
-    """Set up a journey for *schedule*: connections in the environment, waits shortened, files in memory."""
+def rig(
+    schedule: Schedule,
+    *,
+    customers: int = 40,
+    stock_seed: int = 0,
+    by_operators: bool = False,
+    is_hurried: bool = True,
+) -> Iterator[Rig]:
+    """Set up a journey for *schedule*: connections in the environment, files in memory, and waits shortened if *is_hurried*."""
     made = _stocked(customers, stock_seed)
     with tempfile.TemporaryDirectory(prefix="masivo-proof-", dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         folder = Path(name)
@@ -178,7 +185,7 @@ def rig(schedule: Schedule, *, customers: int = 40, stock_seed: int = 0, by_oper
         extra = {**LIMITS, **schedule.extra}
         with (
             sandbox_for(schedule, folder) as sandbox,
-            hurried(),
+            hurried() if is_hurried else nullcontext(),
             environment(connections(sandbox, legacy_url, ledger_url, shop.MAPPING, extra)),
         ):
             tokens._grants.clear()
