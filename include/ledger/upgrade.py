@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -73,8 +74,14 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    """Return the migrations; reading them compiles each of them, and every task asks for the newest several times."""
+    return ScriptDirectory.from_config(_config())
+
+
 def _newest() -> str:
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    newest = _scripts().get_current_head()
     if newest is None:
         msg = "the ledger's migrations are missing from this installation"
         raise LedgerError(msg)
@@ -107,7 +114,7 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _refuse_newer(connection: Connection) -> None:
     version = _version(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    known = {script.revision for script in _scripts().walk_revisions()}
     if version is not None and version not in known:
         msg = f"the ledger's schema {version} is newer than this code: upgrade the code; nothing was sent"
         raise LedgerError(msg)

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import sqlite3
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Engine, QueuePool, create_engine, make_url
+from masivo import engines as product
+from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
 
 from include.ledger import sqlite
 
 
-_files: dict[str, str] = {}
+_databases: dict[str, URL] = {}
 
 
 def ledger_at(url: str) -> Engine:
     """Return the engine, from now on of the ledger at *url*; whatever it had open is closed."""
-    return _turned("ledger", url)
+    backend = make_url(url).get_backend_name()
+    return _turned("ledger" if backend == "sqlite" else backend, url)
 
 
 def legacy_at(url: str) -> Engine:
@@ -27,18 +30,34 @@ def legacy_at(url: str) -> Engine:
 
 
 def _turned(name: str, url: str) -> Engine:
+    _databases[name] = make_url(url)
     engine = _engine(name)
     engine.dispose()
-    _files[name] = make_url(url).database or ""
     return engine
 
 
 @cache
 def _engine(name: str) -> Engine:
+    if name not in {"ledger", "legacy"}:
+        return _on_a_server(name)
+
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(_files[name], timeout=30, check_same_thread=False)
+        return sqlite3.connect(_databases[name].database or "", timeout=30, check_same_thread=False)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     if name == "ledger":
         sqlite.prepare(engine)
+    return engine
+
+
+def _on_a_server(name: str) -> Engine:
+    engine = product.ledger(_databases[name])
+    argument = "dbname" if name == "postgresql" else "database"
+
+    @event.listens_for(engine, "do_connect")
+    def turn(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options[argument] = _databases[name].database
+        if name != "postgresql":
+            dialect.default_schema_name = options[argument]  # where it looks for tables; a database is a schema there
+
     return engine

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from masivo import tokens
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from include import crashing, lane, legacy, sending
 from include.errors import Stopped, TryAgainLater
@@ -29,6 +29,7 @@ from include.ledger.knowledge import last_delivered
 from include.sandbox.faults import Script
 from include.sandbox.options import Options
 from include.sandbox.server import Sandbox
+from tests import servers
 from tests.journey import Died, Trip, connections, environment
 from tests.proof import engines, operating, shop
 from tests.proof.checker import Proof, prove
@@ -121,8 +122,11 @@ class Rig:
     def trip(self) -> Trip:
         """Open everything anew, as a new process would."""
         trip = Trip(self.sandbox, self.legacy_url)
-        vars(trip.place).update(
-            ledger_engine=engines.ledger_at(self.ledger_url), legacy_engine=engines.legacy_at(self.legacy_url)
+        place = trip.place
+        vars(place).update(
+            ledger_engine=engines.ledger_at(self.ledger_url),
+            legacy_engine=engines.legacy_at(self.legacy_url),
+            legacy=cache(place.legacy),  # a try stands for many tasks, and each would look at the same tables again
         )
         return trip
 
@@ -174,16 +178,21 @@ def rig(
     stock_seed: int = 0,
     by_operators: bool = False,
     is_hurried: bool = True,
+    server: str = "",
 ) -> Iterator[Rig]:
-    """Set up a journey for *schedule*: connections in the environment, files in memory, and waits shortened if *is_hurried*."""
+    """
+    Set up a journey for *schedule*: connections in the environment, files in memory, and waits shortened if *is_hurried*.
+
+    The ledger is a file too, unless there is a *server* for a database of its own.
+    """
     made = _stocked(customers, stock_seed)
     with tempfile.TemporaryDirectory(prefix="masivo-proof-", dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         folder = Path(name)
         shutil.copy(made.file, folder / "legacy.sqlite")
-        shutil.copy(_empty_ledger(), folder / "ledger.sqlite")
-        legacy_url, ledger_url = f"sqlite:///{folder / 'legacy.sqlite'}", f"sqlite:///{folder / 'ledger.sqlite'}"
+        legacy_url = f"sqlite:///{folder / 'legacy.sqlite'}"
         extra = {**LIMITS, **schedule.extra}
         with (
+            _ledger_on(server, folder) as ledger_url,
             sandbox_for(schedule, folder) as sandbox,
             hurried() if is_hurried else nullcontext(),
             environment(connections(sandbox, legacy_url, ledger_url, shop.MAPPING, extra)),
@@ -243,6 +252,16 @@ def _stocked(customers: int, seed: int) -> _Stocked:
     truth = shop.stock(engine, customers=customers, seed=seed)
     engine.dispose()
     return _Stocked(file, truth)
+
+
+@contextmanager
+def _ledger_on(server: str, folder: Path) -> Iterator[str]:
+    if server:
+        with servers.fresh_database(make_url(server)) as url:
+            yield url
+        return
+    shutil.copy(_empty_ledger(), folder / "ledger.sqlite")
+    yield f"sqlite:///{folder / 'ledger.sqlite'}"
 
 
 @cache

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,15 +40,15 @@ class Played:
         return "\n  ".join([f"seed {self.seed}: {tries}", self.told, *self.problems[:10]])
 
 
-def play(seed: int) -> Played:
-    """Play the schedule of *seed* and check it."""
+def play(seed: int, server: str = "") -> Played:
+    """Play the schedule of *seed* and check it, with the ledger in a new database on *server* or, without one, in a file."""
     from tests.proof.rig import Schedule, rig, truth_of  # noqa: PLC0415 (Airflow takes seconds to import)
     from tests.proof.schedules import schedule  # noqa: PLC0415
 
     began = time.monotonic()
     made: Schedule = schedule(seed, truth_of(CUSTOMERS))
     fates: Counter[str] = Counter()
-    with rig(made, customers=CUSTOMERS) as running:
+    with rig(made, customers=CUSTOMERS, server=server) as running:
         try:
             proof = running.play(made)
             problems = proof.problems
@@ -56,34 +58,58 @@ def play(seed: int) -> Played:
         return Played(seed, problems, tuple(running.outcomes), str(made), time.monotonic() - began, fates)
 
 
-def play_all(seeds: Iterable[int], *, workers: int) -> Iterator[Played]:
-    """Play the schedules of *seeds* in *workers* processes."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        yield from pool.map(play, seeds, chunksize=4)
+def dialect_of(seed: int) -> str:
+    """Say where the ledger of the schedule of *seed* is kept: one in twenty on PostgreSQL, one on MariaDB, the others in a file."""
+    return {0: "mariadb", 10: "postgres"}.get(seed % 20, "sqlite")
 
 
-def _begin() -> None:
-    """Set up what every worker needs before Airflow is imported."""
-    sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "plugins")) if path not in sys.path]
-    import tests.conftest  # noqa: F401, PLC0415 (it gives Airflow a home of its own)
+def play_all(seeds: Iterable[int], *, workers: int, server: str = "") -> Iterator[Played]:
+    """Play the schedules of *seeds* in *workers* processes, with the ledgers on *server*."""
+    # The workers are forked from a process that has imported everything: an import of Airflow costs as much as ten schedules.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.conftest", "tests.proof.rig", "tests.proof.schedules"])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paths, os.environ.get("PYTHONPATH", "")]))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(partial(play, server=server), seeds, chunksize=2)
 
 
 def main() -> int:
-    """Play the seeds that the command line asks for; say which failed, and with what schedule."""
+    """
+    Play the seeds that the command line asks for; say which failed, and with what schedule.
+
+    One in twenty has its ledger on PostgreSQL and one on MariaDB, if they answer.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     failed, fates = 0, Counter[str]()
-    for played in play_all(range(asked.first, asked.first + asked.seeds), workers=asked.workers):
+    from tests import servers  # noqa: PLC0415 (found only now that the path is set)
+
+    there = {
+        dialect: server.render_as_string(hide_password=False)
+        for dialect, server in (("postgres", servers.POSTGRES), ("mariadb", servers.MARIADB))
+        if servers.answers(server)
+    }
+    seeds_by_dialect: dict[str, list[int]] = {}
+    for seed in range(asked.first, asked.first + asked.seeds):
+        dialect = dialect_of(seed)
+        seeds_by_dialect.setdefault(dialect if dialect in there else "sqlite", []).append(seed)
+    everything = (
+        play_all(seeds, workers=asked.workers, server=there.get(dialect, ""))
+        for dialect, seeds in seeds_by_dialect.items()
+    )
+    for played in chain.from_iterable(everything):
         fates += played.fates
         if played.problems:
             failed += 1
             sys.stdout.write(f"{played}\n")
             sys.stdout.flush()
+    ledgers = ", ".join(f"{len(seeds):,} on {dialect}" for dialect, seeds in seeds_by_dialect.items())
     rows = ", ".join(f"{count:,} {fate}" for fate, count in fates.most_common())
-    sys.stdout.write(f"{asked.seeds:,} schedules played, {failed:,} failed; rows: {rows}\n")
+    sys.stdout.write(f"{asked.seeds:,} schedules played ({ledgers}), {failed:,} failed; rows: {rows}\n")
     return 1 if failed else 0
 
 

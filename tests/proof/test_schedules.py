@@ -16,16 +16,23 @@ from tests.proof.schedules import schedule
 
 
 SEEDS = range(1, 201)
+DIALECTS = ("sqlite", "postgres", "mariadb")
 # Where a read-back proves nothing, doubt stays; but a pipeline that doubts everything would pass every check.
 LEAST_DELIVERED = 0.8
 
 
 @pytest.mark.timeout(900)
-def test_two_hundred_random_schedules_lose_and_repeat_nothing():
-    played = list(soak.play_all(SEEDS, workers=2 * (os.cpu_count() or 1)))  # half of the time is waiting
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_two_hundred_random_schedules_lose_and_repeat_nothing(request, dialect):
+    seeds = [seed for seed in SEEDS if soak.dialect_of(seed) == dialect]
+    server = ""
+    if dialect != "sqlite":
+        server = request.getfixturevalue(f"{dialect}_server").render_as_string(hide_password=False)
+    workers = 2 * (os.cpu_count() or 1)  # half of the time is waiting
+    played = list(soak.play_all(seeds, workers=workers, server=server))
     failed = [one for one in played if one.problems]
     assert not failed, "\n\n".join(map(str, failed))
-    assert len(played) == len(SEEDS)
+    assert len(played) == len(seeds)
     fates = sum((one.fates for one in played), start=played[0].fates - played[0].fates)
     assert fates["delivered"] >= LEAST_DELIVERED * fates.total(), fates
 
