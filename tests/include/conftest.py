@@ -1,15 +1,16 @@
 """
-A ledger on each database in turn.
+A ledger on each database in turn, and engines of legacy databases: on each in turn, or on one that a test is about.
 
-Making one takes longer than most tests, so they share it: what a test wrote is deleted before the next one.
+Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted before the next one.
 """
 
 from __future__ import annotations
 
 import pytest
 from masivo import engines
-from sqlalchemy import delete, make_url
+from sqlalchemy import create_engine, delete, make_url
 
+import include.legacy
 from include.ledger import schema
 from include.ledger.store import Ledger
 from tests import servers
@@ -45,3 +46,39 @@ def ledger(shared_engine):
 def engine(ledger):
     """The engine that a task would use for `ledger`."""
     return ledger.engine
+
+
+@pytest.fixture
+def legacy_engine(legacy_url):
+    """An engine that may write to an empty legacy database, on each dialect in turn."""
+    yield from _engine_of(legacy_url)
+
+
+@pytest.fixture
+def sqlite(sqlite_url):
+    """An engine of an empty legacy database on SQLite."""
+    yield from _engine_of(sqlite_url)
+
+
+@pytest.fixture
+def postgres(postgres_url):
+    """An engine of an empty legacy database on PostgreSQL."""
+    yield from _engine_of(postgres_url)
+
+
+@pytest.fixture
+def mariadb(mariadb_url):
+    """An engine of an empty legacy database on MariaDB."""
+    yield from _engine_of(mariadb_url)
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Three rows to a page, so that few rows have many ends."""
+    monkeypatch.setattr(include.legacy, "PAGE", 3)
+
+
+def _engine_of(url):
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()

@@ -5,35 +5,14 @@ The elements of lists: each with the row that it belongs to, on every database.
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine
 
-import include.legacy
 from include.errors import MappingError
 from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
 
 
-@pytest.fixture
-def engine(legacy_url):
-    engine = create_engine(legacy_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def mariadb(mariadb_url):
-    engine = create_engine(mariadb_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def small_pages(monkeypatch):
-    monkeypatch.setattr(include.legacy, "PAGE", 3)
-
-
 @pytest.mark.usefixtures("small_pages")
-def test_the_elements_of_a_list_come_with_their_row(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_the_elements_of_a_list_come_with_their_row(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("A", str(number)) for number in range(8)])
     shop.add(
         shop.lines,
@@ -49,8 +28,8 @@ def test_the_elements_of_a_list_come_with_their_row(engine, tmp_path):
     assert found == {str(no): [f"{no}-{pos}" for pos in range(no if no % 2 == 0 else 0)] for no in range(8)}
 
 
-def test_keys_of_32_and_64_bits_may_stand_on_one_page(engine, tmp_path):
-    shop = Shop(engine, tmp_path, numbered=True)
+def test_keys_of_32_and_64_bits_may_stand_on_one_page(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path, numbered=True)
     keys = [1, 2**31 - 1, 2**31, 31198437603]
     shop.add_receipts([(7, key) for key in keys])
     shop.add(shop.lines, [{"no": key, "pos": 1, "sku": "A", "qty": 1} for key in keys])
@@ -61,8 +40,8 @@ def test_keys_of_32_and_64_bits_may_stand_on_one_page(engine, tmp_path):
 
 
 @pytest.mark.parametrize("as_text", ["events", "events__of__order__products"])
-def test_a_list_whose_keys_are_text_where_its_rows_have_numbers_is_refused(engine, tmp_path, as_text):
-    shop = Shop(engine, tmp_path, numbered=True)
+def test_a_list_whose_keys_are_text_where_its_rows_have_numbers_is_refused(legacy_engine, tmp_path, as_text):
+    shop = Shop(legacy_engine, tmp_path, numbered=True)
     shop.add_receipts([(7, 1)])
     shop.add(shop.lines, [{"no": 1, "pos": 1, "sku": "A", "qty": 1}])
     sql = {"events": EVENTS, "events__of__order__products": PRODUCTS}[as_text]

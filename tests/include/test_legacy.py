@@ -23,27 +23,8 @@ from tests.include import mapping_folder
 from tests.include.legacy_shop import TRANSACTIONS, Shop, everything, pages, place, places
 
 
-@pytest.fixture
-def engine(legacy_url):
-    engine = create_engine(legacy_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres(postgres_url):
-    engine = create_engine(postgres_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def small_pages(monkeypatch):
-    monkeypatch.setattr(include.legacy, "PAGE", 3)
-
-
-def test_rows_come_ordered_by_customer_and_key_and_those_that_lack_one_first(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_rows_come_ordered_by_customer_and_key_and_those_that_lack_one_first(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("B", "2"), ("A", "9"), (None, "5"), ("B", "1"), ("A", None), (None, None), ("A", "10")])
     legacy = shop.legacy()
     first, rest = pages(legacy)
@@ -55,21 +36,21 @@ def test_rows_come_ordered_by_customer_and_key_and_those_that_lack_one_first(eng
     assert places(legacy, [rest]) == [("A", "10"), ("A", "9"), ("B", "1"), ("B", "2")]
 
 
-def test_no_rows_are_no_pages(engine, tmp_path):
-    legacy = Shop(engine, tmp_path).legacy()
+def test_no_rows_are_no_pages(legacy_engine, tmp_path):
+    legacy = Shop(legacy_engine, tmp_path).legacy()
     assert pages(legacy) == []
     assert list(legacy.counts(Window())) == []
 
 
-def test_counts_are_by_customer_and_what_lacks_a_key_comes_last(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_counts_are_by_customer_and_what_lacks_a_key_comes_last(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("B", "2"), ("A", "9"), (None, "5"), ("B", "1"), ("A", None), ("B", "1")])
     assert list(shop.legacy().counts(Window())) == [("A", 1), ("B", 3), (None, 2)]
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_the_slices_of_a_plan_hold_every_row_once(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_the_slices_of_a_plan_hold_every_row_once(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     keys = [(f"C{number % 7}", str(number // 2)) for number in range(40)]
     keys += [(None, "1"), (None, None), ("C3", None), ("C99", None)]
     shop.add_receipts(keys)
@@ -90,14 +71,14 @@ def test_slices_cut_anywhere_hold_every_row_once_and_no_page_parts_the_rows_of_a
 ):
     monkeypatch.setattr(include.legacy, "PAGE", 3)
     folder = tmp_path_factory.mktemp("shop")
-    engine = create_engine(f"sqlite:///{folder / 'shop.sqlite'}")
-    shop = Shop(engine, folder / "mapping")
+    legacy_engine = create_engine(f"sqlite:///{folder / 'shop.sqlite'}")
+    shop = Shop(legacy_engine, folder / "mapping")
     shop.add_receipts(keys or [("a", "a")])
     legacy = shop.legacy()
     ends = [None, *sorted(cuts), None]
     parts = [Slice(Entity.EVENTS, 1, 1, lower, upper, 0) for lower, upper in pairwise(ends)]
     found = [page for part in parts for page in pages(legacy, part)]
-    engine.dispose()
+    legacy_engine.dispose()
 
     assert Counter(places(legacy, found)) == Counter(keys or [("a", "a")])
     seen: set[tuple[str, str]] = set()
@@ -108,8 +89,8 @@ def test_slices_cut_anywhere_hold_every_row_once_and_no_page_parts_the_rows_of_a
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_the_rows_of_one_key_stay_on_one_page_however_many_they_are(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_the_rows_of_one_key_stay_on_one_page_however_many_they_are(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("A", "1"), ("A", "2"), *[("B", "1")] * 8, ("B", "2"), *[("C", "1")] * 3])
     legacy = shop.legacy()
     found = [Counter(places(legacy, [page])) for page in pages(legacy)]
@@ -118,16 +99,16 @@ def test_the_rows_of_one_key_stay_on_one_page_however_many_they_are(engine, tmp_
     assert sum(("C", "1") in page for page in found) == 1
 
 
-def test_customers_are_their_own_key(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_customers_are_their_own_key(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add(shop.members, [{"no": no, "name": "x"} for no in ("B", None, "A", "B")])
     legacy = shop.legacy(Entity.CUSTOMERS)
     assert list(legacy.counts(Window())) == [("A", 1), ("B", 2), (None, 1)]
     assert places(legacy, pages(legacy)) == [(None, None), ("A", "A"), ("B", "B"), ("B", "B")]
 
 
-def test_a_points_table_is_read_as_transactions(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_a_points_table_is_read_as_transactions(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add(shop.points, [{"member": "A", "no": no, "amount": 5} for no in ("1", "2")])
     legacy = shop.legacy(Entity.TRANSACTIONS, transactions=TRANSACTIONS)
     assert places(legacy, pages(legacy)) == [("A", "1"), ("A", "2")]
@@ -137,8 +118,8 @@ def test_a_points_table_is_read_as_transactions(engine, tmp_path):
     "sql",
     ["SELEC 1", "SELECT * FROM nowhere", "SELECT no FROM receipt; DROP TABLE receipt", "UPDATE receipt SET no = '1'"],
 )
-def test_sql_that_the_database_cannot_run_is_named_in_one_sentence(engine, tmp_path, sql):
-    shop = Shop(engine, tmp_path)
+def test_sql_that_the_database_cannot_run_is_named_in_one_sentence(legacy_engine, tmp_path, sql):
+    shop = Shop(legacy_engine, tmp_path)
     with pytest.raises(MappingError) as caught:
         shop.legacy(events=sql)
     said = str(caught.value)
@@ -147,9 +128,9 @@ def test_sql_that_the_database_cannot_run_is_named_in_one_sentence(engine, tmp_p
     shop.add_receipts([("A", "1")])  # the table is still there
 
 
-def test_sql_of_a_list_that_the_database_cannot_run_is_named(engine, tmp_path):
+def test_sql_of_a_list_that_the_database_cannot_run_is_named(legacy_engine, tmp_path):
     with pytest.raises(MappingError, match=r"events\.order__products\.sql: the database cannot run it: "):
-        Shop(engine, tmp_path).legacy(events__of__order__products="SELECT nothing FROM line")
+        Shop(legacy_engine, tmp_path).legacy(events__of__order__products="SELECT nothing FROM line")
 
 
 @pytest.mark.parametrize(
@@ -163,30 +144,30 @@ def test_sql_of_a_list_that_the_database_cannot_run_is_named(engine, tmp_path):
         ),
     ],
 )
-def test_aliases_are_checked_before_anything_is_read(engine, tmp_path, columns, said):
+def test_aliases_are_checked_before_anything_is_read(legacy_engine, tmp_path, columns, said):
     with pytest.raises(MappingError) as caught:
-        Shop(engine, tmp_path).legacy(events=f"SELECT {columns} FROM receipt r")
+        Shop(legacy_engine, tmp_path).legacy(events=f"SELECT {columns} FROM receipt r")
     assert str(caught.value).endswith(f"events.sql: {said}")
 
 
-def test_an_alias_that_is_there_twice_is_refused(engine, tmp_path):
+def test_an_alias_that_is_there_twice_is_refused(legacy_engine, tmp_path):
     sql = "SELECT r.member AS customer_id, r.no AS order__purchase_id, r.note AS type, r.member AS type FROM receipt r"
     with pytest.raises(
         MappingError, match=r"events\.sql: (has the alias 'type' twice|the database cannot run it: .*[Dd]uplicate)"
     ):
-        Shop(engine, tmp_path).legacy(events=sql)
+        Shop(legacy_engine, tmp_path).legacy(events=sql)
 
 
-def test_newer_fields_wait_to_be_switched_on(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_newer_fields_wait_to_be_switched_on(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     mapping = shop.mapping(customers="SELECT m.no AS id, 'MX' AS country FROM member m")
     shop.add(shop.members, [{"no": "A", "name": "x"}])
-    assert Legacy(engine, mapping, Entity.CUSTOMERS).shaper.left_out == ["country"]
-    assert Legacy(engine, mapping, Entity.CUSTOMERS, newer_fields=True).shaper.left_out == []
+    assert Legacy(legacy_engine, mapping, Entity.CUSTOMERS).shaper.left_out == ["country"]
+    assert Legacy(legacy_engine, mapping, Entity.CUSTOMERS, newer_fields=True).shaper.left_out == []
 
 
-def test_adjust_and_lists_reach_the_maker(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_adjust_and_lists_reach_the_maker(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     shop.mapping()
     mapping = mapping_folder.mapping(
         tmp_path,
@@ -196,7 +177,7 @@ def test_adjust_and_lists_reach_the_maker(engine, tmp_path):
         },
     )
     shop.add(shop.members, [{"no": "A", "name": "x"}])
-    legacy = Legacy(engine, mapping, Entity.CUSTOMERS)
+    legacy = Legacy(legacy_engine, mapping, Entity.CUSTOMERS)
     ((row,),) = pages(legacy)
     assert legacy.maker().make(row).key == "from adjust"
 

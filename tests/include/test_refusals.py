@@ -8,9 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import create_engine
 
-import include.legacy
 from include.errors import LegacyError, MappingError
 from include.journey import Entity, Rejection
 from include.records import LegacyRow, UnreadableRow
@@ -19,39 +17,6 @@ from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, places
 
 
 NOON = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(legacy_url):
-    engine = create_engine(legacy_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres(postgres_url):
-    engine = create_engine(postgres_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def mariadb(mariadb_url):
-    engine = create_engine(mariadb_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def sqlite(sqlite_url):
-    engine = create_engine(sqlite_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def small_pages(monkeypatch):
-    monkeypatch.setattr(include.legacy, "PAGE", 3)
 
 
 def unreadable(found: list[list]) -> dict[str, str]:
@@ -139,8 +104,8 @@ def test_a_zero_date_is_read_as_text_and_refused_as_a_date(mariadb, tmp_path):
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("bad", BAD_KEYS, ids=sorted)
-def test_a_fault_in_an_element_is_named_with_its_list(engine, tmp_path, bad):
-    shop = Shop(engine, tmp_path)
+def test_a_fault_in_an_element_is_named_with_its_list(legacy_engine, tmp_path, bad):
+    shop = Shop(legacy_engine, tmp_path)
     shop.stock(10)
     listed = ", ".join(f"'{key}'" for key in bad)
     shop.run("UPDATE line SET sku = '5'", f"UPDATE line SET sku = 'five' WHERE no IN ({listed})")
@@ -148,7 +113,7 @@ def test_a_fault_in_an_element_is_named_with_its_list(engine, tmp_path, bad):
         "postgresql": "CAST(l.sku AS integer)",
         "sqlite": "CASE l.sku WHEN 'five' THEN CAST(x'E9' AS TEXT) ELSE l.sku END",
         "mysql": "CASE l.sku WHEN 'five' THEN (SELECT t.no FROM receipt t) ELSE l.sku END",
-    }[engine.dialect.name]
+    }[legacy_engine.dialect.name]
     legacy = shop.legacy(events__of__order__products=PRODUCTS.replace("l.sku AS sku", f"{sku} AS sku"))
     found = pages(legacy)
     assert len(places(legacy, found)) == 10

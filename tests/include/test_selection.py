@@ -9,9 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import pytest
-from sqlalchemy import create_engine
 
-import include.legacy
 from include.errors import MappingError
 from include.journey import Entity
 from include.selection import Window
@@ -21,36 +19,10 @@ from tests.include.legacy_shop import EVENTS, Shop, everything, pages, place, pl
 NOON = datetime(2024, 1, 15, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def engine(legacy_url):
-    engine = create_engine(legacy_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def postgres(postgres_url):
-    engine = create_engine(postgres_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def mariadb(mariadb_url):
-    engine = create_engine(mariadb_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def small_pages(monkeypatch):
-    monkeypatch.setattr(include.legacy, "PAGE", 3)
-
-
 def test_a_window_holds_its_beginning_and_not_its_end_and_only_the_first_holds_rows_without_a_change_time(
-    engine, tmp_path
+    legacy_engine, tmp_path
 ):
-    shop = Shop(engine, tmp_path)
+    shop = Shop(legacy_engine, tmp_path)
     local = NOON.replace(tzinfo=None) - timedelta(hours=6)  # the mapping's zone is Mexico City
     for number, changed in enumerate([local - timedelta(seconds=1), local, local + timedelta(hours=1), None]):
         shop.add_receipts([("A", str(number)), (None, str(number))], changed=changed)
@@ -65,8 +37,8 @@ def test_a_window_holds_its_beginning_and_not_its_end_and_only_the_first_holds_r
     assert len(places(legacy, pages(legacy, window=Window(since=NOON)))) == 4
 
 
-def test_a_window_needs_a_change_time(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_a_window_needs_a_change_time(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     legacy = shop.legacy(Entity.CUSTOMERS)
     for read in (legacy.counts, lambda window: legacy.pages(everything(Entity.CUSTOMERS), window)):
         with pytest.raises(MappingError) as caught:
@@ -77,8 +49,8 @@ def test_a_window_needs_a_change_time(engine, tmp_path):
     assert pages(legacy, window=Window(customers=("A",))) == []
 
 
-def test_a_transaction_that_changed_brings_all_of_its_customers_along(engine, tmp_path):
-    shop = Shop(engine, tmp_path)
+def test_a_transaction_that_changed_brings_all_of_its_customers_along(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
     old, new = datetime(2020, 1, 1), datetime(2024, 1, 15, 8)  # noqa: DTZ001
     rows = [("A", "1", old), ("A", "2", new), ("A", None, old), ("B", "3", old), (None, "4", new), (None, "5", old)]
     shop.add(shop.points, [{"member": member, "no": no, "amount": 5, "changed": at} for member, no, at in rows])
@@ -91,8 +63,8 @@ def test_a_transaction_that_changed_brings_all_of_its_customers_along(engine, tm
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_a_run_may_be_of_a_few_customers(engine, tmp_path, numbered):
-    shop = Shop(engine, tmp_path, numbered=numbered)
+def test_a_run_may_be_of_a_few_customers(legacy_engine, tmp_path, numbered):
+    shop = Shop(legacy_engine, tmp_path, numbered=numbered)
     key = int if numbered else str
     shop.add_receipts([(key(customer), key(number)) for customer in (7, 8, 31198437603) for number in range(2)])
     legacy = shop.legacy()
@@ -138,8 +110,8 @@ def test_keys_that_differ_in_case_alone_are_different_rows_where_the_database_do
         "SELECT member AS customer_id, no AS order__purchase_id, 'x' AS type FROM receipt UNION SELECT 'A', '1', 'x'",
     ],
 )
-def test_a_select_is_run_as_it_was_written(engine, tmp_path, sql):
-    shop = Shop(engine, tmp_path)
+def test_a_select_is_run_as_it_was_written(legacy_engine, tmp_path, sql):
+    shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("A", "1")])
     legacy = shop.legacy(events=sql)
     ((row,),) = pages(legacy, window=Window(customers=("A",)))
