@@ -12,8 +12,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +72,15 @@ def play_all(seeds: Iterable[int], *, workers: int, server: str = "") -> Iterato
     context.set_forkserver_preload(["tests.conftest", "tests.proof.rig", "tests.proof.schedules"])
     paths = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paths, os.environ.get("PYTHONPATH", "")]))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_the_parent) as pool:
         yield from pool.map(partial(play, server=server), seeds, chunksize=2)
+
+
+def _end_with_the_parent() -> None:
+    """See to it that no worker outlives whoever started it, however that ended."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: wait([parent.sentinel]) and os._exit(1), daemon=True).start()
 
 
 def main() -> int:
