@@ -40,8 +40,9 @@ class Airflow:
 
     def work_on(self, run_id: str) -> None:
         """Do what is left of a run. What Airflow is told to fail for is raised as what it was."""
-        params = {"tolerance": 1_000_000}
-        context = {"run_id": run_id, "params": params, "dag_run": SimpleNamespace(run_type="scheduled"), "ti": self}
+        params = {"tolerance": 1_000_000, "full": True}
+        dag_run = SimpleNamespace(run_type="manual", triggering_user_name="")
+        context = {"run_id": run_id, "params": params, "dag_run": dag_run, "ti": self}
         try:
             for is_plan, returned in _tasks(context):
                 self.xcoms.append(returned)
