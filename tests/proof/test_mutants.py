@@ -16,12 +16,12 @@ import pytest
 from masivo.hook import MasivoHook
 from sqlalchemy import create_engine, text, update
 
-from include import answers, crashing, doubt, legacy, selection, sending, triage
+from include import answers, crashing, doubt, legacy, selection, sending
 from include.answers import Answer
 from include.changes import changed
 from include.doubt import Finding
 from include.journey import Batch, BatchState, Entity
-from include.ledger import schema, store
+from include.ledger import knowledge, schema, store
 from include.sandbox.faults import Rule, Script
 from include.sandbox.options import Refusal
 from include.windows import Asked, RunKind
@@ -75,12 +75,12 @@ def partial_refusals_treated_as_atomic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def what_was_delivered_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = triage.known
+    known = knowledge.Knowledge.known
 
     def forgetful(*args):
         return {key: [one for one in entries if not one.arrived] for key, entries in known(*args).items()}
 
-    monkeypatch.setattr(triage, "known", forgetful)
+    monkeypatch.setattr(knowledge.Knowledge, "known", forgetful)
 
 
 def the_first_customer_of_a_slice_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
