@@ -110,7 +110,11 @@ MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
     (a_doubt_is_called_delivered, faulty("rst_before"), "lost"),
     (
         absence_believed_after_one_read,
-        faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 0.9),)),
+        # The queue stands still for longer than any machine takes for the first read, and certainty comes after that.
+        replace(
+            faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 6.0),)),
+            extra={"certain_after_s": 30.0},
+        ),
         "duplicated",
     ),
     (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"C003"})), "duplicated"),
