@@ -52,9 +52,10 @@ class Wanted:
 def customer_document(store: Store, account: str, customer_id: str) -> dict[str, Any] | None:
     """``{"customer": ..., "wallet": ...}`` of a visible customer, else ``None``."""
     with store.reading() as connection:
-        body = _visible_body(connection, account, customer_id)
-        if body is None:
+        found = _visible(connection, account, customer_id)
+        if found is None:
             return None
+        body, times = found
         metrics = _metrics(connection, account, customer_id, body.get("metrics", {}))
 
     customer = {field: body[field] for field in _SHOWN}
@@ -63,31 +64,40 @@ def customer_document(store: Store, account: str, customer_id: str) -> dict[str,
     customer["tier_id"] = metrics.get("lifetime", {}).get("tier_id")
     customer["metrics"] = metrics
     customer["metadata"] = body.get("metadata", {})
-    return {"customer": customer, "wallet": _wallet(account, customer_id, body["balance"])}
+    return {"customer": customer, "wallet": _wallet(account, customer_id, body["balance"] * times)}
 
 
 def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted) -> list[dict[str, Any]] | None:
     """The visible transactions of a customer, oldest first, in the API's shape; ``None`` if there is no such customer."""
     with store.reading() as connection:
-        if _visible_body(connection, account, customer_id) is None:
+        if _visible(connection, account, customer_id) is None:
             return None
         rows = connection.execute(
-            "SELECT id, body FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
+            "SELECT id, body, applied FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
             (account, customer_id),
         ).fetchall()
-    found = [(number, transaction) for number, body in rows if _is_wanted(transaction := json.loads(body), wanted)]
-    found.sort(key=lambda pair: (_moment(pair[1]["issued_at"]), pair[0]))
+    found = [
+        (number, time, transaction)
+        for number, body, times in rows
+        if _is_wanted(transaction := json.loads(body), wanted)
+        for time in range(times)
+    ]
+    found.sort(key=lambda one: (_moment(one[2]["issued_at"]), one[0], one[1]))
     receiver = _internal_id(account, customer_id)
-    return [_shown(number, transaction, receiver) for number, transaction in found]
+    return [
+        _shown(f"{number}/{time}" if time else f"{number}", transaction, receiver)
+        for number, time, transaction in found
+    ]
 
 
-def _visible_body(connection: sqlite3.Connection, account: str, customer_id: str) -> dict[str, Any] | None:
+def _visible(connection: sqlite3.Connection, account: str, customer_id: str) -> tuple[dict[str, Any], int] | None:
+    """The body of a visible customer, and how often it was applied."""
     row = connection.execute(
-        "SELECT record.body FROM identity JOIN record ON record.id = identity.record"
+        "SELECT record.body, record.applied FROM identity JOIN record ON record.id = identity.record"
         " WHERE identity.account = ? AND identity.id = ? AND visible = 1",
         (account, customer_id),
     ).fetchone()
-    return None if row is None else json.loads(row[0])
+    return None if row is None else (json.loads(row[0]), row[1])
 
 
 def _metrics(
@@ -152,7 +162,7 @@ def _is_wanted(transaction: Mapping[str, Any], wanted: Wanted) -> bool:
     return in_time and all(not value or transaction.get(field) == value for field, value in asked)
 
 
-def _shown(number: int, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:
+def _shown(number: str, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:
     shown = {field: transaction.get(field) for field in _TRANSACTION}
     return {
         "id": str(uuid5(NAMESPACE_URL, f"transaction/{number}")),

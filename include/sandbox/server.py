@@ -22,6 +22,7 @@ from include.sandbox.conversation import Conversation
 from include.sandbox.faults import Script
 from include.sandbox.journal import Line, read
 from include.sandbox.options import Options
+from include.sandbox.spoiling import Spoil, spoil
 
 
 _log = logging.getLogger(__name__)
@@ -126,6 +127,11 @@ class Sandbox:
         """What failed in the queue without anybody being told."""
         self.api.backlog.settle_due()
         return holdings.failures(self.api.store)
+
+    def spoil(self, entity: str, key: str, what: Spoil, *, hours: float = 6.0) -> None:
+        """Let something go wrong with one visible record (`spoiling.Spoil`)."""
+        self.api.backlog.settle_due()
+        spoil(self.api.store, Entity(entity), key, what, hours=hours)
 
     def is_poison(self, key: str) -> bool:
         """Whether the record with *key* is refused although it keeps the contract."""
