@@ -9,8 +9,9 @@ from sqlalchemy import func, or_, select
 
 from include.journey import Entity, State
 from include.ledger import schema
+from include.ledger.opened import now
 from include.ledger.readback import last_delivery, later_by, to_be_confirmed
-from include.ledger.store import Ledger, now
+from include.ledger.store import Ledger
 
 
 _PAGE = 5000

@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, l
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
-from include.ledger.store import Ledger, now
+from include.ledger.opened import now
+from include.ledger.store import Ledger
 
 
 WAITING = "waiting"

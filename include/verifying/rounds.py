@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from include.ledger.opened import now
 from include.ledger.readback import Waiting, later_by, settle, wait_on, waiting_in
-from include.ledger.store import Ledger, now
+from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.verifying.balances import of_balances
 from include.verifying.customers import of_fields
