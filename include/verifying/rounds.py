@@ -81,15 +81,19 @@ class Rounds:
 
         Raises `TryAgainLater` where the API or a database cannot be read now.
         """
-        due = [one for one in waiting_in(self._ledger, part.first, part.last) if one.due <= now()]
+        due = [one for one in self._waiting(part) if one.due <= now()]
         for first in range(0, len(due), _PAGE):
             try:
                 self._read(due[first : first + _PAGE])
             except NoReadsLeft:
                 self._log.info("the reads of the day are used up")
                 return None
-        left = waiting_in(self._ledger, part.first, part.last)
+        left = self._waiting(part)
         return min(one.due for one in left).replace(tzinfo=UTC) if left else None
+
+    def _waiting(self, part: Part) -> list[Waiting]:
+        """Return who is still to be read; of whom the last round brought no answer, that is left to another read-back."""
+        return [one for one in waiting_in(self._ledger, part.first, part.last) if one.reads < self._rounds]
 
     def _read(self, page: Sequence[Waiting]) -> None:
         owed = owed_to(self._ledger, self._legacies, [one.customer for one in page])
@@ -108,7 +112,7 @@ class Rounds:
                     tally["again"] += 1
                     continue
                 if result.is_silent:
-                    # Nothing is known, so nothing is wrong; it goes on waiting for another read-back.
+                    # Nothing is known, so nothing is wrong.
                     tally["unanswered"] += 1
                     again.setdefault(self._pause_after(one.reads), []).append(one.id)
                     continue

@@ -110,12 +110,13 @@ class Api:
         """Go on after a few answers that say nothing, and no longer."""
         answer = reading.answer
         self._unanswered += 1
-        judged = verdict(answer)
-        if answer.status == 429 or self._unanswered >= _MOST_UNANSWERED:
-            if judged is Verdict.STOP:
-                raise Stopped(f"the API does not let customers be read: it answered {answer}; look at the connection")
-            wait_s = retry_after_s(answer, default=_WAIT_S)
-            raise TryAgainLater(f"the API could not be read: it answered {answer}", wait_s)
+        is_clear = answer.status in (403, 429)
+        if not is_clear and self._unanswered < _MOST_UNANSWERED:
+            return
+        if verdict(answer) is Verdict.STOP:
+            raise Stopped(f"the API does not let customers be read: it answered {answer}; look at the connection")
+        wait_s = retry_after_s(answer, default=_WAIT_S)
+        raise TryAgainLater(f"the API could not be read: it answered {answer}", wait_s)
 
 
 def _shown(data: Mapping[str, Any]) -> Shown:
