@@ -24,6 +24,7 @@ from airflow.sdk import DAG
 from masivo.groups import defaults, migrate
 from masivo.operators import MasivoAccountOperator, MasivoReplayOperator
 from masivo.parameters import replay_form
+from masivo.verifying import MasivoDeliveredOperator
 
 from include.journey import Entity
 
@@ -42,4 +43,6 @@ with DAG(
 ):
     plan = MasivoReplayOperator(task_id="plan")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
-    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account
+    # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
+    delivered = MasivoDeliveredOperator(task_id="delivered")
+    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> delivered >> account

@@ -23,6 +23,7 @@ from masivo.approval import MasivoApprovalOperator
 from masivo.groups import defaults, migrate
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
+from masivo.verifying import MasivoDeliveredOperator
 
 from include.journey import Entity
 
@@ -51,4 +52,14 @@ with DAG(
     plan = MasivoPlanOperator(task_id="plan", kind="sweep")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
     approval = MasivoApprovalOperator(task_id="approval", retries=0)
-    plan >> approval >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account
+    # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
+    delivered = MasivoDeliveredOperator(task_id="delivered")
+    (
+        plan
+        >> approval
+        >> migrate(Entity.CUSTOMERS)
+        >> migrate(Entity.EVENTS)
+        >> migrate(Entity.TRANSACTIONS)
+        >> delivered
+        >> account
+    )

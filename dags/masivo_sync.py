@@ -38,6 +38,7 @@ from masivo.approval import MasivoApprovalOperator
 from masivo.groups import defaults, migrate
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
+from masivo.verifying import MasivoDeliveredOperator
 
 from include.journey import Entity
 
@@ -57,4 +58,14 @@ with DAG(
     plan = MasivoPlanOperator(task_id="plan")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
     approval = MasivoApprovalOperator(task_id="approval", retries=0)
-    plan >> approval >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> account
+    # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
+    delivered = MasivoDeliveredOperator(task_id="delivered")
+    (
+        plan
+        >> approval
+        >> migrate(Entity.CUSTOMERS)
+        >> migrate(Entity.EVENTS)
+        >> migrate(Entity.TRANSACTIONS)
+        >> delivered
+        >> account
+    )

@@ -70,16 +70,24 @@ def customer_document(store: Store, account: str, customer_id: str, *, adds_up: 
 def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted) -> list[dict[str, Any]] | None:
     """The visible transactions of a customer, oldest first, in the API's shape; ``None`` if there is no such customer."""
     with store.reading() as connection:
-        if _visible_body(connection, account, customer_id) is None:
+        if _visible(connection, account, customer_id) is None:
             return None
         rows = connection.execute(
-            "SELECT id, body FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
+            "SELECT id, body, applied FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
             (account, customer_id),
         ).fetchall()
-    found = [(number, transaction) for number, body in rows if _is_wanted(transaction := json.loads(body), wanted)]
-    found.sort(key=lambda pair: (_moment(pair[1]["issued_at"]), pair[0]))
+    found = [
+        (number, time, transaction)
+        for number, body, times in rows
+        if _is_wanted(transaction := json.loads(body), wanted)
+        for time in range(times)
+    ]
+    found.sort(key=lambda one: (_moment(one[2]["issued_at"]), one[0], one[1]))
     receiver = _internal_id(account, customer_id)
-    return [_shown(number, transaction, receiver) for number, transaction in found]
+    return [
+        _shown(f"{number}/{time}" if time else f"{number}", transaction, receiver)
+        for number, time, transaction in found
+    ]
 
 
 def _visible_body(connection: sqlite3.Connection, account: str, customer_id: str) -> dict[str, Any] | None:
@@ -153,7 +161,7 @@ def _is_wanted(transaction: Mapping[str, Any], wanted: Wanted) -> bool:
     return in_time and all(not value or transaction.get(field) == value for field, value in asked)
 
 
-def _shown(number: int, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:
+def _shown(number: str, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:
     shown = {field: transaction.get(field) for field in _TRANSACTION}
     return {
         "id": str(uuid5(NAMESPACE_URL, f"transaction/{number}")),

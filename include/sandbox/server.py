@@ -19,6 +19,7 @@ from include.sandbox.faults import Script
 from include.sandbox.journal import Line, read
 from include.sandbox.listener import Listener
 from include.sandbox.options import Options
+from include.sandbox.spoiling import Spoil, spoil
 
 
 class PortBusy(OSError):
@@ -82,6 +83,11 @@ class Sandbox:
         """What failed in the queue without anybody being told."""
         self.api.backlog.settle_due()
         return holdings.failures(self.api.store)
+
+    def spoil(self, entity: str, key: str, what: Spoil, *, hours: float = 6.0) -> None:
+        """Let something go wrong with one visible record (`spoiling.Spoil`)."""
+        self.api.backlog.settle_due()
+        spoil(self.api.store, Entity(entity), key, what, hours=hours)
 
     def is_poison(self, key: str) -> bool:
         """Whether the record with *key* is refused although it keeps the contract."""

@@ -210,13 +210,17 @@ def release(connection: sqlite3.Connection, account: str, first: int, last: int)
 
 
 def balance(connection: sqlite3.Connection, account: str, customer: str, *, adds_up: bool) -> list[dict[str, Any]]:
-    """The lines of a visible customer's balance: of the latest content, or with *adds_up* of all that were worked off."""
+    """
+    The lines of a visible customer's balance: of the latest content, or with *adds_up* of all that were worked off.
+
+    What the queue worked off twice is there twice.
+    """
     kept = "applied > 0" if adds_up else "id = (SELECT record FROM identity WHERE account = ?1 AND id = ?2)"
     rows = connection.execute(
-        f"SELECT body FROM record WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
+        f"SELECT body, applied FROM record WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
         (account, customer),
     )
-    return [line for (body,) in rows for line in json.loads(body)["balance"]]
+    return [line for body, times in rows for line in json.loads(body)["balance"] * times]
 
 
 def owners_of(connection: sqlite3.Connection, account: str, emails: Iterable[str]) -> dict[str, str]:

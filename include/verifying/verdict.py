@@ -1,0 +1,96 @@
+"""What a read-back came to: counts by bucket from the ledger, and one sentence where it is worse than tolerated."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from include.journey import Entity, State
+from include.ledger.readback import WAITING, found_since, states_of
+from include.ledger.store import Ledger
+from include.verifying.variance import Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    Counts of records by entity and bucket, of what the runs delivered by entity and state, and of customers who were not read.
+
+    Of these, some have not been visible long enough to be judged, or the reads were used up.
+    """
+
+    found: dict[Entity, dict[Bucket, int]]
+    states: dict[tuple[Entity, str], int]
+    unread: int
+    chosen: int
+
+    @property
+    def wrong(self) -> int:
+        """How many differences count against the tolerance."""
+        counted = [(bucket, rows) for buckets in self.found.values() for bucket, rows in buckets.items()]
+        return sum(rows for bucket, rows in counted if not bucket.is_explained)
+
+    def sentence(self, tolerance: int) -> str:
+        """Say why the read-back must be red, or nothing where it may be green."""
+        if self.wrong > tolerance:
+            kinds = ", ".join(
+                f"{rows:,} {bucket} ({entity})"
+                for entity, buckets in self.found.items()
+                for bucket, rows in buckets.items()
+                if not bucket.is_explained
+            )
+            return (
+                f"{self.wrong:,} differences between what was delivered and what the API shows, {tolerance:,} tolerated: {kinds}; "
+                "the table masivo_finding names each"
+            )
+        if self.chosen and self.unread == self.chosen:
+            return f"none of the {self.chosen:,} chosen customers could be read: the reads of the day are used up, or the API gave no answer"
+        return ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return counts only."""
+        return {
+            "chosen": self.chosen,
+            "unread": self.unread,
+            "wrong": self.wrong,
+            "found": {
+                str(entity): {str(bucket): rows for bucket, rows in buckets.items()}
+                for entity, buckets in self.found.items()
+            },
+            "confirmed": {str(entity): self.states.get((entity, State.CONFIRMED.value), 0) for entity in Entity},
+            "delivered": {str(entity): self.states.get((entity, State.DELIVERED.value), 0) for entity in Entity},
+        }
+
+    def lines(self) -> list[str]:
+        """Say it for people."""
+        said = [
+            f"{entity}: {self.states.get((entity, State.CONFIRMED.value), 0):,} confirmed, "
+            f"{self.states.get((entity, State.DELIVERED.value), 0):,} delivered and not confirmed"
+            for entity in Entity
+        ]
+        for entity, buckets in self.found.items():
+            for bucket, rows in sorted(buckets.items()):
+                explained = " (explained: not counted as wrong)" if bucket.is_explained else ""
+                said.append(f"{entity}: {rows:,} {bucket}{explained}")
+        if self.unread:
+            said.append(f"{self.unread:,} chosen customers were not read to the end; trigger again to go on with them")
+        if any(self.states.get((entity, State.DELIVERED.value)) for entity in Entity):
+            said.append(
+                "what stays delivered was not chosen, or cannot be proved: the API shows no events but their number, which proves "
+                "nothing where it fitted before, and no transactions before 2020"
+            )
+        return said
+
+
+def verdict(ledger: Ledger, runs: Collection[int], *, first: int, chosen: int) -> Verdict:
+    """Make the verdict on a read-back of *runs* whose first waiting row was *first*."""
+    found: dict[Entity, dict[Bucket, int]] = {}
+    unread = 0
+    counts = found_since(ledger, runs, first) if chosen else {}
+    for (entity, bucket), rows in counts.items():
+        if bucket == WAITING:
+            unread += rows
+        else:
+            found.setdefault(entity, {})[Bucket(bucket)] = rows
+    return Verdict(found, states_of(ledger, runs), unread, chosen)
