@@ -70,7 +70,7 @@ def customer_document(store: Store, account: str, customer_id: str, *, adds_up: 
 def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted) -> list[dict[str, Any]] | None:
     """The visible transactions of a customer, oldest first, in the API's shape; ``None`` if there is no such customer."""
     with store.reading() as connection:
-        if _visible(connection, account, customer_id) is None:
+        if _visible_body(connection, account, customer_id) is None:
             return None
         rows = connection.execute(
             "SELECT id, body, applied FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
