@@ -224,7 +224,7 @@ class Driver:
             key = self._key("P")
             connection.execute(insert(person).values(id=key, name=self._name(), points=0, changed_at=moment))
             self._note("person", key, is_honest=is_honest)
-        elif kind < 0.7:
+        elif kind < 0.7 or self._has_many(connection, owner):
             key = self._key("S")
             connection.execute(insert(sale).values(id=key, person=owner, cents=self._number(), changed_at=moment))
             connection.execute(insert(line).values(sale=key, position=1, sku="A", changed_at=moment))
@@ -282,6 +282,11 @@ class Driver:
             with self.site.shop.engine.connect() as own:
                 keys = list(own.execute(statement).scalars())
         return self.dice.choice(keys) if keys else None
+
+    def _has_many(self, connection: Connection, owner: str) -> bool:
+        """Whether a customer has as many transactions as a request carries: they could not go together."""
+        rows = connection.execute(select(booking.c.id).where(booking.c.person == owner)).all()
+        return len(rows) >= SMALL["records"]
 
     def _key(self, letter: str) -> str:
         self._made += 1
