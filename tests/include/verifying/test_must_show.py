@@ -64,7 +64,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("entity", "key", "what", "expected"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("entity", "key", "what", "expected"), CASES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_what_goes_wrong_with_one_record_ends_in_its_bucket_and_the_rest_is_confirmed(
     tmp_path, people, entity, key, what, expected
 ):
