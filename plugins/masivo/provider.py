@@ -57,6 +57,10 @@ def _fields() -> dict[str, dict[str, Any]]:
         "body_bytes": _count("Bytes per request", "Largest body that is sent; 4,000,000 if empty."),
         "margin_s": _number("Margin (s)", "Added to the interval; 0.05 if empty."),
         "slice_requests": _count("Requests per slice", "How much one mapped task works off; 50 if empty."),
+        "slice_s": _number("Seconds per slice", "How long one mapped task may have the lane; 1200 if empty."),
+        "lease_s": _number(
+            "Lease (s)", "After such a silence a task counts as dead and others take over; 900 if empty."
+        ),
         "isolation_per_hour": _count(
             "Isolation per hour", "Requests that taking refused batches apart may use; 600 if empty."
         ),
