@@ -117,7 +117,7 @@ def browser(profile: Path) -> Iterator[Browser]:
 
     running = subprocess.Popen(
         [PROGRAM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
-        preexec_fn=connect,
+        preexec_fn=connect,  # noqa: PLW1509 (no thread of ours runs yet)
         close_fds=False,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+
 # Elements that have no end.
 _VOID = {"meta", "br", "hr", "link", "img", "input"}
 
