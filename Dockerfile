@@ -23,4 +23,6 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --editable . && uv 
     python -m compileall -q include plugins dags
 # A new volume takes the owner and mode of the folder that it is mounted on.
 RUN mkdir -p -m 0770 logs sandbox
+# Where audit packs lie; made here so that the volume on it belongs to Airflow's user.
+RUN mkdir -m 0700 packs
 ENV PYTHONPATH=/opt/airflow:/opt/airflow/plugins

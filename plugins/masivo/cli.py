@@ -1,5 +1,5 @@
 """
-``python -m masivo``: the account, one customer's trail, the check, payloads to look at, the sandbox and the demo.
+``python -m masivo``: the account and its audit pack, one customer's trail, the check, payloads to look at, the sandbox and the demo.
 
 Only what a command needs is imported, because Airflow alone takes a second or two.
 """
@@ -40,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--run", dest="run_id", help="Airflow's run id, or the ledger's number; the latest by default")
     command.add_argument("--json", action="store_true", help="as JSON")
     command.set_defaults(run=_later("print_account"))
+
+    command = commands.add_parser("pack", help="write a run's audit pack again, from the ledger")
+    command.add_argument("--run", dest="run_id", help="Airflow's run id, or the ledger's number; the latest by default")
+    command.add_argument("--to", metavar="FOLDER", help="where packs lie (default: MASIVO_PACKS)")
+    command.set_defaults(run=_later("write_audit_pack"))
 
     command = commands.add_parser("trace", help="what became of every row of one customer")
     command.add_argument("customer", metavar="CUSTOMER_ID")

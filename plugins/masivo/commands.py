@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from shutil import get_terminal_size
 
 from include.account import account, as_json, as_text
@@ -19,6 +20,7 @@ from include.checking.check import check
 from include.checking.finding import Severity, as_lines, blocker, counted, note
 from include.errors import MigrationError, Misconfigured
 from include.journey import Entity, Limits
+from include.pack.pack import write_pack
 from include.preview import origins, preview, statements
 from include.trail import trail
 from masivo.demo.environment import connections
@@ -36,6 +38,21 @@ def print_account(given: argparse.Namespace) -> int:
     made = account(place.ledger, given.run_id, place.hook.limits)
     print(json.dumps(as_json(made), indent=2) if given.json else as_text(made).rstrip())
     return 0 if made.adds_up else 1
+
+
+def write_audit_pack(given: argparse.Namespace) -> int:
+    """Write a run's audit pack and print where it is."""
+    place = _workplace()
+    place.ledger.open()
+    made = account(place.ledger, given.run_id, place.hook.limits)
+    into = Path(given.to).expanduser() if given.to else place.packs
+    try:
+        print(write_pack(place.ledger, made, into, place.hook.limits).absolute())
+    except OSError as error:
+        raise Misconfigured(
+            f"the audit pack cannot be written to {into}: {error.strerror}; name another with --to"
+        ) from error
+    return 0
 
 
 def print_trail(given: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from include.replaying import release
 from include.sync import work_off
 from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
+from masivo.packs import keep_pack, keep_plan
 from masivo.parameters import Parameters, chosen_of
 from masivo.workplace import Workplace
 
@@ -76,6 +77,7 @@ class MasivoPlanOperator(BaseOperator):
             slices = {line.entity: line.slices for line in planned}
             made = Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
             place.ledger.keep_plan(run.number, json.dumps(made.as_json()))
+            keep_plan(place, run.run_id, self.log)
         self.log.info("%s", as_plan(made))
         if parameters.dry_run:
             self.log.info("dry run: nothing will be sent")
@@ -241,6 +243,7 @@ class MasivoAccountOperator(BaseOperator):
             place.ledger.finish_run(run.number, outcome or "adds up")
             made = account(place.ledger, run.run_id, place.hook.limits)
             self.log.info("the account\n%s", as_text(made))
+            keep_pack(place, made, self.log)
             if outcome:
                 raise DoesNotAddUp(outcome)
         return as_json(made)

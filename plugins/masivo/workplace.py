@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from pathlib import Path
 
 from airflow.sdk import Variable
 from sqlalchemy import Engine
@@ -46,6 +47,13 @@ class Workplace:
     def mapping(self) -> Mapping:
         """The mapping in use: environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
         return load(os.environ.get("MASIVO_MAPPING") or Variable.get("MASIVO_MAPPING", default="sample"))
+
+    @property
+    def packs(self) -> Path:
+        """The folder for audit packs: environment variable, else Airflow Variable ``MASIVO_PACKS``, else ``packs`` in Airflow's home."""
+        chosen = os.environ.get("MASIVO_PACKS") or Variable.get("MASIVO_PACKS", default="")
+        home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow")
+        return (Path(chosen) if chosen else home / "packs").expanduser()
 
     @cached_property
     def hook(self) -> MasivoHook:
