@@ -51,6 +51,7 @@ LIMITS: Mapping[str, Any] = {
     "settle_after_s": 0.06,
     "settle_reads": 2,
     "certain_after_s": 1.0,
+    "lease_s": 0.2,  # tries follow each other here, so whoever holds a slice is dead
     "account_id": "proof",
 }
 
