@@ -14,10 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from include.among import one_of
 from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
 from include.ledger.clock import clock
+from include.ledger.entries import add
 from include.ledger.moving import move
 from include.ledger.opened import now
 from include.ledger.runs import Runs
@@ -101,14 +103,8 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
-            if entries:
-                connection.execute(
-                    insert(schema.entry),
-                    [
-                        _place(lease) | rows.of_unsent(entry.row, entry.state, entry.reason, entry.column, entry.shape)
-                        for entry in entries
-                    ],
-                )
+            made = (rows.of_unsent(one.row, one.state, one.reason, one.column, one.shape) for one in entries)
+            add(connection, [_place(lease) | row for row in made])
 
     def pack(
         self,
@@ -145,11 +141,8 @@ class Ledger(Runs):
                 )
             )
             batch_id = int((made.inserted_primary_key or (0,))[0])
-            fresh = [record for record in batch.records if record.key not in again]
-            if fresh:
-                connection.execute(
-                    insert(schema.entry), [_place(lease) | rows.of_batch(one, batch_id, unproven) for one in fresh]
-                )
+            fresh = (record for record in batch.records if record.key not in again)
+            add(connection, [_place(lease) | rows.of_batch(record, batch_id, unproven) for record in fresh])
             moved = [record for record in batch.records if record.key in again]
             if moved:
                 move(connection, _place(lease), [rows.of_batch(one, batch_id, unproven) for one in moved])
@@ -278,7 +271,7 @@ class Ledger(Runs):
             select(entry.c.key)
             .where(
                 entry.c.entity == lease.entity,
-                entry.c.key.in_([record.key for record in batch.records]),
+                one_of(entry.c.key, [record.key for record in batch.records], connection.dialect.name),
                 entry.c.run == lease.run,
                 entry.c.slice != lease.slice,
                 entry.c.batch.is_not(None),
