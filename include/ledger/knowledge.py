@@ -23,7 +23,7 @@ from include.reasons import RESENT_UNPROVEN
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
 _Value = TypeVar("_Value", str, bytes)
-_ADOPTED = "adopted"
+ADOPTED = "adopted"
 _PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
 
@@ -47,7 +47,7 @@ class Known:
     @property
     def arrived(self) -> bool:
         """Whether the API accepted it, or a person said that it has it."""
-        return self.state in _ARRIVED or self.reason == _ADOPTED
+        return self.state in _ARRIVED or self.reason == ADOPTED
 
     @property
     def is_out(self) -> bool:
@@ -122,7 +122,7 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
                 .where(
                     entry.c.entity == entity,
                     one_of(entry.c.customer, some, connection.dialect.name),
-                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == _ADOPTED),
+                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == ADOPTED),
                 )
                 .distinct()
             )
@@ -232,7 +232,7 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
             or_(
                 entry.c.state.is_(None),
                 entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED]),
-                entry.c.reason == _ADOPTED,
+                entry.c.reason == ADOPTED,
             ),
         )
         .order_by(entry.c.id)
