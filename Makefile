@@ -38,8 +38,9 @@ lint: .venv/sample ## ruff, mypy, and packages that fit each other; changes noth
 	$(RUN) -m mypy
 	$(UV) pip check --quiet --python $(RUN)
 
-bench: .venv/complete-journey ## what the machine can do, beside what the API allows
-	@for bench in $(wildcard tests/bench/*.py); do $(RUN) $$bench || exit 1; done
+bench: .venv/complete-journey .venv/peers/done ## what the machine can do, beside what the API allows
+	@for bench in $(wildcard tests/bench/*.py); do \
+		PYTHONPATH=.:plugins MASIVO_BENCH_PEERS=.venv/peers/bin/python $(RUN) $$bench || exit 1; done
 
 lock: .venv/sample ## remake requirements.lock from requirements.txt and pyproject.toml, for Python 3.11 to 3.13
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
@@ -70,6 +71,12 @@ clean: ## stop what runs, and remove all that was made here
 .venv/image/layers: .venv/sample Dockerfile tests/production/image.py
 	@echo 'Carrying out the steps of the Dockerfile in .venv/image ...'
 	@$(RUN) tests/production/image.py .venv/image
+	@touch $@
+
+# What the bench compares itself with, apart from everything else.
+.venv/peers/done: tests/bench/peers.txt .venv/sample
+	@test -d .venv/peers || $(RUN) -m venv .venv/peers
+	@$(UV) pip install --quiet --python .venv/peers/bin/python --requirements tests/bench/peers.txt
 	@touch $@
 
 .venv/%:

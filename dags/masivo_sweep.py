@@ -11,6 +11,9 @@ not changed is `unchanged` and costs no request.
 or in doubt before the run is red · *mapping_change*, *override*, *approve_rows*, *approve_quarantined*, *approve_points*: as in
 `masivo_sync`.
 
+**Afterwards** the ledger forgets what nobody asks for any more (task *prune*): unchanged and superseded rows of runs that ended more than *keep_days*
+ago are only counted. `python -m masivo prune --keep-days 90` does the same by hand.
+
 **It failed, now what** · As for `masivo_sync`. Never delete the ledger: it is what keeps points from being sent twice.
 """
 
@@ -21,8 +24,8 @@ from datetime import UTC, datetime
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from masivo.approval import MasivoApprovalOperator
 from masivo.groups import defaults, migrate
-from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
-from masivo.parameters import form
+from masivo.operators import MasivoAccountOperator, MasivoPlanOperator, MasivoPruneOperator
+from masivo.parameters import form, keeping_form
 from masivo.verifying import MasivoDeliveredOperator
 
 from include.journey import Entity
@@ -45,13 +48,16 @@ with DAG(
         "approve_rows",
         "approve_quarantined",
         "approve_points",
-    ),
+    )
+    | keeping_form(),
     tags=["masivo", "loyalty"],
     default_args=defaults(),
 ):
     plan = MasivoPlanOperator(task_id="plan", kind="sweep")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
     approval = MasivoApprovalOperator(task_id="approval", retries=0)
+    # Beside the account, not behind it: a run is red where its account is.
+    prune = MasivoPruneOperator(task_id="prune", keep_days="{{ params.keep_days }}", trigger_rule="all_done")
     # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
     delivered = MasivoDeliveredOperator(task_id="delivered")
     (
@@ -61,5 +67,5 @@ with DAG(
         >> migrate(Entity.EVENTS)
         >> migrate(Entity.TRANSACTIONS)
         >> delivered
-        >> account
+        >> [account, prune]
     )

@@ -3,12 +3,13 @@ The account of a run: the equation of the promise, by SQL from the ledger, in re
 
 ``read = delivered + confirmed + unchanged + quarantined + held + in_doubt + superseded``
 
-*read* is what the slices counted where rows came out of the database; the states are counted from the entries. So the equation
-can fail, and a run whose account fails is red.
+*read* is what the slices counted where rows came out of the database; the states are counted from the entries, and of old runs from the
+tally of those that were forgotten. So the equation can fail, and a run whose account fails is red.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -245,7 +246,7 @@ def _entities(connection: Connection, run: int) -> list[Entity]:
 
 
 def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) -> EntityAccount:
-    part, entry, batch = schema.part, schema.entry, schema.batch
+    part, entry, batch, tally = schema.part, schema.entry, schema.batch, schema.tally
     slices = connection.execute(
         select(
             func.count().label("slices"),
@@ -261,6 +262,16 @@ def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) ->
         .where(entry.c.run == run, entry.c.entity == entity)
         .group_by(schema.state_of_entry)
     ).all()
+    folded = connection.execute(
+        select(tally.c.state, func.sum(tally.c.rows).label("rows"), func.sum(tally.c.points).label("points"))
+        .where(tally.c.run == run, tally.c.entity == entity)
+        .group_by(tally.c.state)
+    ).all()
+    states: Counter[str] = Counter()
+    points: dict[str, Decimal] = {}
+    for row in (*counted, *folded):
+        states[row.state] += int(row.rows)
+        points[row.state] = points.get(row.state, Decimal(0)) + Decimal(str(row.points or 0))
     requests, sent = connection.execute(
         select(
             func.coalesce(func.sum(batch.c.requests), 0),
@@ -270,8 +281,8 @@ def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) ->
     return EntityAccount(
         entity,
         int(slices.read),
-        {row.state: row.rows for row in counted},
-        {row.state: Decimal(str(row.points or 0)) for row in counted},
+        dict(states),
+        points,
         slices.slices,
         slices.slices - slices.finished,
         int(requests),

@@ -305,9 +305,10 @@ class Delivery:
         return doubts
 
     def _judge(self, doubts: Iterable[Doubt], state: State, reason: str = "", shape: str = "") -> None:
-        keys = [doubt.record.key for doubt in doubts]
-        if keys:
-            self._ledger.judge(self._lease, keys, state, reason, shape)
+        records = [doubt.record for doubt in doubts]
+        if records:
+            keys = [record.key for record in records]
+            self._ledger.judge(self._lease, keys, state, reason, shape, records=records)
 
 
 def _units(records: Sequence[Record]) -> list[Unit]:

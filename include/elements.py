@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
+from include.among import MOST_KEYS, portions
 from include.errors import MappingError
 from include.journey import Entity
 from include.mapping import CHANGED, PARENT_KEY, Mapping, Query
@@ -18,6 +19,8 @@ from include.shaping import Shaper
 
 Rows = Sequence[Sequence[Any]]
 Columns = Callable[[Query], list[str]]
+
+_TAKE_ANY_NUMBER = frozenset({"postgresql", "sqlite"})
 
 
 class Elements:
@@ -85,8 +88,11 @@ class Elements:
     ) -> dict[Any, Rows]:
         parent = self.shapers[path].index(self._parent)
         found: dict[Any, list[Sequence[Any]]] = {}
-        for row in connection.execute(elements(self._queries[path], self._columns[path], keys)):
-            found.setdefault(row[parent], []).append(row)
+        dialect = connection.dialect.name
+        for some in portions(keys, most=len(keys) if dialect in _TAKE_ANY_NUMBER else MOST_KEYS):
+            statement = elements(self._queries[path], self._columns[path], some, dialect=dialect)
+            for row in connection.execute(statement).all():
+                found.setdefault(row[parent], []).append(row)
         strangers = found.keys() - set(keys)
         if strangers:
             alike = {_folded(key): key for key in keys}

@@ -16,13 +16,14 @@ from typing import Any
 
 import orjson
 
+from include.among import MOST_KEYS, portions
 from include.foresight import Foresight
 from include.journey import Batch, Entity, Limits, Record, Slice, State
 from include.lane import hours, lane_hours
 from include.ledger.runs import Run
 from include.ledger.store import Entry, Lease, Ledger
-from include.ledger.waiting import portions, waiting, waiting_for
-from include.legacy import PAGE, Legacy
+from include.ledger.waiting import waiting, waiting_for
+from include.legacy import Legacy
 from include.packing import Packer, least_requests, packer_for
 from include.reasons import REASONS
 from include.selection import Window
@@ -221,7 +222,7 @@ class Foretelling:
             _Slice(legacy, part, foresight, self, found, worth).read([window])
         for number, keys in enumerate(self._freed(legacy, foresight), start=len(slices) + 1):
             part = Slice(entity, number, number, None, None, len(keys), selects="keys")
-            named = [window.named(some) for some in portions(keys, most=PAGE)]
+            named = [window.named(some) for some in portions(keys, most=MOST_KEYS)]
             _Slice(legacy, part, foresight, self, found, worth).read(named)
         return found
 

@@ -209,15 +209,16 @@ class Isolation:
     def _refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
         is_large = _is_too_large(refusal)
         self._said = words(refusal)
-        keys = [record.key for record in unit]
-        self._ledger.judge(self._lease, keys, State.QUARANTINED, "too_large" if is_large else "refused", self._said)
+        keys, reason = [record.key for record in unit], "too_large" if is_large else "refused"
+        self._ledger.judge(self._lease, keys, State.QUARANTINED, reason, self._said, records=unit)
         self._bad += not is_large
         if is_telling:
             self._alone.append("too large" if is_large else _cause(self._said, unit))
 
     def _park(self, bad: Iterable[Unit]) -> None:
-        keys = [record.key for unit in bad for record in unit]
-        self._ledger.judge(self._lease, keys, State.QUARANTINED, "refused_in_company")
+        records = [record for unit in bad for record in unit]
+        keys = [record.key for record in records]
+        self._ledger.judge(self._lease, keys, State.QUARANTINED, "refused_in_company", records=records)
 
 
 def units(batch: Batch) -> list[Unit]:

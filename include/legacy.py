@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, FromClause, Select, func, select
 
+from include.among import MOST_KEYS, portions
 from include.database import Database, streamed
 from include.elements import Elements
 from include.errors import LegacyError, MappingError
@@ -182,7 +183,10 @@ class Legacy:
         return [LegacyRow(row, {path: lists.get(row[key], ()) for path, lists in found}) for row in rows]
 
     def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
-        return set(connection.execute(self._selection.keys_among(keys)).scalars())
+        found: set[Any] = set()
+        for some in portions(keys, most=MOST_KEYS):
+            found.update(connection.execute(self._selection.keys_among(some)).scalars())
+        return found
 
     def _keyless(self, part: Slice, window: Window) -> Iterator[list[Found]]:
         worth = ["amount"] if self._has_worth else []

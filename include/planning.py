@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import Any
 
 from include import guards
+from include.among import portions
 from include.journey import Entity, Limits, Slice
 from include.ledger import releases
 from include.ledger.coverage import Seen, add_selected, covered, plan_slices
 from include.ledger.runs import Run
 from include.ledger.store import Ledger
-from include.ledger.waiting import portions, waiting
+from include.ledger.waiting import waiting
 from include.legacy import Legacy
 from include.mapping import Mapping
 from include.packing import least_requests

@@ -14,13 +14,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
+from include.among import portions
 from include.errors import Misconfigured
 from include.journey import BatchState, Entity, Limits, State
 from include.ledger import releases, schema
 from include.ledger.coverage import add_selected
 from include.ledger.runs import Run
 from include.ledger.store import Ledger
-from include.ledger.waiting import portions
 from include.reasons import REASONS
 from include.selection import Window
 from include.slicing import rows_per_slice

@@ -37,6 +37,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from include.among import one_of
 from include.changes import changed
 from include.errors import MappingError
 from include.journey import Entity, Slice
@@ -325,13 +326,15 @@ def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] 
     return _Verbatim(query.sql).columns(*typed).subquery("legacy")
 
 
-def elements(query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str) -> Select[Any]:
+def elements(
+    query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
+) -> Select[Any]:
     """Return the list elements of *parents*, given by their keys: all *columns*, or *names*."""
     spelled = {name.lower(): name for name in columns}
     parent = spelled[PARENT_KEY[query.entity]]
     rows = subquery(query, columns, {parent: next(iter(parents), None)})
     wanted = (rows.c[spelled[name]] for name in names)
-    return (select(*wanted) if names else select(rows)).where(rows.c[parent].in_(parents))
+    return (select(*wanted) if names else select(rows)).where(one_of(rows.c[parent], parents, dialect))
 
 
 class _Verbatim(TextClause):

@@ -7,9 +7,11 @@ them they cost nothing (reverse_etl_anchors.md 1.3: two to three times fewer req
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from include.journey import Entity
@@ -17,12 +19,14 @@ from include.journey import Entity
 
 _OLDEST = "1905"  # nobody older lives
 _HUGE = 10_000_000
+_HOUR_S = 3600
 _MARGIN = timedelta(days=1)  # clocks and time zones differ; a day is no mistake
 
 
 def is_odd(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
     """Whether a record is of a kind that an API may well refuse: out of its time, worth nothing, or worth too much."""
-    if any(moment[:10] > _latest() for moment in _moments(entity, body)):
+    latest = _latest_of(int(time.time() // _HOUR_S))
+    if any(moment[:10] > latest for moment in _moments(entity, body)):
         return True
     if entity is Entity.CUSTOMERS:
         return _is_born_oddly(body) or points >= _HUGE
@@ -43,5 +47,7 @@ def _is_born_oddly(body: Mapping[str, Any]) -> bool:
     return bool(born) and not _OLDEST <= str(born)[:10] <= str(body["registration_date"])[:10]
 
 
-def _latest() -> str:
-    return (datetime.now(UTC) + _MARGIN).date().isoformat()
+@lru_cache(maxsize=2)
+def _latest_of(hour: int) -> str:
+    """Return the last plausible day, in the *hour* since 1970: asked of every record, it changes once a day."""
+    return (datetime.fromtimestamp(hour * _HOUR_S, UTC) + _MARGIN).date().isoformat()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from include.among import MOST_KEYS
 from include.crashing import crash_point
 from include.culprits import Unit
 from include.delivery import Delivery
@@ -18,7 +19,7 @@ from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, Sta
 from include.ledger.coverage import selected_keys
 from include.ledger.knowledge import Knowledge
 from include.ledger.store import Entry, Lease, Ledger
-from include.legacy import PAGE, Legacy
+from include.legacy import Legacy
 from include.packing import packer_for
 from include.reading import Reader
 from include.selection import Window
@@ -141,7 +142,7 @@ class _Work:
             yield from whole_customers(self.part.entity, self.legacy, self.part, self.window)
             return
         behind: str | None = None
-        while keys := selected_keys(self.ledger, self.run, self.part, behind=behind, limit=PAGE):
+        while keys := selected_keys(self.ledger, self.run, self.part, behind=behind, limit=MOST_KEYS):
             yield from whole_customers(self.part.entity, self.legacy, self.part, self.window.named(keys))
             behind = keys[-1]
 

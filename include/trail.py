@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import select
 
@@ -10,9 +10,9 @@ from include.ledger import schema
 from include.ledger.store import Ledger
 
 
-def trail(ledger: Ledger, customer: str) -> Iterator[str]:
-    """Yield a line per row of *customer*, oldest first: run, entity, key, state, reason, receipt."""
-    entry, batch, run = schema.entry, schema.batch, schema.run
+def trail(ledger: Ledger, customer: str, unseal: Callable[[bytes], str] | None = None) -> Iterator[str]:
+    """Yield a line per row of *customer*, oldest first: run, entity, key, state, reason, receipt; with *unseal* what the ledger kept of it, too."""
+    entry, batch, run, payload = schema.entry, schema.batch, schema.run, schema.payload
     statement = (
         select(
             run.c.run_id,
@@ -25,8 +25,11 @@ def trail(ledger: Ledger, customer: str) -> Iterator[str]:
             batch.c.id.label("batch"),
             batch.c.status,
             batch.c.sent_at,
+            payload.c.sealed,
         )
-        .select_from(schema.entry_and_batch.join(run, run.c.id == entry.c.run))
+        .select_from(
+            schema.entry_and_batch.join(run, run.c.id == entry.c.run).outerjoin(payload, payload.c.entry == entry.c.id)
+        )
         .where(entry.c.customer == customer)
         .order_by(entry.c.id)
     )
@@ -40,3 +43,5 @@ def trail(ledger: Ledger, customer: str) -> Iterator[str]:
             )
             points = f", {row.points:,.2f} points".replace(".00 ", " ") if row.points else ""
             yield f"{row.run_id}  {row.entity:<12} {row.key:<24} {row.state}{why}{where}{points}{receipt}"
+            if unseal is not None and row.sealed is not None:
+                yield f"    {unseal(bytes(row.sealed))}"

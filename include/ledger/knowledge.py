@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
+from include.among import MOST_KEYS, one_of, portions
 from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
@@ -23,7 +23,7 @@ from include.reasons import RESENT_UNPROVEN
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
 _Value = TypeVar("_Value", str, bytes)
-_ADOPTED = "adopted"
+ADOPTED = "adopted"
 _PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
 
@@ -47,7 +47,7 @@ class Known:
     @property
     def arrived(self) -> bool:
         """Whether the API accepted it, or a person said that it has it."""
-        return self.state in _ARRIVED or self.reason == _ADOPTED
+        return self.state in _ARRIVED or self.reason == ADOPTED
 
     @property
     def is_out(self) -> bool:
@@ -103,8 +103,8 @@ def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, li
     """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
     found: dict[str, list[Known]] = {}
     with ledger.reading() as connection:
-        for some in _portions(keys):
-            for row in connection.execute(_entries_of(entity, some)):
+        for some in _portions(keys, connection):
+            for row in connection.execute(_entries_of(entity, some, connection.dialect.name)):
                 if row.key in keys:  # MySQL's comparison ignores blanks at the end
                     found.setdefault(row.key, []).append(_known(row))
     return found
@@ -115,14 +115,14 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
     entry = schema.entry
     sent: dict[str, bool] = {}
     with ledger.reading() as connection:
-        for some in _portions(customers):
+        for some in _portions(customers, connection):
             rows = connection.execute(
                 select(entry.c.customer, schema.state_of_entry.label("is_state"))
                 .select_from(schema.entry_and_batch)
                 .where(
                     entry.c.entity == entity,
-                    entry.c.customer.in_(some),
-                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == _ADOPTED),
+                    one_of(entry.c.customer, some, connection.dialect.name),
+                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == ADOPTED),
                 )
                 .distinct()
             )
@@ -141,9 +141,11 @@ def claimed_by(ledger: Ledger, kind: str, digests: Collection[bytes]) -> dict[by
     table = schema.claim
     found: dict[bytes, str] = {}
     with ledger.reading() as connection:
-        for some in _portions(digests):
+        for some in _portions(digests, connection):
             rows = connection.execute(
-                select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(some))
+                select(table.c.digest, table.c.key).where(
+                    table.c.kind == kind, one_of(table.c.digest, some, connection.dialect.name)
+                )
             )
             found.update((bytes(row.digest), row.key) for row in rows)
     return found
@@ -205,7 +207,7 @@ def delivered_after(
         return [(row.key, row.customer) for row in rows]
 
 
-def _entries_of(entity: Entity, keys: Sequence[str]) -> Select[Any]:
+def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any]:
     entry = schema.entry
     return (
         select(
@@ -226,11 +228,11 @@ def _entries_of(entity: Entity, keys: Sequence[str]) -> Select[Any]:
         .select_from(schema.entry_and_batch)
         .where(
             entry.c.entity == entity,
-            entry.c.key.in_(keys),
+            one_of(entry.c.key, keys, dialect),
             or_(
                 entry.c.state.is_(None),
                 entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED]),
-                entry.c.reason == _ADOPTED,
+                entry.c.reason == ADOPTED,
             ),
         )
         .order_by(entry.c.id)
@@ -254,11 +256,10 @@ def _known(row: Row[Any]) -> Known:
     )
 
 
-def _portions(values: Collection[_Value]) -> Iterator[list[_Value]]:
-    """Cut *values* into what every database takes as the parameters of one statement."""
-    remaining = iter(values)
-    while some := list(islice(remaining, _PARAMETERS)):
-        yield some
+def _portions(values: Collection[_Value], connection: Connection) -> Iterator[Sequence[_Value]]:
+    """Cut *values* into what the database takes well as the parameters of one statement."""
+    is_mysql = connection.dialect.name in {"mysql", "mariadb"}
+    yield from portions(list(values), most=MOST_KEYS if is_mysql else _PARAMETERS)
 
 
 def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:

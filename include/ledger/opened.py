@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -15,10 +16,15 @@ from include.ledger.upgrade import cannot, check, empty, upgrade
 
 
 class Opened:
-    """The ledger of *account*, a fingerprint of the API account that it is about, in the database behind *engine*."""
+    """
+    The ledger of *account*, a fingerprint of the API account that it is about, in the database behind *engine*.
 
-    def __init__(self, engine: Engine, account: str) -> None:
+    *seal*, where there is one, seals the payloads of quarantined records, which are kept then.
+    """
+
+    def __init__(self, engine: Engine, account: str, *, seal: Callable[[bytes], bytes] | None = None) -> None:
         self.engine = engine
+        self._seal = seal
         self.account = account
         sqlite.prepare(engine)
         self._salt = b""

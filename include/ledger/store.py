@@ -14,12 +14,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from include.among import one_of
 from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
 from include.ledger.clock import clock
+from include.ledger.entries import add
 from include.ledger.moving import move
 from include.ledger.opened import now
+from include.ledger.payloads import keep
 from include.ledger.runs import Runs
 from include.ledger.takeover import take_over
 from include.ledger.turns import is_my_turn
@@ -101,14 +104,9 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
-            if entries:
-                connection.execute(
-                    insert(schema.entry),
-                    [
-                        _place(lease) | rows.of_unsent(entry.row, entry.state, entry.reason, entry.column, entry.shape)
-                        for entry in entries
-                    ],
-                )
+            made = (rows.of_unsent(one.row, one.state, one.reason, one.column, one.shape) for one in entries)
+            add(connection, [_place(lease) | row for row in made])
+            self._keep(connection, lease, (one.row for one in entries if one.state is State.QUARANTINED))
 
     def pack(
         self,
@@ -145,11 +143,8 @@ class Ledger(Runs):
                 )
             )
             batch_id = int((made.inserted_primary_key or (0,))[0])
-            fresh = [record for record in batch.records if record.key not in again]
-            if fresh:
-                connection.execute(
-                    insert(schema.entry), [_place(lease) | rows.of_batch(one, batch_id, unproven) for one in fresh]
-                )
+            fresh = (record for record in batch.records if record.key not in again)
+            add(connection, [_place(lease) | rows.of_batch(record, batch_id, unproven) for record in fresh])
             moved = [record for record in batch.records if record.key in again]
             if moved:
                 move(connection, _place(lease), [rows.of_batch(one, batch_id, unproven) for one in moved])
@@ -196,11 +191,21 @@ class Ledger(Runs):
             self._hold(connection, lease)
             self._let_go(connection, lease, delivered)
 
-    def judge(self, lease: Lease, keys: Sequence[str], state: State, reason: str = "", shape: str = "") -> None:
-        """Give the sent records of *keys* a state of their own, whatever their batch's is."""
+    def judge(
+        self,
+        lease: Lease,
+        keys: Sequence[str],
+        state: State,
+        reason: str = "",
+        shape: str = "",
+        *,
+        records: Sequence[Record] = (),
+    ) -> None:
+        """Give the sent records of *keys* a state of their own, whatever their batch's is; *records* are they themselves."""
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._change(connection, lease, keys, state=state, reason=reason, shape=rows.kept(shape, 250))
+            self._keep(connection, lease, records if state is State.QUARANTINED else ())
 
     def settle(self, lease: Lease, entries: Sequence[int], state: State) -> None:
         """Give *entries*, of whatever run, the state that a read-back has proved."""
@@ -237,6 +242,11 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             connection.execute(update(schema.part).where(*_this(lease)).values(read_rows=read_rows, finished_at=now()))
+
+    def _keep(self, connection: Connection, lease: Lease, quarantined: Iterable[Record | Rejection]) -> None:
+        records = [row for row in quarantined if isinstance(row, Record)] if self._seal else []
+        if self._seal and records:
+            keep(connection, self._seal, _place(lease), records)
 
     def _supersede(self, connection: Connection, outdated: Iterable[int]) -> None:
         # One by one rather than by a list: a database takes only so many parameters in one statement.
@@ -278,7 +288,7 @@ class Ledger(Runs):
             select(entry.c.key)
             .where(
                 entry.c.entity == lease.entity,
-                entry.c.key.in_([record.key for record in batch.records]),
+                one_of(entry.c.key, [record.key for record in batch.records], connection.dialect.name),
                 entry.c.run == lease.run,
                 entry.c.slice != lease.slice,
                 entry.c.batch.is_not(None),

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, delete, select, update
 
+from include.errors import LedgerError
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
 
@@ -26,6 +27,7 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 
     Two runs that worked on one entity at once would both find a record unsent, and send it twice.
     """
+    _refuse_folded(connection, run, entity)
     _settle(connection, run, entity, number, at)
     _forget_unsent(connection, run, entity, number)
     _fence_other_runs(connection, run, entity, at)
@@ -58,18 +60,28 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         )
 
 
+def _refuse_folded(connection: Connection, run: int, entity: Entity) -> None:
+    """Refuse a run that is so old that its rows are not all there any more (`include.retention`): they would count twice."""
+    table = schema.tally
+    folded = select(table.c.id).where(table.c.run == run, table.c.entity == entity).limit(1)
+    if connection.execute(folded).first() is not None:
+        raise LedgerError(
+            f"the settled {entity} of this run are only counted any more, so it cannot be done again: trigger a new run; nothing was sent"
+        )
+
+
 def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int) -> None:
     entry = schema.entry
     given_back = entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK))
     unjudged = entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)) & entry.c.state.is_(None)
-    connection.execute(
-        delete(entry).where(
-            entry.c.run == run,
-            entry.c.entity == entity,
-            entry.c.slice == number,
-            entry.c.batch.is_(None) | given_back | unjudged,
-        )
+    unsent = (
+        entry.c.run == run,
+        entry.c.entity == entity,
+        entry.c.slice == number,
+        entry.c.batch.is_(None) | given_back | unjudged,
     )
+    connection.execute(delete(schema.payload).where(schema.payload.c.entry.in_(select(entry.c.id).where(*unsent))))
+    connection.execute(delete(entry).where(*unsent))
 
 
 def _fence_other_runs(connection: Connection, run: int, entity: Entity, at: datetime) -> None:

@@ -15,9 +15,9 @@ a policy held it                                  the mapping's policy says othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 
@@ -28,7 +28,6 @@ from include.ledger.store import Ledger
 from include.settings import Policies
 
 
-_Name = TypeVar("_Name")
 _PART = 5_000
 
 _SETTLES_ITSELF_WITHIN = timedelta(days=1)
@@ -67,12 +66,6 @@ def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list
         result = connection.execute(statement, execution_options={"stream_results": True})
         for rows in result.partitions(_PART):
             yield [(row[0], row[1]) for row in rows]
-
-
-def portions(keys: Sequence[_Name], *, most: int) -> Iterator[Sequence[_Name]]:
-    """Cut *keys* into parts of at most *most*."""
-    for first in range(0, len(keys), most):
-        yield keys[first : first + most]
 
 
 def _by_own_state(entity: Entity, policies: Policies, before: int) -> Select[Any]:

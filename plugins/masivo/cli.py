@@ -48,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("trace", help="what became of every row of one customer")
     command.add_argument("customer", metavar="CUSTOMER_ID")
+    command.add_argument("--payloads", action="store_true", help="what was kept of quarantined records, unsealed")
     command.set_defaults(run=_later("print_trail"))
+
+    command = commands.add_parser("prune", help="count the settled rows of old runs instead of keeping them")
+    command.add_argument("--keep-days", type=_count, required=True, metavar="N", help="of runs that ended before that")
+    command.set_defaults(run=_later("print_pruned"))
 
     command = commands.add_parser("check", help="the mapping against the database, the contract and the account")
     command.add_argument(

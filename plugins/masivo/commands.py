@@ -22,9 +22,11 @@ from include.errors import MigrationError, Misconfigured
 from include.journey import Entity, Limits
 from include.pack.pack import write_pack
 from include.preview import origins, preview, statements
+from include.retention import prune
 from include.trail import trail
 from masivo.demo.environment import connections
 from masivo.demo.folder import latest
+from masivo.sealing import unseal
 from masivo.workplace import Workplace
 
 
@@ -59,9 +61,17 @@ def print_trail(given: argparse.Namespace) -> int:
     """Print what became of one customer's rows."""
     place = _workplace()
     place.ledger.open()
-    lines = list(trail(place.ledger, given.customer))
+    lines = list(trail(place.ledger, given.customer, unseal if given.payloads else None))
     print("\n".join(lines) or f"no run has read anything of customer {given.customer}")
     return 0 if lines else 1
+
+
+def print_pruned(given: argparse.Namespace) -> int:
+    """Fold the settled rows of old runs, and say how many."""
+    place = _workplace()
+    place.ledger.open()
+    print(prune(place.ledger, keep_days=given.keep_days))
+    return 0
 
 
 def print_check(given: argparse.Namespace) -> int:

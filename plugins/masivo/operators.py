@@ -27,6 +27,7 @@ from include.legacy import Legacy
 from include.planning import Planning, add_waiting, settle
 from include.remapping import DRY_RUN, difference, is_changed, refuse
 from include.replaying import release
+from include.retention import prune
 from include.sync import work_off
 from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
@@ -247,3 +248,28 @@ class MasivoAccountOperator(BaseOperator):
             if outcome:
                 raise DoesNotAddUp(outcome)
         return as_json(made)
+
+
+class MasivoPruneOperator(BaseOperator):
+    """
+    Count the settled rows of old runs instead of keeping them: those of runs that ended more than *keep_days* ago.
+
+    It is about older runs only, so a run that failed is pruned after as well as one that did not.
+    """
+
+    template_fields: Sequence[str] = ("keep_days",)
+
+    def __init__(self, *, keep_days: int | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keep_days = keep_days
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Return how much was forgotten."""
+        with translated():
+            if context["params"].get("dry_run"):
+                return {}
+            place = Workplace()
+            place.ledger.open()
+            pruned = prune(place.ledger, keep_days=int(self.keep_days))
+        self.log.info("%s", pruned)
+        return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}

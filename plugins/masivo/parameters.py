@@ -219,6 +219,19 @@ def chosen_of(context: Context) -> Chosen:
     return chosen
 
 
+def keeping_form() -> dict[str, Param]:
+    """Return the parameter of `masivo_sweep` that says for how long single rows are kept."""
+    return {
+        "keep_days": Param(
+            90,
+            type="integer",
+            minimum=1,
+            title="Keep single rows for days",
+            description="Unchanged and superseded rows of runs that ended before that are only counted afterwards.",
+        ),
+    }
+
+
 def replay_form() -> dict[str, Param]:
     """Return the parameters of `masivo_replay` as the trigger form shows and checks them."""
     waits = [

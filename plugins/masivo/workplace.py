@@ -20,6 +20,7 @@ from include.ledger.runs import Run
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping, load
+from masivo import sealing
 from masivo.connections import ledger_engine, legacy_engine
 from masivo.hook import MasivoHook
 
@@ -63,7 +64,7 @@ class Workplace:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of the account that the API connection names; not yet opened."""
-        return Ledger(self.ledger_engine, self.hook.fingerprint)
+        return Ledger(self.ledger_engine, self.hook.fingerprint, seal=sealing.seal())
 
     @cached_property
     def lane(self) -> Lane:

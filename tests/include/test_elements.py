@@ -5,6 +5,7 @@ The elements of lists: each with the row that it belongs to, on every database.
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import event
 
 from include.errors import MappingError
 from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
@@ -77,3 +78,24 @@ def test_lines_whose_key_only_the_database_takes_for_another_are_a_fault_of_the_
         MappingError, match=r"events\.order__products\.sql: has a 'order__purchase_id' that the database takes for"
     ):
         pages(shop.legacy())
+
+
+def test_no_list_of_keys_is_so_long_that_mariadb_reads_a_grouped_list_as_a_whole(mariadb, tmp_path):
+    shop = Shop(mariadb, tmp_path)
+    shop.add_receipts([("A", f"{number:04}") for number in range(2100)])
+    shop.add(shop.lines, [{"no": f"{no:04}", "pos": 1, "sku": f"sku {no}", "qty": 1} for no in range(2100)])
+    grouped = PRODUCTS.replace("l.sku", "MIN(l.sku)").replace("l.qty", "SUM(l.qty)") + " GROUP BY l.no, l.pos"
+    legacy = shop.legacy(events__of__order__products=grouped)
+    counts = []
+
+    @event.listens_for(mariadb, "before_cursor_execute")
+    def _count(_connection, _cursor, _statement, parameters, *_):
+        counts.append(len(parameters or ()))
+
+    found = {place(legacy, row)[1]: row.lists["order__products"] for page in pages(legacy) for row in page}
+
+    assert len(found) == 2100
+    assert all(len(elements) == 1 and elements[0][2] == f"sku {int(key)}" for key, elements in found.items())
+    with mariadb.connect() as connection:
+        threshold = connection.exec_driver_sql("SELECT @@in_predicate_conversion_threshold").scalar()
+    assert 1 < max(counts) < threshold
