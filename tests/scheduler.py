@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from masivo.demo.folder import Folder, free_port
 from masivo.demo.processes import Program, Programs
@@ -87,6 +88,7 @@ class Scheduler:
         """Wait until *holds* returns something, and return it."""
         deadline = time.monotonic() + patience_s
         while not (found := holds()):
+            self._scheduler.check()
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
             time.sleep(0.3)
@@ -130,9 +132,13 @@ class Scheduler:
         return [run["dag_run_id"] for run in runs()]
 
     def _backfill(self, body: dict[str, Any]) -> Any:
-        address = f"{self.airflow.address}/api/v2/backfills"
-        answer = self.airflow._session.post(address, json=body, timeout=60)
-        # On SQLite it may find its own database locked, and says so.
+        # On SQLite Airflow takes back a backfill that meets a lock, and a scheduler that has seen its runs meanwhile dies of it.
+        scheduler = psutil.Process(self._scheduler.process.pid)
+        scheduler.suspend()
+        try:
+            answer = self.airflow._session.post(f"{self.airflow.address}/api/v2/backfills", json=body, timeout=60)
+        finally:
+            scheduler.resume()
         if answer.status_code == requests.codes.service_unavailable:
             return None
         assert answer.ok, answer.text

@@ -227,6 +227,9 @@ class MasivoAccountOperator(BaseOperator):
             params = context["params"]
             place = Workplace()
             place.ledger.open()
+            if not place.ledger.has_run(context["run_id"]):
+                msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
+                raise LedgerError(msg)
             run = place.ledger.run(context["run_id"])
             if params.get("dry_run"):
                 place.ledger.finish_run(run.number, "dry run: nothing was sent")

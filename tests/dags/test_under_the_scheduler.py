@@ -22,7 +22,7 @@ from tests.proof import shop
 from tests.scheduler import scheduler
 
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600), pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 CUSTOMERS = 12
 UNLIMITED = {"interval_s": 0, "margin_s": 0, "per_hour": 1_000_000}
@@ -123,6 +123,9 @@ def test_a_full_run_beyond_its_bounds_that_is_refused_sends_nothing(site):
     (sentence,) = site.complaints("refused", "approval")
     assert "decided that this is not to be sent; nothing was sent" in sentence
     assert site.posts() == []
+    assert site.ask("SELECT action FROM masivo_release") == [("refuse",)]
+    (outcome,) = site.complaints("refused", "account")
+    assert outcome.startswith("no slice was begun and nothing was sent")
     assert site.task("refused", "customers.slices")["state"] == "upstream_failed"
 
 
@@ -151,6 +154,8 @@ def test_what_contradicts_itself_is_refused_in_one_sentence(site):
     assert site.complaints("contradiction", "plan") == [
         "full means everything: leave since, until and customer_ids empty with it, or leave full off"
     ]
+    (outcome,) = site.complaints("contradiction", "account")
+    assert outcome.startswith("the task plan failed before it entered the run")
     assert len(site.posts()) == before
 
 
