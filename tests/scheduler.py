@@ -146,14 +146,14 @@ class Scheduler:
 
     def tick(self, cron: str) -> None:
         """Have Airflow read the DAGs again, with another schedule of `masivo_sync`, and start runs by itself from now on."""
-        for program in (self._parser, self._scheduler):
-            program.process.terminate()
-            program.process.wait(60)
-        stack = replace(self._stack, is_scheduled=True, variables={**self._stack.variables, "MASIVO_SCHEDULE": cron})
+        variables = {**self._stack.variables, "MASIVO_SCHEDULE": cron}
+        stack = replace(self._stack, is_scheduled=True, variables=variables)
+        _end(self._parser)
         self._parser = stack._start_part("dag-processor")
         self.until(
             lambda: self.call("GET", "dags/masivo_sync")["timetable_summary"] == cron, "Airflow to read the schedule"
         )
+        _end(self._scheduler)
         self._scheduler = stack._start_part("scheduler", "--skip-serve-logs")
 
     def pause(self, *, is_paused: bool = True) -> None:
@@ -179,6 +179,11 @@ class Scheduler:
         """Return the migration requests that the sandbox saw, in their order."""
         journal = self.folder.sandbox.with_name(f"{self.folder.sandbox.name}.journal.jsonl")
         return [line for line in read(journal) if line.method == "POST" and "migrate" in line.path]
+
+
+def _end(program: Program) -> None:
+    program.process.terminate()
+    program.process.wait(60)
 
 
 @contextmanager
