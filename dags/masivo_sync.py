@@ -5,8 +5,8 @@ Reads the rows of the legacy database that the run covers, turns them into recor
 the account's one lane. Every row that is read ends in exactly one state of the ledger, and the states add up to the rows
 read; otherwise the run is red.
 
-**When it runs** · Once an hour it goes on where the last runs ended: a scheduler that slept or a run that failed leaves no gap. *Trigger* without
-parameters does the same now. A backfill works off exactly the intervals it is created for. What was delivered with the same content is
+**When it runs** · Once an hour, or by the cron expression in the environment variable `MASIVO_SCHEDULE` (UTC), it goes on where the last runs ended: a
+scheduler that slept or a run that failed leaves no gap. *Trigger* without parameters does the same now. A backfill works off exactly the intervals it is created for. What was delivered with the same content is
 never sent again, so running it twice is safe. What no window can find (rows without a change time, or whose time never moved) is found
 by `masivo_sweep`.
 
@@ -33,9 +33,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG
 from masivo.approval import MasivoApprovalOperator
-from masivo.groups import defaults, migrate
+from masivo.groups import defaults, migrate, schedule
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
 from masivo.verifying import MasivoDeliveredOperator
@@ -47,7 +47,7 @@ with DAG(
     "masivo_sync",
     doc_md=__doc__,
     description="Moves a legacy loyalty database into Masivo, with an account of every row",
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    schedule=schedule(),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

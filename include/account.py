@@ -87,12 +87,19 @@ class Account:
         return all(entity.adds_up for entity in self.entities)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether the run came as far as its first slice."""
+        return any(entity.read or entity.total or entity.unfinished < entity.slices for entity in self.entities)
+
+    @property
     def trouble(self) -> int:
         """Rows that count against the tolerance: newly quarantined, held by an error, or in doubt."""
         return sum(trouble.new for trouble in self.troubles if is_trouble(trouble))
 
     def verdict(self, tolerance: int) -> str:
         """Say in one sentence why the run must be red, or nothing where it may be green."""
+        if not self.adds_up and not self.is_begun:
+            return "no slice was begun and nothing was sent, because an earlier task failed or was refused; its log says why"
         if not self.adds_up:
             failing = ", ".join(entity.entity for entity in self.entities if not entity.adds_up)
             return f"the account does not add up: {failing}"

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from include.journey import State
+from include.lane import hours
 
 
 _DOES_NOT_GO = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
@@ -29,20 +30,20 @@ def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
     entities = plan["entities"].values()
     sent = sum(entity["records"] for entity in entities)
     if bounds.rows is not None and sent > bounds.rows:
-        yield f"{sent:,} records would be sent, and {bounds.rows:,} go unasked"
+        yield f"{sent:,} records would be sent; above {bounds.rows:,} a person has to approve"
     read = sum(entity["rows"] for entity in entities)
     share = 100 * sum(entity["states"][State.QUARANTINED] for entity in entities) / read if read else 0.0
     if bounds.quarantined is not None and share > bounds.quarantined:
-        yield f"{share:.1f} % of {read:,} rows would be quarantined, and {bounds.quarantined:g} % go unasked"
+        yield f"{share:.1f} % of {read:,} rows would be quarantined; above {bounds.quarantined:g} % a person has to approve"
     points = sum((abs(Decimal(why["points"])) for why in plan["reasons"] if why["state"] in _DOES_NOT_GO), Decimal(0))
     if bounds.points is not None and points > bounds.points:
-        yield f"{points:,} points hang on rows that would not go, and {bounds.points:,} go unasked"
+        yield f"{points:,} points hang on rows that would not go; above {bounds.points:,} a person has to approve"
 
 
 def as_markdown(plan: Mapping[str, Any]) -> str:
     """Write *plan* as a person who has to approve it wants to see it."""
     lines = [
-        f"**{plan['covers']}** · {plan['requests']:,} requests, {plan['hours']:.2f} hours on the lane",
+        f"**{plan['covers']}** · {plan['requests']:,} requests, {hours(plan['hours'])} on the lane",
         "",
         "| | read | sent | unchanged | quarantined | held |",
         "|---|---:|---:|---:|---:|---:|",
@@ -55,8 +56,9 @@ def as_markdown(plan: Mapping[str, Any]) -> str:
             *(states[s] for s in (State.UNCHANGED, State.QUARANTINED, State.HELD)),
         ]
         lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in counts) + " |")
-    lines += ["", "What would not go, most rows first:", ""]
-    for why in [why for why in plan["reasons"] if why["state"] in _DOES_NOT_GO][:20]:
+    left = [why for why in plan["reasons"] if why["state"] in _DOES_NOT_GO]
+    lines += ["", "What would not go, most rows first:" if left else "Nothing would be left behind.", ""]
+    for why in left[:20]:
         column = f" ({why['column']})" if why["column"] else ""
         lines.append(
             f"- {why['rows']:,} {why['entity']}: {why['state']}, {why['reason']}{column}, {why['points']} points"

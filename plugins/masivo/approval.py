@@ -51,13 +51,16 @@ class MasivoApprovalOperator(HITLOperator):
         answer = super().execute_complete(context, event)
         # Airflow's own idea of a user: an id and a name.
         by = str((answer["responded_by_user"] or {}).get("name") or "somebody")
-        if answer["chosen_options"] != [_SEND]:
-            msg = f"{by} decided that this is not to be sent; nothing was sent"
-            raise AirflowFailException(msg)
+        is_approved = answer["chosen_options"] == [_SEND]
         with translated():
             place = Workplace()
             run = place.run(context["run_id"])
-            place.ledger.approve(run.number, by)
-            enter(place.ledger, run.number, "approve", by, about="the plan exceeded the run's bounds")
+            if is_approved:
+                place.ledger.approve(run.number, by)
+            decision = "approve" if is_approved else "refuse"
+            enter(place.ledger, run.number, decision, by, about="the plan exceeded the run's bounds")
+        if not is_approved:
+            msg = f"{by} decided that this is not to be sent; nothing was sent"
+            raise AirflowFailException(msg)
         self.log.info("%s approved it", by)
         return {"approved_by": by}

@@ -1,18 +1,27 @@
 """
-The part of a DAG that all runs share: an entity's slices, planned, sent one behind the other, and for customers waited for.
+What the DAGs share: an entity's slices, planned, sent one behind the other, and for customers waited for; defaults; the schedule.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import TaskGroup
+from airflow.sdk import CronDataIntervalTimetable, TaskGroup
 
 from include.journey import Entity
 from masivo.moves import WhenItMakesSense
 from masivo.operators import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.sensors import MasivoVisibleSensor
+
+
+HOURLY = "0 * * * *"
+
+
+def schedule() -> CronDataIntervalTimetable:
+    """Return when increments go: the cron expression in ``MASIVO_SCHEDULE``, in UTC, or once an hour."""
+    return CronDataIntervalTimetable(os.environ.get("MASIVO_SCHEDULE") or HOURLY, timezone="UTC")
 
 
 def defaults() -> dict[str, Any]:

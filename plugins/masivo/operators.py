@@ -230,6 +230,9 @@ class MasivoAccountOperator(BaseOperator):
             params = context["params"]
             place = Workplace()
             place.ledger.open()
+            if not place.ledger.has_run(context["run_id"]):
+                msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
+                raise LedgerError(msg)
             run = place.ledger.run(context["run_id"])
             if context["ti"].xcom_pull(task_ids="plan") is None:
                 # An account of nothing adds up, and this is the task that says whether the run is green.

@@ -38,9 +38,9 @@ def plan(records=10, quarantined=1, points="7.5"):
     [
         (Bounds(), []),
         (Bounds(10, 1.0, Decimal("7.5")), []),
-        (Bounds(rows=9), ["10 records would be sent, and 9 go unasked"]),
-        (Bounds(quarantined=0.5), ["1.0 % of 100 rows would be quarantined, and 0.5 % go unasked"]),
-        (Bounds(points=Decimal(7)), ["7.5 points hang on rows that would not go, and 7 go unasked"]),
+        (Bounds(rows=9), ["10 records would be sent; above 9 a person has to approve"]),
+        (Bounds(quarantined=0.5), ["1.0 % of 100 rows would be quarantined; above 0.5 % a person has to approve"]),
+        (Bounds(points=Decimal(7)), ["7.5 points hang on rows that would not go; above 7 a person has to approve"]),
         (Bounds(rows=0, quarantined=0, points=Decimal(0)), ["10 records", "1.0 %", "7.5 points"]),
     ],
 )

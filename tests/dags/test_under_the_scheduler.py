@@ -1,0 +1,307 @@
+"""
+The DAGs under Airflow's own scheduler and executor: the gate, manual runs, backfills, replays, sweeps and scheduled increments.
+
+One Airflow serves the whole module, and the tests go on where the one before them ended, because a start costs as much as they do.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import insert
+
+from tests.proof import shop
+from tests.scheduler import scheduler
+
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+
+CUSTOMERS = 12
+UNLIMITED = {"interval_s": 0, "margin_s": 0, "per_hour": 1_000_000}
+WINDOWS = "\nwindows: {overlap: 0.05, lag: 0}\n"
+
+
+@pytest.fixture(scope="module")
+def mapping(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mapping") / "shop"
+    shutil.copytree(shop.MAPPING, folder)
+    with (folder / "mapping.yaml").open("a") as settings:
+        settings.write(WINDOWS)
+    return str(folder)
+
+
+def stock(engine):
+    """Twelve customers of the proof kit's shop, without its planted dirt: every row goes."""
+    shop.metadata.create_all(engine)
+    made = shop._Shop(random.Random(4))
+    for number in range(1, CUSTOMERS + 1):
+        made.add_member(number, is_heavy=False)
+    with engine.begin() as connection:
+        for name, rows in made.rows.items():
+            connection.execute(insert(shop.metadata.tables[name]), rows)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, mapping):
+    with scheduler(tmp_path_factory.mktemp("site") / "site", stock, mapping=mapping, extra=UNLIMITED) as running:
+        yield running
+
+
+def local(moment):
+    """*moment* as the shop's tills write it."""
+    return (moment.astimezone(UTC) - shop.BOGOTA_BEHIND_UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def rename(site, member, moment):
+    site.write(
+        f"UPDATE member SET name = 'renamed {moment:%d %H %M %S}', changed_at = '{local(moment)}' WHERE id = '{member}'"
+    )
+
+
+def join(site, member, moment, *, points=10):
+    """A new customer with one purchase and one movement of points."""
+    at = local(moment)
+    site.write(
+        f"INSERT INTO member VALUES ('{member}', 'new {member}', '{member}@shop.invalid', '{at}', 1, '{at}')",
+        f"INSERT INTO lot VALUES ('{member}', 0, {points})",
+        f"INSERT INTO sale VALUES ('S{member}', '{member}', 500, '{at}', '{at}')",
+        f"INSERT INTO sale_line VALUES ('S{member}', 0, 'SKU0', 500)",
+        f"INSERT INTO booking VALUES ('T{member}', '{member}', 'ACCUMULATION', {points}, '{at}', '{at}')",
+    )
+
+
+def told(site, run_id):
+    """What a run's account says of each entity: the states that hold rows, with how many."""
+    made = site.account(run_id)
+    assert made.adds_up
+    return {
+        entity.entity.value: {state: rows for state, rows in entity.states.items() if rows}
+        for entity in made.entities
+        if entity.read
+    }
+
+
+def accepted(lines):
+    """How often each key is in *lines* of the sandbox's journal."""
+    return Counter(key for line in lines for key, _ in line.accepted)
+
+
+def count(site, table):
+    with site.legacy.connect() as connection:
+        return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+
+
+def answer(site, run_id, option):
+    """Decide in *Required actions*, and return who Airflow says did."""
+    details = f"dags/masivo_sync/dagRuns/{run_id}/taskInstances/approval/-1/hitlDetails"
+    site.call("PATCH", details, json={"chosen_options": [option], "params_input": {}})
+    return site.call("GET", details)["responded_by_user"]
+
+
+def asked(site, run_id):
+    """Trigger a full run whose plan exceeds its bounds, and wait until it asks."""
+    site.trigger(run_id, full=True, approve_rows=CUSTOMERS)
+    site.until(lambda: site.task(run_id, "approval")["state"] in {"awaiting_input", "success", "failed"}, "an approval")
+    time.sleep(2)  # Airflow 3.3 loses an answer that comes before the task's process is gone
+    assert site.task(run_id, "approval")["state"] == "awaiting_input"
+    pool = site.call("GET", "pools/default_pool")
+    assert (pool["running_slots"], pool["queued_slots"]) == (0, 0)
+
+
+def test_a_full_run_beyond_its_bounds_that_is_refused_sends_nothing(site):
+    asked(site, "refused")
+    answer(site, "refused", "Send nothing")
+    assert site.ended("refused") == "failed"
+    (sentence,) = site.complaints("refused", "approval")
+    assert "decided that this is not to be sent; nothing was sent" in sentence
+    assert site.posts() == []
+    assert site.ask("SELECT action FROM masivo_release") == [("refuse",)]
+    (outcome,) = site.complaints("refused", "account")
+    assert outcome.startswith("no slice was begun and nothing was sent")
+    assert site.task("refused", "customers.slices")["state"] == "upstream_failed"
+
+
+def test_a_full_run_beyond_its_bounds_goes_on_when_it_is_approved(site):
+    asked(site, "approved")
+    assert site.posts() == []
+    person = answer(site, "approved", "Send it")
+    assert site.ended("approved") == "success"
+    assert told(site, "approved") == {
+        "customers": {"delivered": CUSTOMERS},
+        "events": {"delivered": count(site, "sale")},
+        "transactions": {"delivered": count(site, "booking")},
+    }
+    (run,) = site.ask("SELECT approved_by, approved_at FROM masivo_run WHERE run_id = 'approved'")
+    assert run.approved_by == person["name"]
+    assert run.approved_at
+    ((action, by),) = site.ask(
+        "SELECT action, released_by FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id = 'approved'"
+    )
+    assert (action, by) == ("approve", person["name"])
+
+
+def test_what_contradicts_itself_is_refused_in_one_sentence(site):
+    before = len(site.posts())
+    assert site.run("contradiction", full=True, since="2026-11-01T00:00:00Z") == "failed"
+    assert site.complaints("contradiction", "plan") == [
+        "full means everything: leave since, until and customer_ids empty with it, or leave full off"
+    ]
+    (outcome,) = site.complaints("contradiction", "account")
+    assert outcome.startswith("the task plan failed before it entered the run")
+    assert len(site.posts()) == before
+
+
+def test_a_dry_run_tells_the_plan_and_sends_nothing(site):
+    rename(site, "C001", datetime(2024, 1, 1, tzinfo=UTC))
+    before = len(site.posts())
+    assert site.run("dry", full=True, dry_run=True, approve_rows=0) == "success"
+    assert len(site.posts()) == before
+    assert re.search(rf"customers +{CUSTOMERS} +1 ", site.log("dry", "plan"))
+    assert "dry run: nothing will be sent" in site.log("dry", "plan")
+
+
+def test_a_window_is_that_window_and_a_list_of_customers_those(site):
+    june = datetime(2025, 6, 1, tzinfo=UTC)
+    rename(site, "C002", june)
+    rename(site, "C003", june + timedelta(hours=1))
+    rename(site, "C004", june + timedelta(hours=2))
+    ends = {"since": (june + timedelta(hours=1)).isoformat(), "until": (june + timedelta(hours=2)).isoformat()}
+    before = len(site.posts())
+    assert site.run("window", **ends) == "success"
+    assert told(site, "window") == {"customers": {"delivered": 1}}
+    assert accepted(site.posts()[before:]) == {"C003": 1}
+
+    assert site.run("some", customer_ids=["C002"]) == "success"
+    assert accepted(site.posts()[before + 1 :]) == {"C002": 1}
+    assert told(site, "some")["customers"] == {"delivered": 1}
+    assert set(told(site, "some").get("events", {})) <= {"unchanged"}
+
+
+def test_a_backfill_works_off_its_intervals_and_again_only_what_is_new_or_changed(site):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today - timedelta(days=back) for back in range(6, 1, -1)]
+    for number, day in enumerate(days):
+        join(site, f"D{number}", day + timedelta(hours=12))
+    join(site, "D5", days[1] + timedelta(hours=23, minutes=59))
+    before = len(site.posts())
+    runs = site.backfill(days[0], days[-1])
+    assert len(runs) == 5
+    for number, run_id in enumerate(runs):
+        (covers,) = site.ask("SELECT covers FROM masivo_run WHERE run_id = :id", id=run_id)
+        assert (
+            f'"since": "{days[number].isoformat()}", "until": "{(days[number] + timedelta(days=1)).isoformat()}"'
+            in covers[0]
+        )
+        rows = 2 if number == 1 else 1
+        assert told(site, run_id) == {name: {"delivered": rows} for name in ("customers", "events", "transactions")}
+    sent = accepted(site.posts()[before:])
+    assert sent == {f"{kind}D{number}": 1 for number in range(6) for kind in ("", "S", "T")}
+
+    rename(site, "D3", days[3] + timedelta(hours=13))
+    join(site, "D6", days[4] + timedelta(hours=1))
+    before = len(site.posts())
+    assert site.backfill(days[3], days[4], reprocess="completed") == runs[3:]
+    assert accepted(site.posts()[before:]) == {"D3": 1, "D6": 1, "SD6": 1, "TD6": 1}
+    for run_id in runs[3:]:
+        assert site.airflow.state("masivo_sync", run_id) == "success"
+        assert site.account(run_id).adds_up
+
+
+def test_what_a_policy_held_goes_when_it_is_released(site):
+    """A second set of points is held, because the API's guide takes them once; somebody finds out that it takes more."""
+    at = datetime(2025, 7, 1, tzinfo=UTC)
+    site.write(
+        f"UPDATE sale SET cents = cents + 5, changed_at = '{local(at)}' WHERE id = 'SD0'",
+        "UPDATE sale_line SET cents = cents + 5 WHERE sale_id = 'SD0'",
+    )
+    assert site.run("holding", since=at.isoformat(), until=(at + timedelta(days=1)).isoformat()) == "success"
+    assert told(site, "holding") == {"events": {"held": 1}}
+    before = len(site.posts())
+    assert site.run("released", "masivo_replay", reason=["changed_after_delivery"], entities=["events"]) == "success"
+    assert accepted(site.posts()[before:]) == {"SD0": 1}
+    assert told(site, "released") == {"events": {"delivered": 1}}
+    releases = site.ask(
+        "SELECT action FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id = 'released'"
+    )
+    assert releases
+
+
+def test_a_sweep_finds_the_row_whose_time_did_not_move(site):
+    site.write("UPDATE member SET name = 'unmoved' WHERE id = 'C005'")
+    before = len(site.posts())
+    assert site.run("sweep", "masivo_sweep") == "success"
+    # The two that the tests before have changed and no window has read since, and the one without a trace.
+    assert accepted(site.posts()[before:]) == {"C001": 1, "C004": 1, "C005": 1}
+    assert told(site, "sweep")["customers"] == {"delivered": 3, "unchanged": count(site, "member") - 3}
+
+
+def scheduled(site, since):
+    """Wait until a scheduled run that covers *since* has ended; return all that have, oldest first."""
+
+    def ended():
+        runs = site.ask(
+            "SELECT run_id, covers FROM masivo_run WHERE kind = 'increment' AND finished_at > '' ORDER BY id"
+        )
+        return any(window(run)[1] > since for run in runs) and runs
+
+    return site.until(ended, "a scheduled run")
+
+
+def window(run):
+    """The ends of what an increment covers of customers; the shop's entities differ by milliseconds."""
+    ends = json.loads(run.covers)["windows"]["customers"]
+    return datetime.fromisoformat(ends["since"]), datetime.fromisoformat(ends["until"])
+
+
+def test_scheduled_runs_deliver_what_changed_in_between_and_a_paused_time_leaves_no_gap(site):
+    before = len(site.posts())
+    site.tick("* * * * * */5")
+    scheduled(site, datetime.now(UTC))
+
+    def change(write, *names):
+        now = datetime.now(UTC)
+        for name in names:
+            write(site, name, now)
+        return now
+
+    # Three intervals, each with a change of its own.
+    scheduled(site, change(rename, "C006"))
+    scheduled(site, change(join, "E1", "E2"))
+    scheduled(site, change(rename, "C007"))
+    # A time in which nothing runs, as on a day on which the scheduler is off.
+    site.pause()
+    first = change(rename, "C008")
+    site.until(lambda: datetime.now(UTC) > first + timedelta(seconds=12), "two intervals to pass")
+    last = change(rename, "C009")
+    site.pause(is_paused=False)
+    runs = scheduled(site, last)
+    site.pause()
+
+    new = ["E1", "SE1", "TE1", "E2", "SE2", "TE2"]
+    assert accepted(site.posts()[before:]) == dict.fromkeys(["C006", *new, "C007", "C008", "C009"], 1)
+    assert any(window(run)[0] < first and last < window(run)[1] for run in runs), "one run covers the paused time"
+    for earlier, later in pairwise(runs):
+        assert window(later)[0] == window(earlier)[1] - timedelta(seconds=3), "no gap, and no more than the overlap"
+    for run in runs:
+        made = site.account(run.run_id)
+        assert made.adds_up
+        for entity in made.entities:
+            ends = json.loads(run.covers)["windows"][entity.entity]
+            assert entity.read == in_window(site, entity.entity, ends)
+
+
+def in_window(site, entity, ends):
+    """How many rows of the legacy database changed within *ends*."""
+    since, until = (local(datetime.fromisoformat(ends[name])) for name in ("since", "until"))
+    table = {"customers": "member", "events": "sale", "transactions": "booking"}[entity]
+    with site.legacy.connect() as connection:
+        statement = f"SELECT count(*) FROM {table} WHERE changed_at >= ? AND changed_at < ?"
+        return connection.exec_driver_sql(statement, (since, until)).scalar_one()

@@ -1,0 +1,226 @@
+"""
+A whole Airflow on its own scheduler and executor, with a sandbox and a legacy database, for tests and benches.
+
+It is the stack of ``make up`` in a folder of its own; what a person would do in the UI is done over the REST API that the UI uses.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+from masivo.demo.folder import Folder, free_port
+from masivo.demo.processes import Program, Programs
+from masivo.demo.progress import Clock, complaints
+from masivo.demo.stack import Stack
+from sqlalchemy import Engine, Row, create_engine, text
+
+from include.account import Account, account
+from include.journey import Limits
+from include.ledger.store import Ledger
+from include.sandbox.journal import Line, read
+from include.sandbox.options import DEFAULT_KEY
+
+
+ENDED = {"success", "failed"}
+_PATIENCE_S = 240.0
+
+
+@dataclass(frozen=True)
+class _Stack(Stack):
+    """The stack of ``make up``, with *variables* on top and another pace of the sandbox."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    interval_s: float = 0.0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | self.variables
+
+    def _start_sandbox(self) -> Program:
+        port = str(self.folder.settings().sandbox_port)
+        options = ["--port", port, "--store", str(self.folder.sandbox), "--delay", "0"]
+        return self._start(
+            "sandbox", "sandbox", ["include.sandbox", *options, "--interval", str(self.interval_s), "--per-hour", "0"]
+        )
+
+
+class Scheduler:
+    """Airflow while it runs; every wait is bounded."""
+
+    def __init__(self, stack: _Stack, parts: Sequence[Program]) -> None:
+        self._stack = stack
+        self._scheduler, self._parser = parts[-2:]
+        self.folder = stack.folder
+        self.airflow = stack.airflow
+        self.legacy: Engine = create_engine(f"sqlite:///{self.folder.legacy}")
+        self.ledger: Engine = create_engine(f"sqlite:///{self.folder.ledger}")
+
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        """Ask Airflow's REST API, as its UI does."""
+        return self.airflow._call(method, path, **request)
+
+    def trigger(self, run_id: str, dag_id: str = "masivo_sync", **parameters: Any) -> str:
+        """Start a run, as the button *Trigger* does."""
+        self.airflow.trigger(dag_id, run_id, parameters)
+        return run_id
+
+    def run(
+        self, run_id: str, dag_id: str = "masivo_sync", *, patience_s: float = _PATIENCE_S, **parameters: Any
+    ) -> str:
+        """Start a run, wait for its end, and return the state that it ended in."""
+        return self.ended(self.trigger(run_id, dag_id, **parameters), dag_id, patience_s=patience_s)
+
+    def ended(self, run_id: str, dag_id: str = "masivo_sync", *, patience_s: float = _PATIENCE_S) -> str:
+        """Wait for the end of a run and return its state."""
+        self.until(lambda: self.airflow.state(dag_id, run_id) in ENDED, f"{run_id} to end", patience_s=patience_s)
+        return self.airflow.state(dag_id, run_id)
+
+    def until(self, holds: Callable[[], Any], what: str, *, patience_s: float = _PATIENCE_S) -> Any:
+        """Wait until *holds* returns something, and return it."""
+        deadline = time.monotonic() + patience_s
+        while not (found := holds()):
+            self._scheduler.check()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
+            time.sleep(0.3)
+        return found
+
+    def task(self, run_id: str, task_id: str, dag_id: str = "masivo_sync") -> dict[str, Any]:
+        """Return one task of a run that is not mapped."""
+        return next(task for task in self.airflow.tasks(dag_id, run_id) if task["task_id"] == task_id)
+
+    def complaints(self, run_id: str, task_id: str, dag_id: str = "masivo_sync") -> list[str]:
+        """Return the errors in the log of a task's last try."""
+        return complaints(self.folder.logs / "tasks", self.task(run_id, task_id, dag_id))
+
+    def log(self, run_id: str, task_id: str, dag_id: str = "masivo_sync") -> str:
+        """Return what a task's last try wrote into its log."""
+        task = self.task(run_id, task_id, dag_id)
+        file = self.folder.logs / "tasks" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
+        lines = (file / f"attempt={task['try_number']}.log").read_text().splitlines()
+        return "\n".join(str(json.loads(line).get("event", "")) for line in lines)
+
+    def backfill(self, first: datetime, last: datetime, *, reprocess: str = "none", at_once: int = 2) -> list[str]:
+        """Create a backfill of `masivo_sync`, wait for its runs, and return their ids in the order of their days."""
+        body = {
+            "dag_id": "masivo_sync",
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "reprocess_behavior": reprocess,
+            "max_active_runs": at_once,
+        }
+        made = self.until(lambda: self._backfill(body), "Airflow to create the backfill")
+
+        def runs() -> list[dict[str, Any]]:
+            query = {"run_type": "backfill", "order_by": "logical_date", "limit": 100}
+            found: list[dict[str, Any]] = self.call("GET", "dags/masivo_sync/dagRuns", params=query)["dag_runs"]
+            return [run for run in found if first <= datetime.fromisoformat(run["logical_date"]) <= last]
+
+        self.until(lambda: runs() and all(run["state"] in ENDED for run in runs()), "the backfill to end")
+        # Airflow takes no second backfill before the first is called done, which it looks after every half minute only.
+        if not self.call("GET", f"backfills/{made['id']}")["completed_at"]:
+            self.call("PUT", f"backfills/{made['id']}/cancel")
+        return [run["dag_run_id"] for run in runs()]
+
+    def _backfill(self, body: dict[str, Any]) -> Any:
+        # On SQLite Airflow takes back a backfill that meets a lock, and a scheduler that has seen its runs meanwhile dies of it.
+        scheduler = psutil.Process(self._scheduler.process.pid)
+        scheduler.suspend()
+        try:
+            answer = self.airflow._session.post(f"{self.airflow.address}/api/v2/backfills", json=body, timeout=60)
+        finally:
+            scheduler.resume()
+        if answer.status_code == requests.codes.service_unavailable:
+            return None
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def tick(self, cron: str) -> None:
+        """Have Airflow read the DAGs again, with another schedule of `masivo_sync`, and start runs by itself from now on."""
+        variables = {**self._stack.variables, "MASIVO_SCHEDULE": cron}
+        stack = replace(self._stack, is_scheduled=True, variables=variables)
+        _end(self._parser)
+        self._parser = stack._start_part("dag-processor")
+        self.until(
+            lambda: self.call("GET", "dags/masivo_sync")["timetable_summary"] == cron, "Airflow to read the schedule"
+        )
+        _end(self._scheduler)
+        self._scheduler = stack._start_part("scheduler", "--skip-serve-logs")
+
+    def pause(self, *, is_paused: bool = True) -> None:
+        """Switch `masivo_sync` off or on."""
+        self.call("PATCH", "dags/masivo_sync", json={"is_paused": is_paused})
+
+    def write(self, *statements: str) -> None:
+        """Change the legacy database, in one transaction."""
+        with self.legacy.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def ask(self, statement: str, **values: Any) -> list[Row[Any]]:
+        """Ask the ledger's database."""
+        with self.ledger.connect() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def account(self, run_id: str) -> Account:
+        """Make the account of a run from the ledger."""
+        return account(Ledger(self.ledger, ""), run_id, Limits())
+
+    def posts(self) -> list[Line]:
+        """Return the migration requests that the sandbox saw, in their order."""
+        journal = self.folder.sandbox.with_name(f"{self.folder.sandbox.name}.journal.jsonl")
+        return [line for line in read(journal) if line.method == "POST" and "migrate" in line.path]
+
+
+def _end(program: Program) -> None:
+    program.process.terminate()
+    program.process.wait(60)
+
+
+@contextmanager
+def scheduler(
+    path: Path,
+    stock: Callable[[Engine], object],
+    *,
+    mapping: str,
+    extra: Mapping[str, Any],
+    interval_s: float = 0.0,
+    schedule: str = "0 0 * * *",
+) -> Iterator[Scheduler]:
+    """
+    Start everything in *path*, on a legacy database that *stock* fills, and stop everything at the end.
+
+    *extra* is that of the connection ``masivo_api``, *interval_s* the sandbox's own limit, *schedule* that of `masivo_sync`.
+    """
+    folder = Folder(path, "sample")
+    folder.logs.mkdir(parents=True)
+    engine = create_engine(f"sqlite:///{folder.legacy}")
+    stock(engine)
+    engine.dispose()
+    (path / "legacy.json").write_text(json.dumps({"customers": None, "faults": 0, "note": ""}))
+    api = {"conn_type": "masivo", "schema": "http", "host": "127.0.0.1", "password": DEFAULT_KEY, "extra": dict(extra)}
+    variables = {
+        "AIRFLOW_CONN_MASIVO_API": json.dumps(api | {"port": folder.settings().sandbox_port}),
+        "MASIVO_MAPPING": mapping,
+        "MASIVO_SCHEDULE": schedule,
+    }
+    programs = Programs(path / "programs")
+    port = free_port(but=folder.settings().sandbox_port)
+    stack = _Stack(folder, programs, port, is_scheduled=False, variables=variables, interval_s=interval_s)
+    with programs.guarded():
+        parts, _ = stack.start(None, Clock())
+        running = Scheduler(stack, parts)
+        try:
+            yield running
+        finally:
+            running.legacy.dispose()
+            running.ledger.dispose()
