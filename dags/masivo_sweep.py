@@ -56,7 +56,6 @@ with DAG(
     plan = MasivoPlanOperator(task_id="plan", kind="sweep")
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
     approval = MasivoApprovalOperator(task_id="approval", retries=0)
-    # Beside the account, not behind it: a run is red where its account is.
     prune = MasivoPruneOperator(task_id="prune", keep_days="{{ params.keep_days }}", trigger_rule="all_done")
     # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
     delivered = MasivoDeliveredOperator(task_id="delivered")
@@ -67,5 +66,6 @@ with DAG(
         >> migrate(Entity.EVENTS)
         >> migrate(Entity.TRANSACTIONS)
         >> delivered
-        >> [account, prune]
+        >> prune
+        >> account
     )

@@ -34,6 +34,7 @@ _SETTLES_ITSELF_WITHIN = timedelta(days=1)
 _AT_ONCE = ("run_stopped", "api_unavailable", "earlier_in_doubt", "refused_in_company")
 _FOR_CUSTOMER = ("customer_missing", "customer_quarantined", "customer_held", "customer_in_doubt")
 _FOR_POINTS = ("points_do_not_sum", "sibling_not_sendable")
+_BY_POLICY = ("changed_after_delivery", "transactions_already_migrated")
 _ARRIVED = (State.DELIVERED, State.CONFIRMED)
 
 
@@ -42,7 +43,8 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
     Return the keys of *entity* (of transactions: the customers) that waited in runs before the run *before* and are free now, in order.
     """
     found: set[str] = set()
-    for statement in (_by_own_state(entity, policies, before), _by_batch(entity, before)):
+    statements = (_by_own_state(entity, policies, before), _in_doubt(entity, before), _by_batch(entity, before))
+    for statement in statements:
         with ledger.reading() as connection:
             found.update(connection.execute(statement).scalars())
     found.discard("")
@@ -52,15 +54,11 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
 def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list[tuple[str, str]]]:
     """Yield, in parts, what is read of children that wait for their customer to arrive (key, or customer), and the customer."""
     entry = schema.entry
-    statement = (
-        select(_what_is_read(entity), entry.c.customer)
-        .where(
-            entry.c.entity == entity,
-            entry.c.run < before,
-            entry.c.state.in_([State.HELD, State.QUARANTINED]),
-            entry.c.reason.in_((*_FOR_CUSTOMER, *_FOR_POINTS)),
-        )
-        .distinct()
+    statement = select(_what_is_read(entity), entry.c.customer).where(
+        entry.c.entity == entity,
+        entry.c.run < before,
+        entry.c.state.in_([State.HELD, State.QUARANTINED]),
+        entry.c.reason.in_((*_FOR_CUSTOMER, *_FOR_POINTS)),
     )
     with ledger.reading() as connection:
         result = connection.execute(statement, execution_options={"stream_results": True})
@@ -79,19 +77,28 @@ def _by_own_state(entity: Entity, policies: Policies, before: int) -> Select[Any
             reasons.append(entry.c.reason == "transactions_already_migrated")
     if getattr(policies.changed, entity.value) != "hold":
         reasons.append(entry.c.reason == "changed_after_delivery")
-    young = schema.batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN
+    # Not distinct in SQL, where it would be bought by reading every entry in the order of its key; and all reasons named, for the index.
+    return select(_what_is_read(entity)).where(
+        entry.c.entity == entity,
+        entry.c.run < before,
+        entry.c.state.in_([State.HELD, State.QUARANTINED]),
+        entry.c.reason.in_((*_AT_ONCE, *_FOR_CUSTOMER, *_FOR_POINTS, *_BY_POLICY)),
+        or_(*reasons),
+    )
+
+
+def _in_doubt(entity: Entity, before: int) -> Select[Any]:
+    """Of entries with a state of their own, those in doubt that may still settle themselves."""
+    entry, batch = schema.entry, schema.batch
     return (
         select(_what_is_read(entity))
-        .select_from(schema.entry_and_batch)
+        .select_from(entry.join(batch, entry.c.batch == batch.c.id))
         .where(
             entry.c.entity == entity,
             entry.c.run < before,
-            or_(
-                and_(entry.c.state.in_([State.HELD, State.QUARANTINED]), or_(*reasons)),
-                and_(entry.c.state == State.IN_DOUBT, young),
-            ),
+            entry.c.state == State.IN_DOUBT,
+            batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN,
         )
-        .distinct()
     )
 
 
@@ -108,7 +115,6 @@ def _by_batch(entity: Entity, before: int) -> Select[Any]:
             batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN,
             entry.c.state.is_(None),
         )
-        .distinct()
     )
 
 

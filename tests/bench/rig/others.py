@@ -5,7 +5,7 @@ The same work by other ways, as a program: ``others.py WAY LEGACY_URL SINK_URL E
 hand    what people write first: read all, a pydantic model per row, ``requests.post(json=...)`` with 1000 records
 copy    the floor of reading: COPY the joined rows out of PostgreSQL, and throw them away
 post    the floor of sending: POST bytes that are ready
-dlt     dlt's ``sql_database`` with its pyarrow backend, into a custom destination that nests and posts
+dlt     a dlt resource that yields Arrow tables, as its pyarrow backend does, into a custom destination that nests and posts
 ======  ==========================================================================================================
 
 Lists come as JSON made by PostgreSQL where a tool can take a row only as it is. None of them keeps a ledger or resumes.
@@ -109,7 +109,6 @@ def _dlt(legacy_url: str, url: str, entity: str) -> int:
 
     import dlt
     import requests
-    from dlt.sources.sql_database import sql_table  # noqa: F401 (what people start from; a query needs the resource below)
     from sqlalchemy import create_engine, text
 
     session, sent = requests.Session(), [0]
@@ -117,7 +116,7 @@ def _dlt(legacy_url: str, url: str, entity: str) -> int:
     @dlt.destination(
         batch_size=1000, loader_file_format="parquet", naming_convention="direct", skip_dlt_columns_and_tables=True
     )
-    def masivo(items: Any, table: Any) -> None:
+    def masivo(items: Any, _table: Any) -> None:
         rows = items.to_pylist() if hasattr(items, "to_pylist") else items
         body = [(row["customer"], _record(entity, row)) for row in rows]
         session.post(url, json=_body(entity, json.loads(json.dumps(body, default=str))), timeout=60).raise_for_status()
@@ -125,14 +124,14 @@ def _dlt(legacy_url: str, url: str, entity: str) -> int:
 
     @dlt.resource(name=entity)
     def source() -> Iterator[Any]:
-        import pyarrow
+        import pyarrow as pa
 
         engine = create_engine(legacy_url)
         with engine.connect().execution_options(stream_results=True) as connection:
             result = connection.execute(text(WHOLE[entity]))
             names = list(result.keys())
             for part in result.partitions(50_000):
-                yield pyarrow.table(dict(zip(names, map(list, zip(*part, strict=True)), strict=True)))
+                yield pa.table(dict(zip(names, map(list, zip(*part, strict=True)), strict=True)))
 
     with tempfile.TemporaryDirectory(prefix="masivo-bench-") as folder:
         dlt.pipeline("bench", destination=masivo, pipelines_dir=folder, progress=None).run(source())
