@@ -45,8 +45,9 @@ _CLOCKS = {
 
 
 def lane_hours(requests: int, limits: Limits) -> float:
-    """Return the hours that *requests* take on the lane: the interval or the hourly cap, whichever is slower."""
-    by_interval = requests * limits.interval_s / 3600
+    """Return the hours that *requests* take on the lane: the interval with its margin, or the hourly cap, whichever is slower."""
+    apart = limits.interval_s + limits.margin_s if limits.interval_s else 0.0
+    by_interval = requests * apart / 3600
     by_cap = requests / limits.per_hour if limits.per_hour else 0.0
     return max(by_interval, by_cap)
 

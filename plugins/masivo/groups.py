@@ -39,7 +39,7 @@ def migrate(entity: Entity) -> TaskGroup:
             entity=entity.value,
             retries=20,
             max_active_tis_per_dag=2,  # the next slice is ready when one has nothing more to send; runs take turns
-            map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ task.part.rows }} rows",
+            map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ '{:,}'.format(task.part.rows) }} rows",
         ).expand(part=slices.output)
         if entity is Entity.CUSTOMERS:
             visible = MasivoVisibleSensor(

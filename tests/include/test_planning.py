@@ -82,7 +82,7 @@ def test_a_plan_for_some_customers_counts_only_theirs(ledger, legacy):
 @pytest.mark.parametrize(
     ("requests", "limits", "expected"),
     [
-        (720, Limits(interval_s=5, per_hour=1000), 1.0),
+        (720, Limits(interval_s=4.95, margin_s=0.05, per_hour=1000), 1.0),
         (500, Limits(interval_s=5, per_hour=250), 2.0),
         (500, Limits(interval_s=0, per_hour=1000), 0.5),
     ],
