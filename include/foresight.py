@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -43,6 +44,9 @@ class Foresight(Knowledge):
     def known(self, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
         """Return what is known of *keys*, and that this plan has met them, where it has."""
         found = super().known(entity, keys)
+        for entries in found.values():
+            # What an earlier try of the run did is over; as the run's own it would be taken for a second row of the key.
+            entries[:] = [replace(entry, run=0) if entry.run == self._run else entry for entry in entries]
         for key in self._among("SELECT key FROM judged WHERE entity = ? AND key IN ", keys, entity.value):
             met = Known(0, self._run, 0, "", 0, _JUDGED, "", None, None, None, None, None)
             found.setdefault(key, []).append(met)

@@ -153,6 +153,7 @@ class Scheduler:
         self.until(
             lambda: self.call("GET", "dags/masivo_sync")["timetable_summary"] == cron, "Airflow to read the schedule"
         )
+        self.call("PATCH", "dags/masivo_sweep", json={"is_paused": True})  # a test of one must not meet the other
         _end(self._scheduler)
         self._scheduler = stack._start_part("scheduler", "--skip-serve-logs")
 

@@ -45,6 +45,19 @@ class Runs(Opened):
                 connection.execute(insert(schema.run).values(started_at=now(), **values))
         return self.run(run_id)
 
+    def set_aside(self, run_id: str) -> None:
+        """
+        Give *run_id* free where the run that has it has ended: Airflow cleared it, or a backfill reprocesses it, and it runs anew.
+
+        The one that ended keeps its account under its own number. What it delivered counts as delivered by an earlier run.
+        """
+        table = schema.run
+        with self.engine.begin() as connection:
+            ended = select(table.c.id).where(table.c.run_id == run_id, table.c.finished_at.is_not(None))
+            if number := connection.execute(ended).scalar():
+                earlier = f"{run_id[:225]} (ended as run {number})"
+                connection.execute(update(table).where(table.c.id == number).values(run_id=earlier))
+
     def has_run(self, run_id: str) -> bool:
         """Whether the run that Airflow calls *run_id* was entered."""
         with self.reading() as connection:

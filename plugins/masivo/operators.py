@@ -86,8 +86,9 @@ class MasivoPlanOperator(BaseOperator):
         return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
 
     def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
-        """Return the run as an earlier try of this task entered it, or settle what it covers and enter it."""
+        """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
         ledger, mapping, run_id = place.ledger, place.mapping, context["run_id"]
+        ledger.set_aside(run_id)
         if ledger.has_run(run_id):
             return place.run(run_id)
         asked, mode = self._as_remapped(place, parameters, legacies)
@@ -145,6 +146,7 @@ class MasivoReplayOperator(BaseOperator):
             mapping = place.mapping
             place.hook.prove()
             place.ledger.prepare()
+            place.ledger.set_aside(context["run_id"])
             run = place.ledger.begin_run(
                 context["run_id"],
                 mapping=mapping.name,

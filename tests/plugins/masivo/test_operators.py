@@ -296,6 +296,38 @@ def test_a_run_returns_counts_only_and_logs_nobody(sandbox, sample, capfd):
     )
 
 
+def test_a_run_that_is_cleared_after_its_end_sends_only_what_has_changed_since(world, sandbox, sample, tmp_path):
+    """A backfill that reprocesses its intervals clears their runs, which keep their names in Airflow."""
+    legacy = f"sqlite:///{shutil.copy(sample[0], tmp_path / 'legacy.sqlite')}"
+    world.setenv("AIRFLOW_CONN_LEGACY_DB", database(legacy))
+    first = migrate(context(full=True, tolerance=1_000))["account"]
+    before = len([line for line in sandbox.lines() if line.method == "POST"])
+    planted = sample[1]
+    delivered = {"customers": 0} | {name: one["delivered"] for name, one in first["entities"].items()}
+    engine = create_engine(legacy)
+    with engine.begin() as connection:
+        member = connection.execute(text("SELECT min(member_no) FROM member WHERE member_no > 60")).scalar()
+        connection.execute(text("UPDATE member SET first_name = 'Renamed' WHERE member_no = :no"), {"no": member})
+    engine.dispose()
+
+    again = migrate(context(full=True, tolerance=1_000))
+    assert planted.customers == again["plan"]["customers"]["rows"]
+    assert again["plan"]["customers"]["records"] == 1
+    account = again["account"]
+    assert account["adds_up"] is True
+    assert {name: one["delivered"] for name, one in account["entities"].items()} == {
+        "customers": 1,
+        "events": 0,
+        "transactions": 0,
+    }
+    assert account["entities"]["customers"]["unchanged"] == delivered["customers"] - 1
+    (post,) = [line for line in sandbox.lines() if line.method == "POST"][before:]
+    assert [key for key, _ in post.accepted] == [str(member)]
+    with create_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}").connect() as connection:
+        runs = connection.execute(text("SELECT run_id FROM masivo_run ORDER BY id")).scalars().all()
+    assert runs == ["manual (ended as run 1)", "manual"]
+
+
 @pytest.mark.usefixtures("world")
 def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
     with pytest.raises(AirflowFailException, match="rows are newly quarantined, held by an error or in doubt"):
