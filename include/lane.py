@@ -18,12 +18,12 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from include.errors import TryAgainLater
 from include.journey import Limits
-from include.ledger import schema, sqlite
+from include.ledger import clock, schema, sqlite
 
 
 HOUR_S = 3600.0
@@ -34,14 +34,6 @@ _LONGEST_WAIT_S = 600.0
 _LONGEST_AT_THE_GATE_S = 10.0
 _TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
 _WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
-
-# Seconds since 1970 with fractions, by the database's clock at this very moment, not at the transaction's start.
-_CLOCKS = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
-    "postgresql": "extract(epoch from clock_timestamp())::double precision",
-    "mysql": "unix_timestamp(sysdate(6)) + 0e0",
-    "mariadb": "unix_timestamp(sysdate(6)) + 0e0",
-}
 
 
 def lane_hours(requests: int, limits: Limits) -> float:
@@ -85,7 +77,6 @@ class Lane:
         self._limits = limits
         self._kind = kind
         self._sleep = sleep
-        self._clock: ColumnElement[float] = literal_column(_CLOCKS[engine.dialect.name]).label("now")
         self._is_made = False
         self._mine = 0
 
@@ -130,7 +121,7 @@ class Lane:
         self._made()
         with self._engine.begin() as connection:
             row = self._locked(connection)
-            until = max(row.frozen_until, self._now(connection) + seconds)
+            until = max(row.frozen_until, clock.now(connection) + seconds)
             margin = min(_MOST_MARGIN_S, max(row.margin_s, self._limits.margin_s) * 2) if too_fast else row.margin_s
             connection.execute(
                 update(table).where(table.c.account == self._account).values(frozen_until=until, margin_s=margin)
@@ -141,7 +132,7 @@ class Lane:
         table = schema.lane
         with self._engine.begin() as connection:
             row = self._locked(connection)
-            now = self._now(connection)
+            now = clock.now(connection)
             free = self._hour_is_free(connection, now)
             at = max(now, row.next_at, row.frozen_until, free)
             if at - now > _LONGEST_WAIT_S:
@@ -181,7 +172,7 @@ class Lane:
             return 0.0
         with self._engine.begin() as connection:
             row = self._locked(connection)
-            now = self._now(connection)
+            now = clock.now(connection)
             others = (start.c.account == self._account, start.c.at <= now, start.c.id != self._mine)
             last = connection.execute(select(func.max(start.c.at)).where(*others)).scalar() or 0.0
             apart = self._limits.interval_s + row.margin_s
@@ -245,6 +236,3 @@ class Lane:
             with suppress(IntegrityError), self._engine.begin() as connection:
                 connection.execute(insert(table).values(values))
             self._is_made = True
-
-    def _now(self, connection: Connection) -> float:
-        return float(connection.execute(select(self._clock)).scalar_one())
