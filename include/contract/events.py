@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import MISSING, Field, model_validator
 
-from include.contract.fields import Flag, Id, Instant, Payload, Text
+from include.contract.fields import Flag, Id, Instant, Payload, Text, at_most_1000
 from include.contract.orders import Order
 
 
@@ -41,8 +41,5 @@ class EventsRequest(Payload):
 
     @model_validator(mode="after")
     def _at_most_1000_events(self) -> Self:
-        count = sum(len(customer.events) for customer in self.customers)
-        if count > 1000:
-            msg = f"{count} events in one request, the API takes 1000"
-            raise ValueError(msg)
+        at_most_1000("events", (len(customer.events) for customer in self.customers))
         return self

@@ -7,11 +7,23 @@ see JSON values only (text, numbers, booleans), in strict mode: what passes them
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+MOST_CHILDREN = 1000  # of one request, over all of its customers
+
+
+def at_most_1000(name: str, counts: Iterable[int]) -> None:
+    """Refuse a request whose customers have more than 1000 children called *name* between them. Raises `ValueError`."""
+    count = sum(counts)
+    if count > MOST_CHILDREN:
+        msg = f"{count} {name} in one request, {MOST_CHILDREN} are the limit"
+        raise ValueError(msg)
 
 
 class Kind(StrEnum):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import MISSING, Field, model_validator
 
-from include.contract.fields import Id, Instant, Kind, Money, Payload, Points, Text, Uuid
+from include.contract.fields import Id, Instant, Kind, Money, Payload, Points, Text, Uuid, at_most_1000
 from include.contract.orders import Order
 
 
@@ -61,8 +61,5 @@ class TransactionsRequest(Payload):
 
     @model_validator(mode="after")
     def _at_most_1000_transactions(self) -> Self:
-        count = sum(len(customer.transactions) for customer in self.customers)
-        if count > 1000:
-            msg = f"{count} transactions in one request, 1000 is the safe limit"
-            raise ValueError(msg)
+        at_most_1000("transactions", (len(customer.transactions) for customer in self.customers))
         return self
