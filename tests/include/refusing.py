@@ -57,7 +57,17 @@ class Verdicts:
 
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, _lease: Lease, keys: Sequence[str], state: State, reason: str = "", shape: str = "") -> None:
+    def judge(  # as `Ledger.judge`
+        self,
+        _lease: Lease,
+        keys: Sequence[str],
+        state: State,
+        reason: str = "",
+        shape: str = "",
+        *,
+        records: Sequence[Record] = (),
+    ) -> None:
+        assert {record.key for record in records} <= set(keys)
         del state, shape
         self.reasons |= dict.fromkeys(keys, reason)
 
