@@ -58,6 +58,7 @@ class Scheduler:
 
     def __init__(self, stack: _Stack, parts: Sequence[Program]) -> None:
         self._stack = stack
+        self.parts = list(parts)
         self._scheduler, self._parser = parts[-2:]
         self.folder = stack.folder
         self.airflow = stack.airflow
@@ -156,6 +157,7 @@ class Scheduler:
         self.call("PATCH", "dags/masivo_sweep", json={"is_paused": True})  # a test of one must not meet the other
         _end(self._scheduler)
         self._scheduler = stack._start_part("scheduler", "--skip-serve-logs")
+        self.parts += [self._parser, self._scheduler]
 
     def pause(self, *, is_paused: bool = True) -> None:
         """Switch `masivo_sync` off or on."""
@@ -225,3 +227,5 @@ def scheduler(
         finally:
             running.legacy.dispose()
             running.ledger.dispose()
+    for program in running.parts:
+        program.process.wait(30)
