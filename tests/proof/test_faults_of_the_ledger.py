@@ -67,7 +67,7 @@ def test_a_task_that_is_cleared_sends_nothing_again():
 def test_children_of_a_task_that_was_marked_as_a_success_by_hand_are_held():
     with rig(STRICT, customers=16) as running:
         trip = running.trip()
-        trip.migrate("run-1", entities=(Entity.EVENTS, Entity.TRANSACTIONS))
+        trip.migrate("by hand", entities=(Entity.EVENTS, Entity.TRANSACTIONS))
         trip.close()
         assert posts(running) == 0
         fates = running.prove().fates

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -80,6 +80,7 @@ class Programs:
 
     path: Path
     patience_s: float = 6.0
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)  # kept until they have ended, to be reaped
 
     def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Program:
         """Start ``python -m`` *arguments*; a Ctrl-C does not reach it."""
@@ -107,6 +108,7 @@ class Programs:
             )
         with self.path.open("a") as sessions:
             sessions.write(f"{process.pid} {_birth(process.pid) or 0}\n")
+        self._started.append(process)
         return Program(name, process, log)
 
     def running(self) -> list[psutil.Process]:
@@ -132,6 +134,8 @@ class Programs:
         if not is_done:
             self._end(self.running(), patience_s=self.patience_s)
         self._end(self.running(), patience_s=5.0, by_force=True)
+        for process in self._started:
+            process.poll()
         self.path.unlink(missing_ok=True)
         return len(members)
 

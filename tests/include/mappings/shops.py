@@ -19,12 +19,23 @@ from include.legacy import Legacy
 from include.mapping import KEY
 from include.records import LegacyRow
 from include.selection import Window
-from tests.journey import Trip
+from tests.journey import UNHURRIED, Trip
 
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
 Table = tuple[str, Sequence[tuple[Any, ...]]]  # the columns, and rows of them
+
+
+_REWARDS = {
+    "woocommerce": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1d01",
+    "opencart": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1e01",
+}
+
+
+def account_of(mapping: str) -> dict[str, Any]:
+    """Return the sandbox's options for an account that was set up for *mapping*: its reward exists."""
+    return {**UNHURRIED, "rewards": {_REWARDS[mapping]: "Points"}}
 
 
 def build(url: str, name: str, tables: Mapping[str, Table]) -> None:

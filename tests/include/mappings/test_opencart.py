@@ -4,6 +4,7 @@ The mapping of OpenCart with its reward points, on its real schema in MariaDB: a
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -30,7 +31,9 @@ def trip(mariadb_server, tmp_path_factory):
     ledger = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     with servers.fresh_database(mariadb_server) as url:
         shops.build(url, "opencart", SHOP)
-        with journey(shops.strictly(url), f"sqlite:///{ledger}", mapping="opencart") as made:
+        with journey(
+            shops.strictly(url), f"sqlite:///{ledger}", mapping="opencart", sandbox=shops.account_of("opencart")
+        ) as made:
             made.first = made.migrate("first")
             made.fates = shops.fates(made)
             made.second = made.migrate("second")
@@ -179,7 +182,7 @@ def test_the_commands_take_the_mapping_as_it_is(capsys):
     assert cli.main(["check"]) == 0
     said = capsys.readouterr().out
     assert "blocker" not in said
-    assert "missing_value (column email)" in said
+    assert re.search(r"customers +missing_value +\d+ rows? in email", said)
 
     assert cli.main(["preview", "transactions", "--key", "2"]) == 0
     assert '"amount": -50' in capsys.readouterr().out

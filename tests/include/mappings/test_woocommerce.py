@@ -4,6 +4,7 @@ The mapping of WooCommerce with Points and Rewards, on its real schema in MariaD
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,7 +36,7 @@ def shop(mariadb_server):
 def trip(shop, tmp_path_factory):
     """A migration of the tea shop, and a second run of it."""
     ledger = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
-    with journey(shop, f"sqlite:///{ledger}", mapping="woocommerce") as made:
+    with journey(shop, f"sqlite:///{ledger}", mapping="woocommerce", sandbox=shops.account_of("woocommerce")) as made:
         made.first = made.migrate("first")
         made.fates = shops.fates(made)
         made.second = made.migrate("second")
@@ -261,7 +262,7 @@ def test_the_commands_take_the_mapping_as_it_is(capsys):
     assert cli.main(["check"]) == 0
     said = capsys.readouterr().out
     assert "blocker" not in said
-    assert "missing_value (column email)" in said
+    assert re.search(r"customers +missing_value +\d+ rows? in email", said)
 
     assert cli.main(["preview", "events", "--key", "1001"]) == 0
     assert '"purchase_id": "1001"' in capsys.readouterr().out
