@@ -1,7 +1,7 @@
 # `make demo` shows the whole of it; `make help` lists the rest. Every target makes .venv if it is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test soak lint bench lock clean
+.PHONY: help demo up down test scheduled soak lint bench lock clean
 
 DATA ?= sample
 UV_VERSION := 0.13.9
@@ -28,6 +28,9 @@ down: .venv/sample ## stop what `make up` started
 
 test: .venv/complete-journey .venv/image/layers ## all tests, on as many as four cores: [ARGS="-k words"] [WORKERS=0]
 	$(RUN) -m pytest --numprocesses $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+scheduled: .venv/sample ## the DAGs under Airflow's own scheduler, about six minutes; too long to be among all tests
+	$(RUN) -m pytest tests/dags/under_the_scheduler.py $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)

@@ -6,9 +6,11 @@ What every test may ask for: a place of its own for Airflow, and databases on re
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +43,17 @@ os.environ.update(
 settings.register_profile("masivo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("masivo"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "masivo")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _swept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What tests of whole programs leave to the garbage (their clients' sockets, programs that a guard ends) is not the next test's fault."""
+    yield
+    mine = (item for item in request.session.items if item.path == request.path)
+    if any(item.get_closest_marker("airflow") for item in mine):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
