@@ -7,6 +7,8 @@ DATA ?= sample
 UV_VERSION := 0.13.9
 RUN := .venv/bin/python
 UV := .venv/bin/uv
+# Or every start of Airflow compiles thousands of modules where Python may not write beside them.
+export UV_COMPILE_BYTECODE := 1
 INSTALL := $(UV) pip install --quiet --python $(RUN) --require-hashes --constraint requirements.lock
 
 # Tried by running it, because a pyenv shim of a version that is not chosen exists and fails.
@@ -29,8 +31,8 @@ down: .venv/sample ## stop what `make up` started
 test: .venv/complete-journey .venv/image/layers ## all tests, on as many as four cores: [ARGS="-k words"] [WORKERS=0]
 	$(RUN) -m pytest --numprocesses $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-scheduled: .venv/sample ## the DAGs under Airflow's own scheduler, about six minutes; too long to be among all tests
-	$(RUN) -m pytest tests/dags/under_the_scheduler.py $(ARGS)
+scheduled: .venv/sample ## the DAGs under Airflow's own scheduler, five to nine minutes; too long to be among all tests
+	$(RUN) -m pytest tests/dags/under_the_scheduler.py tests/dags/under_a_triggerer.py $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)
@@ -76,10 +78,10 @@ clean: ## stop what runs, and remove all that was made here
 	@$(RUN) tests/production/image.py .venv/image
 	@touch $@
 
-# What the bench compares itself with, apart from everything else.
+# What the bench compares itself with, apart from everything else; compiled, so that no way has to do that first.
 .venv/peers/done: tests/bench/peers.txt .venv/sample
 	@test -d .venv/peers || $(RUN) -m venv .venv/peers
-	@$(UV) pip install --quiet --python .venv/peers/bin/python --requirements tests/bench/peers.txt
+	@$(UV) pip install --quiet --compile-bytecode --python .venv/peers/bin/python --requirements tests/bench/peers.txt
 	@touch $@
 
 .venv/%:

@@ -26,8 +26,6 @@ from masivo.operators import MasivoAccountOperator, MasivoReplayOperator
 from masivo.parameters import replay_form
 from masivo.verifying import MasivoDeliveredOperator
 
-from include.journey import Entity
-
 
 with DAG(
     "masivo_replay",
@@ -45,4 +43,6 @@ with DAG(
     account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
     # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
     delivered = MasivoDeliveredOperator(task_id="delivered")
-    plan >> migrate(Entity.CUSTOMERS) >> migrate(Entity.EVENTS) >> migrate(Entity.TRANSACTIONS) >> delivered >> account
+    first, last = migrate()
+    plan >> first
+    last >> delivered >> account

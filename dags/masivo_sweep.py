@@ -28,8 +28,6 @@ from masivo.operators import MasivoAccountOperator, MasivoPlanOperator, MasivoPr
 from masivo.parameters import form, keeping_form
 from masivo.verifying import MasivoDeliveredOperator
 
-from include.journey import Entity
-
 
 with DAG(
     "masivo_sweep",
@@ -59,13 +57,6 @@ with DAG(
     prune = MasivoPruneOperator(task_id="prune", keep_days="{{ params.keep_days }}", trigger_rule="all_done")
     # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
     delivered = MasivoDeliveredOperator(task_id="delivered")
-    (
-        plan
-        >> approval
-        >> migrate(Entity.CUSTOMERS)
-        >> migrate(Entity.EVENTS)
-        >> migrate(Entity.TRANSACTIONS)
-        >> delivered
-        >> prune
-        >> account
-    )
+    first, last = migrate()
+    plan >> approval >> first
+    last >> delivered >> prune >> account

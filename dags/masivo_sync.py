@@ -23,7 +23,7 @@ before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities":
 * *plan* failed: its last line says what is set up wrongly. Nothing was sent. Correct it and clear the task.
 * *plan* says that the mapping changed, or names a guard: look at what it says, then trigger again with *mapping_change* or *override*.
 * *send* is waiting for a retry: the API or a database was away. Nothing to do: the next try reads its slice again, and skips what was sent.
-* *account* failed: read it (`python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
+* *account* failed: read it (the run's tab *Account*, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
   mapping; the next run takes them. Rows in doubt were sent without a usable answer: the next run that
   reads them asks the API, and sends them again only if it is proved that they never arrived. `masivo_replay` sends again what a person released.
 * Never delete the ledger: it is what keeps points from being sent twice.
@@ -39,8 +39,6 @@ from masivo.groups import defaults, migrate, schedule
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
 from masivo.parameters import form
 from masivo.verifying import MasivoDeliveredOperator
-
-from include.journey import Entity
 
 
 with DAG(
@@ -60,12 +58,6 @@ with DAG(
     approval = MasivoApprovalOperator(task_id="approval", retries=0)
     # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
     delivered = MasivoDeliveredOperator(task_id="delivered")
-    (
-        plan
-        >> approval
-        >> migrate(Entity.CUSTOMERS)
-        >> migrate(Entity.EVENTS)
-        >> migrate(Entity.TRANSACTIONS)
-        >> delivered
-        >> account
-    )
+    first, last = migrate()
+    plan >> approval >> first
+    last >> delivered >> account

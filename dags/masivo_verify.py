@@ -3,7 +3,9 @@
 
 A 201 only says that the API has taken a request into its queue. Here customers are read back by GET, with their transactions, and
 compared with what the ledger says was delivered: points by reward, each transaction, dates, the number of purchases. What is found right
-becomes `confirmed` in the account of its run; what differs is in the ledger's table `masivo_finding`, in buckets.
+becomes `confirmed` in the account of its run; what differs is in the ledger's table `masivo_finding`, in buckets. *verdict* writes the run's
+audit pack again, with what was read, what that proves, each bucket with its points and whose move it is, and a row for each difference
+(`findings.csv`).
 
 **When it runs** · By itself after each `masivo_sync`, `masivo_sweep` or `masivo_replay` that delivered something, once the API's queue has had its
 time (`settle_after_s` of the connection). What is not visible yet is read again after 3, 6, 12 and 24 minutes; no worker waits in
@@ -19,8 +21,8 @@ chosen customers' rows are read again from the legacy database; of a row that ha
 
 **The buckets** · *missing*, *doubled*, *off_by_one_row* (a balance is wrong by exactly one transaction), *sign*, *expiry*, *time_zone* (a
 date moved by whole hours), *metrics* (replaced by migrating events, as the API says; never counted as wrong), *other*. What stays `delivered`
-was not chosen, or cannot be proved: the API shows no events but their number, which proves nothing where it fitted before, and no
-transactions before 2020.
+was not chosen, or cannot be proved: the API shows no events but their number, which proves nothing where it fitted before. Transactions of
+before 2020 it cannot show at all: they stay `delivered` with the reason `not_shown`, are counted apart, and are not read again.
 
 **It failed, now what**
 

@@ -16,14 +16,15 @@ from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select
 
+from include.among import MOST_KEYS, one_of, portions
 from include.errors import LedgerError
 from include.journey import Entity, Limits, State
 from include.ledger import schema
 from include.ledger.store import Ledger
 from include.packing import least_requests
-from include.reasons import REASONS, RESENT_UNPROVEN
+from include.reasons import NOT_SHOWN, REASONS, RESENT_UNPROVEN
 from include.windows import Covers
 
 
@@ -116,6 +117,8 @@ class Account:
         return sum(entity.sent for entity in self.entities)
 
 
+# The states in which a row waits for somebody or something.
+OPEN = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
 # Held for these reasons is held by an error; other holds wait for a customer or a policy, as they should.
 _HELD_BY_ERROR = frozenset({"api_unavailable", "run_stopped"})
 
@@ -236,7 +239,9 @@ def _run(run_id: str | None) -> Any:
     if run_id is None:
         return statement.order_by(table.c.id.desc()).limit(1)
     number = int(run_id) if run_id.isdecimal() else -1
-    return statement.where((table.c.run_id == run_id) | (table.c.id == number))
+    # A name that is a number all over comes first where it is one.
+    by_name = case((table.c.run_id == run_id, 0), else_=1)
+    return statement.where((table.c.run_id == run_id) | (table.c.id == number)).order_by(by_name).limit(1)
 
 
 def _nothing(run_id: str | None) -> Account:
@@ -253,7 +258,7 @@ def _entities(connection: Connection, run: int) -> list[Entity]:
 
 
 def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) -> EntityAccount:
-    part, entry, batch, tally = schema.part, schema.entry, schema.batch, schema.tally
+    part, batch, tally = schema.part, schema.batch, schema.tally
     slices = connection.execute(
         select(
             func.count().label("slices"),
@@ -261,14 +266,7 @@ def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) ->
             func.coalesce(func.sum(part.c.read_rows), 0).label("read"),
         ).where(part.c.run == run, part.c.entity == entity)
     ).one()
-    counted = connection.execute(
-        select(
-            schema.state_of_entry.label("state"), func.count().label("rows"), func.sum(entry.c.points).label("points")
-        )
-        .select_from(schema.entry_and_batch)
-        .where(entry.c.run == run, entry.c.entity == entity)
-        .group_by(schema.state_of_entry)
-    ).all()
+    counted = connection.execute(_counted(run, entity)).all()
     folded = connection.execute(
         select(tally.c.state, func.sum(tally.c.rows).label("rows"), func.sum(tally.c.points).label("points"))
         .where(tally.c.run == run, tally.c.entity == entity)
@@ -279,6 +277,7 @@ def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) ->
     for row in (*counted, *folded):
         states[row.state] += int(row.rows)
         points[row.state] = points.get(row.state, Decimal(0)) + Decimal(str(row.points or 0))
+    carried = sum(int(row.carried) for row in counted)
     requests, sent = connection.execute(
         select(
             func.coalesce(func.sum(batch.c.requests), 0),
@@ -294,23 +293,67 @@ def _entity(connection: Connection, run: int, entity: Entity, limits: Limits) ->
         slices.slices - slices.finished,
         int(requests),
         int(sent),
-        least_requests(entity, _sent_by_customer(connection, run, entity), limits),
+        least_requests(entity, _sent_by_customer(connection, run, entity, carried, limits), limits),
     )
 
 
-def _sent_by_customer(connection: Connection, run: int, entity: Entity) -> Iterator[int]:
-    """Yield, for every customer of whom something was sent, how many records; grouped by SQL so that little is fetched."""
+def _counted(run: int, entity: Entity) -> Select[Any]:
+    """
+    Count entries and points by state, and those that requests carried.
+
+    First by batch and own state, in the order of an index that has it all, then with the state of a thousand entries' batch at once.
+    """
+    entry, batch = schema.entry, schema.batch
+    alike = (
+        select(entry.c.batch, entry.c.state, func.count().label("rows"), func.sum(entry.c.points).label("points"))
+        .where(entry.c.run == run, entry.c.entity == entity)
+        .group_by(entry.c.slice, entry.c.batch, entry.c.state)
+        .subquery()
+    )
+    state = func.coalesce(alike.c.state, batch.c.state)
+    return (
+        select(
+            state.label("state"),
+            func.sum(alike.c.rows).label("rows"),
+            func.sum(alike.c.points).label("points"),
+            func.sum(case((batch.c.requests > 0, alike.c.rows), else_=0)).label("carried"),
+        )
+        .select_from(alike.outerjoin(batch, alike.c.batch == batch.c.id))
+        .group_by(state)
+    )
+
+
+def _sent_by_customer(connection: Connection, run: int, entity: Entity, carried: int, limits: Limits) -> Iterator[int]:
+    """
+    Yield, for every customer of whom something was sent, how many records; grouped by SQL so that little is fetched.
+
+    Not of events, of which *carried* records were sent, where a request takes as many customers as records: one for each asks for as much.
+    """
+    if entity is Entity.EVENTS and limits.customers >= limits.records:
+        yield from repeat(1, carried)
+        return
     entry, batch = schema.entry, schema.batch
     by_customer = (
         select(func.count().label("records"))
         .select_from(schema.entry_and_batch)
         .where(entry.c.run == run, entry.c.entity == entity, batch.c.requests > 0)
-        .group_by(entry.c.key if entity is Entity.CUSTOMERS else entry.c.customer)
+        # Not by the column itself: SQLite would read every run's entries in its order, rather than sort this one's.
+        .group_by(func.coalesce(entry.c.key if entity is Entity.CUSTOMERS else entry.c.customer, ""))
         .subquery()
     )
     sizes = select(by_customer.c.records, func.count()).group_by(by_customer.c.records)
     for records, customers in connection.execute(sizes):
         yield from repeat(records, customers)
+
+
+def _may_be_trouble(connection: Connection, run: int) -> ColumnElement[bool]:
+    """Whether an entry may be in trouble or have been sent again unproven; what an index knows tells it from the thousands that are not."""
+    entry, batch = schema.entry, schema.batch
+    # Asked first: most runs have none, and PostgreSQL takes an index for a list but not for a question within the question.
+    troubled = select(batch.c.id).where(batch.c.run == run, batch.c.state.in_(OPEN))
+    batches = list(connection.execute(troubled).scalars())
+    theirs = [one_of(entry.c.batch, some, connection.dialect.name) for some in portions(batches, most=MOST_KEYS)]
+    return or_(entry.c.state.in_(OPEN), entry.c.reason.in_([RESENT_UNPROVEN, NOT_SHOWN]), *theirs)
 
 
 def _troubles(connection: Connection, run: int) -> list[Trouble]:
@@ -339,8 +382,9 @@ def _troubles(connection: Connection, run: int) -> list[Trouble]:
         .select_from(schema.entry_and_batch)
         .where(
             entry.c.run == run,
-            state.in_([State.QUARANTINED, State.HELD, State.IN_DOUBT])
-            | (state.in_([State.DELIVERED, State.CONFIRMED]) & (entry.c.reason == RESENT_UNPROVEN)),
+            _may_be_trouble(connection, run),
+            state.in_(OPEN)
+            | (state.in_([State.DELIVERED, State.CONFIRMED]) & entry.c.reason.in_([RESENT_UNPROVEN, NOT_SHOWN])),
         )
         .group_by(entry.c.entity, state, reason, entry.c.column_name)
     ).all()

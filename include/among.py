@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, String, any_, literal
+import orjson
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, String, any_, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
@@ -25,14 +26,23 @@ _ARRAYS: dict[frozenset[type], type[TypeEngine[Any]]] = {
 }
 
 
+_IN_JSON = frozenset({frozenset({str}), frozenset({int})})
+
+
 def one_of(term: ColumnElement[Any], values: Sequence[Any], dialect: str) -> ColumnElement[bool]:
     """
     Return whether *term* is one of *values*, as the database of *dialect* hands them out.
 
-    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and taken apart every time.
+    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and taken apart every time, nor for SQLite as
+    JSON, which has no bytes and no decimals.
     """
-    kind = _ARRAYS.get(frozenset(map(type, values))) if dialect == "postgresql" else None
-    return term.in_(values) if kind is None else term == any_(literal(list(values), ARRAY(kind)))
+    types = frozenset(map(type, values))
+    if dialect == "postgresql" and types in _ARRAYS:
+        return term == any_(literal(list(values), ARRAY(_ARRAYS[types])))
+    if dialect == "sqlite" and types in _IN_JSON:
+        given = func.json_each(bindparam(None, orjson.dumps(list(values)).decode(), type_=String)).table_valued("value")
+        return term.in_(select(given.c.value))
+    return term.in_(values)
 
 
 def portions(values: Sequence[_Value], *, most: int) -> Iterator[Sequence[_Value]]:

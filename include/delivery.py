@@ -29,7 +29,8 @@ from include.errors import TryAgainLater
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Purpose, Record, State
 from include.ledger.knowledge import isolated_within_hour, known
-from include.ledger.store import Lease, Ledger
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
 from include.packing import one_request
 from include.reasons import RESENT_UNPROVEN
 from include.sending import Log, Sending

@@ -5,6 +5,7 @@ What can go wrong, and whose move it is.
   x Misconfigured     a mapping, a connection or the ledger is not usable   -> fix it; nothing was sent
     x MappingError    the mapping folder                                    -> fix the file that is named
     x LedgerError     the ledger                                            -> fix the database that is named
+      x EmptyLedger   nothing was ever written to it                        -> nobody; run something first
     x LegacyError     the legacy database                                   -> fix the database that is named
   x Stopped           the API said no to all of it (key, address, redirect) -> fix it; what was not sent is given back
   x TryAgainLater     the API or a database may say yes later               -> Airflow tries the task again
@@ -40,6 +41,10 @@ class MappingError(Misconfigured):
 
 class LedgerError(Misconfigured):
     """The ledger cannot be opened, written or trusted."""
+
+
+class EmptyLedger(LedgerError):
+    """No run has written to the ledger yet."""
 
 
 class LegacyError(Misconfigured):

@@ -20,15 +20,18 @@ from include.among import MOST_KEYS, portions
 from include.foresight import Foresight
 from include.journey import Batch, Entity, Limits, Record, Slice, State
 from include.lane import hours, lane_hours
+from include.ledger.rows import Entry
 from include.ledger.runs import Run
-from include.ledger.store import Entry, Lease, Ledger
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
 from include.ledger.waiting import waiting, waiting_for
 from include.legacy import Legacy
 from include.packing import Packer, least_requests, packer_for
+from include.pages import lasting, whole_customers
 from include.reasons import REASONS
 from include.selection import Window
 from include.slicing import rows_per_slice
-from include.sync import MOST_SUSPECTS, whole_customers
+from include.sync import MOST_SUSPECTS
 from include.triage import Judgement, Triage
 from include.windows import Covers
 
@@ -206,7 +209,7 @@ class Foretelling:
     def forecast(self, legacies: Sequence[Legacy], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
         """Do everything but sending, entity by entity, parents first."""
         worth = Worth()
-        with Foresight.of(self._ledger, self._run.number) as foresight:
+        with lasting(), Foresight.of(self._ledger, self._run.number) as foresight:
             expected = tuple(
                 self._entity(legacy, slices.get(legacy.entity, ()), foresight, worth)
                 for legacy in legacies

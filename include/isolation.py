@@ -23,7 +23,8 @@ from include.crashing import crash_point
 from include.culprits import Named, Unit, culprits, names, sentences
 from include.errors import Stopped
 from include.journey import Batch, Entity, State
-from include.ledger.store import Lease, Ledger
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
 from include.packing import one_request
 
 

@@ -1,7 +1,7 @@
 """
 One lane for the account: the permission to send, in SQL, shared by every task, run and worker.
 
-`Lane.turn` queues: it gives a place in time and waits for it. `Lane.start` is the gate, passed right before the POST: whatever held its
+`Lane.turn` queues: it gives a place in time and waits until shortly before it. `Lane.start` is the gate, passed right before the POST: whatever held its
 caller up since its turn, two requests are never less than *interval* apart. Both take one short transaction on the database's own
 clock, and hold no lock while they wait. The margin on top is for the way to the API; it grows when the API answers 429 all the same, and
 shrinks slowly afterwards (perf.md 6). A 429 freezes the lane for everybody.
@@ -32,6 +32,9 @@ _MOST_MARGIN_S = 1.0
 _LONGEST_WAIT_S = 600.0
 # A batch that waits at the gate is *being sent*; whoever kills its task leaves it in doubt, so it steps back from a longer wait.
 _LONGEST_AT_THE_GATE_S = 10.0
+# The write-ahead takes milliseconds; begun so much before its turn, at most a tenth of the interval, it takes none of the lane.
+_EARLY_S = 0.05
+_STARTS_WRITTEN = 3  # where every commit is slow, the margin grows by the API's answers
 _TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
 _WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
 
@@ -79,10 +82,11 @@ class Lane:
         self._sleep = sleep
         self._is_made = False
         self._mine = 0
+        self._mine_at = 0.0
 
     def turn(self) -> float:
         """
-        Wait for a turn and return the seconds waited.
+        Wait until a turn is near and return the seconds waited; `start` waits for the rest.
 
         A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a lane that ran. Raises
         `TryAgainLater` where the next turn is more than ten minutes away, which happens at the hourly cap and in a long freeze; no turn is
@@ -92,6 +96,9 @@ class Lane:
         self._made()
         while True:
             wait, at = self._take()
+            if at is not None:
+                self._mine_at = at
+                wait -= min(_EARLY_S, self._limits.interval_s / 10)
             if wait > 0:
                 self._sleep(wait)
                 waited += wait
@@ -103,16 +110,22 @@ class Lane:
 
     def start(self) -> bool:
         """
-        Start now, or as soon as the last start is long enough ago: to be called between the write-ahead and the POST.
+        Start at the turn, or as soon after it as the last start is long enough ago: to be called between the write-ahead and the POST.
 
         Committing the write-ahead takes a while, and never the same; without this, a slow one followed by a quick one would be too close.
-        False where it takes too long for a batch that counts as being sent: it needs another turn.
+        A start whose own commit took long is written again, because its POST comes later than it says. False where it takes too long for
+        a batch that counts as being sent: it needs another turn.
         """
-        while (wait := self._pass()) > 0:
-            if wait > _LONGEST_AT_THE_GATE_S + self._limits.interval_s:
-                self._forget_turn()
-                return False
-            self._sleep(wait)
+        for _ in range(_STARTS_WRITTEN):
+            asked = time.monotonic()
+            while (wait := self._pass()) > 0:
+                if wait > _LONGEST_AT_THE_GATE_S + self._limits.interval_s:
+                    self._forget_turn()
+                    return False
+                self._sleep(wait)
+                asked = time.monotonic()
+            if time.monotonic() - asked <= self._limits.margin_s / 2:
+                break
         return True
 
     def freeze(self, seconds: float, *, too_fast: bool) -> None:
@@ -176,7 +189,7 @@ class Lane:
             others = (start.c.account == self._account, start.c.at <= now, start.c.id != self._mine)
             last = connection.execute(select(func.max(start.c.at)).where(*others)).scalar() or 0.0
             apart = self._limits.interval_s + row.margin_s
-            free = max(last + apart, row.frozen_until)
+            free = max(last + apart, row.frozen_until, self._mine_at)
             if free > now:
                 return float(free - now)
             connection.execute(update(start).where(start.c.id == self._mine).values(at=now))

@@ -21,8 +21,9 @@ class Reason:
     do: str
 
 
-# The one reason that a delivered record can have: it may have been delivered twice.
+# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever confirm it.
 RESENT_UNPROVEN = "resent_unproven"
+NOT_SHOWN = "not_shown"
 
 _QUARANTINED = (
     ("missing_key", "the row has no key", "give it one in the mapping's SQL, or filter it out there"),
@@ -99,6 +100,11 @@ _DELIVERED = (
         RESENT_UNPROVEN,
         "sent before without a usable answer, nothing could be proved, and it was sent again, as the mapping's `unproven` says",
         "nothing; compare with Masivo where a double would matter",
+    ),
+    (
+        NOT_SHOWN,
+        "delivered, and it cannot be shown by the API, which knows transactions by year from 2020 on: no read-back can confirm it",
+        "nothing; its points are part of the balance, which is read back",
     ),
 )
 

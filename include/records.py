@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import repeat
 from operator import itemgetter, lt
 from typing import Any
 
@@ -78,7 +79,7 @@ class RecordMaker:
         for path, lines in self._lists.items():
             if path in shaper.columns:
                 raise MappingError(lines.query.where, f"{shaper.query.where} fills {path!r} too", "keep one of them")
-        self._required_lists = tuple(required_lists(tree(entity)))
+        self._required_lists = dict(required_lists(tree(entity)))
         self._adjust = adjust
         self._check: Callable[[Any], Any] = MODELS[entity].__pydantic_validator__.validate_python
         self._key = shaper.index(KEY[entity])
@@ -105,6 +106,56 @@ class RecordMaker:
             reason, column, described = self._fault(error)
         points = self._points_at_stake(values, row.lists)
         return Rejection(self.entity, key, customer, reason, column, described, points)
+
+    def make_all(self, rows: Sequence[LegacyRow | UnreadableRow]) -> list[Record | Rejection]:
+        """Make the records of a page: together those that nothing is wrong with, which costs a quarter, and the others one by one."""
+        whole = [row for row in rows if isinstance(row, LegacyRow)] if self._adjust is None else []
+        together = iter(self._together(whole)) if whole else repeat(None)
+        return [(next(together) if isinstance(row, LegacyRow) else None) or self.make(row) for row in rows]
+
+    def _together(self, rows: Sequence[LegacyRow]) -> list[Record | None]:
+        """Make what records can be made without a doubt, None for the other rows."""
+        unsure: set[int] = set()
+        values = [row.values for row in rows]
+        payloads = self._shaper.payloads(values, unsure)
+        keys = self._shaper.texts(values, self._key, unsure)
+        customers = keys if self._customer == self._key else self._shaper.texts(values, self._customer, unsure)
+        for path, shaper in self._lists.items():
+            self._put_elements(path, shaper, rows, payloads, unsure)
+        for path, node in self._required_lists.items():
+            for position, payload in enumerate(payloads):
+                found = complete(payload, path)
+                if found is not None and len(found) < node.fewest:
+                    unsure.add(position)
+        made: list[Record | None] = []
+        for position, (key, customer, payload) in enumerate(zip(keys, customers, payloads, strict=True)):
+            if position in unsure or len(key) > LONGEST_KEY or len(customer) > LONGEST_KEY:
+                made.append(None)
+                continue
+            try:
+                made.append(self._record(key, customer, payload))
+            except Misfit:
+                made.append(None)
+        return made
+
+    def _put_elements(
+        self, path: str, shaper: Shaper, rows: Sequence[LegacyRow], payloads: Sequence[dict[str, Any]], unsure: set[int]
+    ) -> None:
+        """Put the elements of the list at *path* into the payloads of *rows*."""
+        lines = [row.lists.get(path, ()) for row in rows]
+        faults: set[int] = set()
+        elements = shaper.payloads([line for some in lines for line in some], faults)
+        index, start = self._positions[path], 0
+        for position, some in enumerate(lines):
+            end = start + len(some)
+            mine = elements[start:end]
+            if faults and not faults.isdisjoint(range(start, end)):
+                unsure.add(position)
+            elif len(mine) > 1:
+                mine = _ordered([line[index] for line in some] if index >= 0 else [None] * len(some), mine)
+            if mine and not put(payloads[position], path, mine):
+                unsure.add(position)
+            start = end
 
     def _unreadable(self, row: UnreadableRow) -> Rejection:
         values = [row.amount if column == "amount" else None for column in self._shaper.columns]

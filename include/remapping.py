@@ -20,8 +20,8 @@ from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping
 from include.packing import least_requests
+from include.pages import whole_customers
 from include.selection import Window
-from include.sync import whole_customers
 
 
 DRY_RUN = "dry_run"  # as the kind of a run in the ledger

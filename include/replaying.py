@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from include.among import portions
 from include.errors import Misconfigured
@@ -116,7 +116,8 @@ def _waiting(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> set
     read = entry.c.customer if entity is Entity.TRANSACTIONS else entry.c.key
     found: set[str] = set()
     for some in _narrowed(chosen):
-        statement = select(read).where(entry.c.entity == entity, entry.c.run < before, entry.c.state.in_(_WAITS), *some)
+        waits = (entry.c.state.in_(_WAITS), schema.is_open)
+        statement = select(read).where(entry.c.entity == entity, entry.c.run < before, *waits, *some)
         if chosen.reasons:
             statement = statement.where(entry.c.reason.in_(chosen.reasons))
         with ledger.reading() as connection:
@@ -126,18 +127,21 @@ def _waiting(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> set
 
 def _in_doubt(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:
     entry, batch = schema.entry, schema.batch
-    doubtful = or_(entry.c.state == State.IN_DOUBT, and_(entry.c.state.is_(None), batch.c.state == BatchState.IN_DOUBT))
+    asked = select(entry.c.id, entry.c.key)
+    by_own_state = asked.select_from(schema.entry_and_batch).where(
+        entry.c.entity == entity, entry.c.run < before, entry.c.state == State.IN_DOUBT, schema.is_open
+    )
+    by_batch = asked.select_from(schema.batch_and_its_entries).where(
+        batch.c.entity == entity, batch.c.run < before, batch.c.state == BatchState.IN_DOUBT
+    )
     found: list[tuple[int, str]] = []
     for some in _narrowed(chosen):
-        statement = (
-            select(entry.c.id, entry.c.key)
-            .select_from(schema.entry_and_batch)
-            .where(entry.c.entity == entity, entry.c.run < before, doubtful, *some)
-        )
-        if chosen.reasons:
-            statement = statement.where(schema.reason_of_entry.in_(chosen.reasons))
-        with ledger.reading() as connection:
-            found += [(row.id, row.key) for row in connection.execute(statement)]
+        for doubtful in (by_own_state, by_batch):
+            statement = doubtful.where(*some)
+            if chosen.reasons:
+                statement = statement.where(schema.reason_of_entry.in_(chosen.reasons))
+            with ledger.reading() as connection:
+                found += [(row.id, row.key) for row in connection.execute(statement) if row.id is not None]
     return found
 
 

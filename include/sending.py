@@ -17,7 +17,8 @@ from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
 from include.errors import Stopped, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Limits, Purpose
-from include.ledger.store import Lease, Ledger, Receipt
+from include.ledger.store import Ledger, Receipt
+from include.ledger.turns import Lease
 
 
 # Tries of one batch that the API did not accept, before Airflow is asked to come back later.

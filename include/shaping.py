@@ -1,7 +1,8 @@
 """
 A legacy row into the nested payload that its column aliases describe.
 
-A `Shaper` is compiled once per SQL file from the columns that the database reports, so that a row costs one pass over them.
+A `Shaper` is compiled once per SQL file from the columns that the database reports. It shapes a page column by column, and a row by itself
+where something is wrong with it and people have to be told what.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from include.columns import ColumnReader, Values, check_all, column_reader, read_all, texts
 from include.contract.fields import Kind
 from include.contract.tree import Node
 from include.errors import MappingError
@@ -30,19 +32,38 @@ class Misfit(Exception):
         self.shape = shape
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """One value of the payload: from which column, and how one value or a whole column is read. *node* is None in free objects."""
+
+    name: str
+    index: int
+    read: Reader
+    plain: ColumnReader
+    node: Node | None
+
+    def values(self, columns: Sequence[Values], unsure: set[int]) -> Values:
+        """Read and check the whole column; the positions of rows that it is not sure of are added to *unsure*."""
+        values = read_all(columns[self.index], self.plain, self.read, unsure)
+        if self.node is not None and self.node.several is not None:
+            check_all(values, self.node.several, unsure)
+        return values
+
+
 @dataclass(slots=True)
 class _Object:
-    """How one object of the payload is filled: its own leaves, then its objects."""
+    """How one object of the payload is filled: its own leaves, then its objects. *required* are the keys that it must have."""
 
-    leaves: list[tuple[str, int, Reader]] = field(default_factory=list)
+    leaves: list[_Leaf] = field(default_factory=list)
     sent_as_null: list[str] = field(default_factory=list)
     objects: dict[str, _Object] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
 
     def build(self, row: Sequence[Any]) -> dict[str, Any]:
         built = {
-            name: found
-            for name, index, read in self.leaves
-            if (value := row[index]) is not None and (found := read(value)) is not None
+            leaf.name: found
+            for leaf in self.leaves
+            if (value := row[leaf.index]) is not None and (found := leaf.read(value)) is not None
         }
         for name in self.sent_as_null:
             built.setdefault(name, None)
@@ -52,14 +73,39 @@ class _Object:
                 built[name] = {**built[name], **inner} if name in built else inner
         return built
 
+    def build_all(
+        self, columns: Sequence[Values], count: int, unsure: set[int], *, is_root: bool
+    ) -> list[dict[str, Any]]:
+        """Build what `build` would for *count* rows, and check it; the positions of rows that it is not sure of are added to *unsure*."""
+        always: dict[str, Values] = {}
+        sometimes: dict[str, Values] = {}
+        for leaf in self.leaves:
+            values = leaf.values(columns, unsure)
+            is_always = leaf.name in self.sent_as_null or None not in values
+            (always if is_always else sometimes)[leaf.name] = values
+        names = tuple(always)
+        rows = zip(*always.values(), strict=True) if always else [()] * count
+        built = [dict(zip(names, row, strict=True)) for row in rows]
+        for name, values in sometimes.items():
+            for one, value in zip(built, values, strict=True):
+                if value is not None:
+                    one[name] = value
+        for name, part in self.objects.items():
+            for one, inner in zip(built, part.build_all(columns, count, unsure, is_root=False), strict=True):
+                if inner:
+                    one[name] = {**one[name], **inner} if name in one else inner
+        for name in self.required.difference(always):
+            unsure.update(position for position, one in enumerate(built) if name not in one and (one or is_root))
+        return built
+
     def misfit(self, row: Sequence[Any], columns: Sequence[str]) -> Misfit | None:
         """Return what is wrong with the first unfit column of *row*."""
-        for _, index, read in self.leaves:
+        for leaf in self.leaves:
             try:
-                if row[index] is not None:
-                    read(row[index])
+                if row[leaf.index] is not None:
+                    leaf.read(row[leaf.index])
             except Unfit as fault:
-                return Misfit(fault.reason, columns[index], fault.shape)
+                return Misfit(fault.reason, columns[leaf.index], fault.shape)
         return next(filter(None, (part.misfit(row, columns) for part in self.objects.values())), None)
 
 
@@ -73,7 +119,7 @@ class Shaper:
         self.left_out: list[str] = []
         self._settings = settings
         self._readers: dict[str, Reader] = {}
-        self._root = _Object()
+        self._root = _Object(required=_required(root_of(query)))
         for index, column in enumerate(self.columns):
             if column not in query.reserved:
                 self._place(root_of(query), self._root, column, column.split("__"), index, newer_fields=newer_fields)
@@ -89,6 +135,21 @@ class Shaper:
         except Unfit as fault:
             # Which column it was is asked only now, so that good rows do not pay for the answer.
             raise self._root.misfit(row, self.columns) or fault from None
+
+    def payloads(self, rows: Sequence[Sequence[Any]], unsure: set[int]) -> list[dict[str, Any]]:
+        """
+        Return what `payload` says of each of *rows*, checked by the contract but for lists that other files fill.
+
+        The positions of rows that are not vouched for are added to *unsure*: their payloads are not to be used.
+        """
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self.columns)
+        return self._root.build_all(columns, len(rows), unsure, is_root=True)
+
+    def texts(self, rows: Sequence[Sequence[Any]], index: int, unsure: set[int]) -> Values:
+        """Read the column at *index* as text, as keys are; rows without it, or with none that can be read, are added to *unsure*."""
+        found = read_all([row[index] for row in rows], texts, text, unsure)
+        unsure.update(position for position, value in enumerate(found) if value is None)
+        return found
 
     def value(self, row: Sequence[Any], column: str) -> Any:
         """Read *column* of *row* alone, None where it is empty or not there. Raises `include.values.Unfit`."""
@@ -106,12 +167,12 @@ class Shaper:
         elif child.kind is Kind.FREE and rest:
             self._place_freely(part.objects.setdefault(child.name, _Object()), column, rest, index)
         elif rest:
-            self._place(
-                child, part.objects.setdefault(child.name, _Object()), column, rest, index, newer_fields=newer_fields
-            )
+            inside = part.objects.setdefault(child.name, _Object(required=_required(child)))
+            self._place(child, inside, column, rest, index, newer_fields=newer_fields)
         else:
             self._readers[column] = self._reader(child, column)
-            part.leaves.append((child.name, index, self._readers[column]))
+            plain = column_reader(child.kind, zone=self._settings.zone_of(column), places=self._settings.places)
+            part.leaves.append(_Leaf(child.name, index, self._readers[column], plain, child))
             if child.null_is_sent:
                 part.sent_as_null.append(child.name)
 
@@ -125,7 +186,8 @@ class Shaper:
                 )
         for step in way:
             inside = inside.objects.setdefault(step, _Object())
-        inside.leaves.append((last, index, self._anything(column)))
+        plain = column_reader(None, zone=self._settings.zone_of(column), places=self._settings.places)
+        inside.leaves.append(_Leaf(last, index, self._anything(column), plain, None))
 
     def _reader(self, node: Node, column: str) -> Reader:
         if node.item is not None:
@@ -180,19 +242,28 @@ class Shaper:
         return read
 
 
-def put(payload: dict[str, Any], path: str, elements: list[dict[str, Any]]) -> None:
-    """Set the list at *path* of *payload*, making the objects on the way."""
+def _required(node: Node) -> frozenset[str]:
+    """The keys of an object that it must have, without the lists, which may come from files of their own."""
+    return frozenset(name for name, child in node.children.items() if child.required and child.item is None)
+
+
+def put(payload: dict[str, Any], path: str, elements: list[dict[str, Any]]) -> bool:
+    """Set the list at *path* of *payload*, making the objects on the way; say whether all of them were there."""
     *steps, last = path.split("__")
+    were_there = True
     for step in steps:
+        were_there = were_there and step in payload
         payload = payload.setdefault(step, {})
     payload[last] = elements
+    return were_there
 
 
-def complete(payload: dict[str, Any], path: str) -> None:
-    """Set the list at *path* to an empty one if the object around it is there and has none."""
+def complete(payload: dict[str, Any], path: str) -> list[Any] | None:
+    """Return the list at *path*, made empty if the object around it has none; None where there is no such object."""
     *steps, last = path.split("__")
     for step in steps:
         payload = payload.get(step, {})
         if not payload:
-            return
-    payload.setdefault(last, [])
+            return None
+    found: list[Any] = payload.setdefault(last, [])
+    return found

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from include.errors import TryAgainLater
 from include.journey import Limits, Slice
-from include.ledger.store import Lease, Ledger
-from include.ledger.turns import is_behind, renew
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease, is_behind, renew
 from include.sending import Turns
 
 

@@ -8,7 +8,7 @@ them they cost nothing (reverse_etl_anchors.md 1.3: two to three times fewer req
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -21,13 +21,21 @@ _OLDEST = "1905"  # nobody older lives
 _HUGE = 10_000_000
 _HOUR_S = 3600
 _MARGIN = timedelta(days=1)  # clocks and time zones differ; a day is no mistake
+# When a record happened.
+_MOMENTS = {
+    Entity.CUSTOMERS: ("registration_date",),
+    Entity.EVENTS: ("issued_at", "resolved_at"),
+    Entity.TRANSACTIONS: ("issued_at", "resolved_at"),
+}
 
 
 def is_odd(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
     """Whether a record is of a kind that an API may well refuse: out of its time, worth nothing, or worth too much."""
-    latest = _latest_of(int(time.time() // _HOUR_S))
-    if any(moment[:10] > latest for moment in _moments(entity, body)):
-        return True
+    end = _end_of(int(time.time() // _HOUR_S))
+    for name in _MOMENTS[entity]:
+        moment = body.get(name)
+        if moment is not None and moment > end:
+            return True
     if entity is Entity.CUSTOMERS:
         return _is_born_oddly(body) or points >= _HUGE
     if entity is Entity.TRANSACTIONS:
@@ -36,18 +44,12 @@ def is_odd(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
     return not 0 <= order["discounted_value"] <= order["value"] < _HUGE or not order["value"]
 
 
-def _moments(entity: Entity, body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield when the record happened, as ISO text, which sorts like time."""
-    names = ("registration_date",) if entity is Entity.CUSTOMERS else ("issued_at", "resolved_at")
-    return (body[name] for name in names if body.get(name))
-
-
 def _is_born_oddly(body: Mapping[str, Any]) -> bool:
     born = body.get("dob")
     return bool(born) and not _OLDEST <= str(born)[:10] <= str(body["registration_date"])[:10]
 
 
 @lru_cache(maxsize=2)
-def _latest_of(hour: int) -> str:
-    """Return the last plausible day, in the *hour* since 1970: asked of every record, it changes once a day."""
-    return (datetime.fromtimestamp(hour * _HOUR_S, UTC) + _MARGIN).date().isoformat()
+def _end_of(hour: int) -> str:
+    """Return the end of the last plausible day, in the *hour* since 1970, as ISO text, which sorts like time: asked of every record, it changes once a day."""
+    return (datetime.fromtimestamp(hour * _HOUR_S, UTC) + _MARGIN).date().isoformat() + "T24"

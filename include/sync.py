@@ -18,9 +18,12 @@ from include.doubt import Doubt, Patience, Settler
 from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
 from include.ledger.coverage import selected_keys
 from include.ledger.knowledge import Knowledge
-from include.ledger.store import Entry, Lease, Ledger
+from include.ledger.rows import Entry
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
 from include.legacy import Legacy
 from include.packing import packer_for
+from include.pages import lasting, whole_customers
 from include.reading import Reader
 from include.selection import Window
 from include.sending import Log, Progress, Sender, Sending, Turns
@@ -72,7 +75,7 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     """
     lease = claimed(ledger, run, part, limits)
     in_order = InOrder(lane, ledger, run, part, limits)
-    with kept_alive(ledger, lease, limits):
+    with kept_alive(ledger, lease, limits), lasting():
         return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
 
 
@@ -214,26 +217,3 @@ class _Work:
         refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}
         others = [unit for unit in again if unit[0].key not in refused]
         return others + delivery.learn_from([unit for unit in again if unit[0].key in refused])
-
-
-def whole_customers(
-    entity: Entity, legacy: Legacy, part: Slice, window: Window
-) -> Iterator[Sequence[Record | Rejection]]:
-    """Make records of the rows, in pages; a customer's transactions are never on two pages."""
-    maker = legacy.maker()
-    held: list[Record | Rejection] = []
-    for found in legacy.pages(part, window):
-        made = [maker.make(row) for row in found]
-        if entity is not Entity.TRANSACTIONS:
-            yield made
-            continue
-        held += made
-        last = held[-1].customer
-        cut = len(held)
-        while cut and held[cut - 1].customer == last:
-            cut -= 1
-        if cut:
-            yield held[:cut]
-            held = held[cut:]
-    if held:
-        yield held

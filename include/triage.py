@@ -15,7 +15,8 @@ from itertools import groupby
 from include.doubt import Doubt
 from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Knowledge, Known, Parent
-from include.ledger.store import Entry, Lease
+from include.ledger.rows import Entry
+from include.ledger.turns import Lease
 from include.packing import fits_alone
 from include.reasons import RESENT_UNPROVEN
 from include.settings import Policies

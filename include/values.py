@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -26,8 +26,8 @@ Reader = Callable[[Any], Any]
 
 # A double keeps 15 significant digits of any decimal number; more would be sent with a visible error.
 _MOST_DIGITS = 15
-_LARGEST = 10**_MOST_DIGITS
-_OLDEST_YEAR = 1900
+LARGEST = 10**_MOST_DIGITS
+OLDEST_YEAR = 1900
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?|[+-]?\.\d+")
 _TRUE, _FALSE = frozenset({"1", "t", "true", "\x01"}), frozenset({"0", "f", "false", "\x00"})
 
@@ -140,7 +140,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _number_to(places: int) -> Reader:
-    rounded = _rounded_to(places)
+    rounded = rounded_to(places)
 
     def read(value: Any) -> int | float | None:
         given = type(value)
@@ -151,7 +151,7 @@ def _number_to(places: int) -> Reader:
                 raise Unfit("not_a_number", shape(value)) from None
         if given is int:
             whole: int = value
-            if -_LARGEST < whole < _LARGEST:
+            if -LARGEST < whole < LARGEST:
                 return whole
             raise Unfit("not_a_number", shape(value))
         if not isinstance(value, str | bytes | bytearray | memoryview):
@@ -164,7 +164,9 @@ def _number_to(places: int) -> Reader:
     return read
 
 
-def _rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
+@cache
+def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
+    """Return what rounds a number to *places*, half up; everybody gets the same one. It raises `Unfit`."""
     unit = Decimal(1).scaleb(-places)
 
     @lru_cache(maxsize=65536)  # prices repeat
@@ -224,7 +226,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _written(moment: datetime, value: Any) -> str:
-    if moment.year < _OLDEST_YEAR:
+    if moment.year < OLDEST_YEAR:
         raise Unfit("not_a_date", f"{shape(value)}, year {moment.year}")
     return moment.isoformat(timespec="milliseconds")[:23] + "Z"
 

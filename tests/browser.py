@@ -2,7 +2,7 @@
 A real browser without a window, for tests that are about what people see.
 
 It is Debian's ``chromium`` or whatever ``MASIVO_TEST_BROWSER`` names; where there is none, tests that want one are skipped and say so. It
-runs with a profile of its own and without a network: every name and every address but the page's own file is unreachable.
+runs with a profile of its own and without a network: every name and every address but the page's own file is unreachable, or every one but this machine's.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _OPTIONS = (
     "--disable-sync",
     "--no-first-run",
     "--proxy-server=127.0.0.1:9",
-    "--proxy-bypass-list=<-loopback>",
     "--remote-debugging-pipe",
 )
+_NO_LOOPBACK = "--proxy-bypass-list=<-loopback>"
 
 
 class Browser:
@@ -55,13 +55,13 @@ class Browser:
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.do(f"{domain}.enable")
 
-    def open(self, file: Path, *, width: int, is_dark: bool = False) -> None:
-        """Show *file* in a window of *width* CSS pixels, and wait until it is loaded."""
+    def open(self, what: Path | str, *, width: int, is_dark: bool = False) -> None:
+        """Show a file or an address in a window of *width* CSS pixels, and wait until it is loaded."""
         self.asked, self.complaints, self._loaded = [], [], False
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self.do("Emulation.setEmulatedMedia", features=[scheme])
-        self.do("Page.navigate", url=file.as_uri())
+        self.do("Page.navigate", url=what if isinstance(what, str) else what.as_uri())
         until = time.monotonic() + _PATIENCE_S
         while not self._loaded:
             self._next(until)
@@ -104,7 +104,7 @@ class Browser:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
+def browser(profile: Path, *, reaches_loopback: bool = False) -> Iterator[Browser]:
     """Run a browser with its *profile* in an empty folder; it ends with the block."""
     assert PROGRAM
     (theirs_in, to), (back, theirs_out) = os.pipe(), os.pipe()
@@ -116,7 +116,13 @@ def browser(profile: Path) -> Iterator[Browser]:
         os.dup2(ends[1], 4)
 
     running = subprocess.Popen(
-        [PROGRAM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+        [
+            PROGRAM,
+            *_OPTIONS,
+            *([] if reaches_loopback else [_NO_LOOPBACK]),
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ],
         preexec_fn=connect,  # noqa: PLW1509 (no thread of ours runs yet)
         close_fds=False,
         stdout=subprocess.DEVNULL,

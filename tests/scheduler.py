@@ -7,9 +7,10 @@ It is the stack of ``make up`` in a folder of its own; what a person would do in
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -36,10 +37,12 @@ _PATIENCE_S = 240.0
 
 @dataclass(frozen=True)
 class _Stack(Stack):
-    """The stack of ``make up``, with *variables* on top and another pace of the sandbox."""
+    """The stack of ``make up``, with *variables* on top, another pace of the sandbox, and perhaps a triggerer."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
     interval_s: float = 0.0
+    delay_s: float = 0.0
+    has_triggerer: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,10 +50,14 @@ class _Stack(Stack):
 
     def _start_sandbox(self) -> Program:
         port = str(self.folder.settings().sandbox_port)
-        options = ["--port", port, "--store", str(self.folder.sandbox), "--delay", "0"]
+        options = ["--port", port, "--store", str(self.folder.sandbox), "--delay", str(self.delay_s)]
         return self._start(
             "sandbox", "sandbox", ["include.sandbox", *options, "--interval", str(self.interval_s), "--per-hour", "0"]
         )
+
+    def _start_airflow(self) -> list[Program]:
+        triggerer = [self._start_part("triggerer", "--skip-serve-logs")] if self.has_triggerer else []
+        return [*triggerer, *super()._start_airflow()]
 
 
 class Scheduler:
@@ -178,6 +185,11 @@ class Scheduler:
         """Make the account of a run from the ledger."""
         return account(Ledger(self.ledger, ""), run_id, Limits())
 
+    def work_off_the_queue(self) -> None:
+        """Let everything that the sandbox has in its queue be visible now."""
+        with closing(sqlite3.connect(self.folder.sandbox, timeout=30)) as store, store:
+            store.execute("UPDATE request SET visible_at = 0")
+
     def posts(self) -> list[Line]:
         """Return the migration requests that the sandbox saw, in their order."""
         journal = self.folder.sandbox.with_name(f"{self.folder.sandbox.name}.journal.jsonl")
@@ -196,13 +208,15 @@ def scheduler(
     *,
     mapping: str,
     extra: Mapping[str, Any],
-    interval_s: float = 0.0,
     schedule: str = "0 0 * * *",
+    is_scheduled: bool = False,
+    **options: Any,
 ) -> Iterator[Scheduler]:
     """
     Start everything in *path*, on a legacy database that *stock* fills, and stop everything at the end.
 
-    *extra* is that of the connection ``masivo_api``, *interval_s* the sandbox's own limit, *schedule* that of `masivo_sync`.
+    *extra* is that of the connection ``masivo_api``, *schedule* that of `masivo_sync`; Airflow starts runs by itself only if it *is_scheduled*.
+    Of the *options*, *interval_s* is the sandbox's own limit and *delay_s* that of its queue; with *has_triggerer*, what can be deferred is.
     """
     folder = Folder(path, "sample")
     folder.logs.mkdir(parents=True)
@@ -215,10 +229,11 @@ def scheduler(
         "AIRFLOW_CONN_MASIVO_API": json.dumps(api | {"port": folder.settings().sandbox_port}),
         "MASIVO_MAPPING": mapping,
         "MASIVO_SCHEDULE": schedule,
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(bool(options.get("has_triggerer"))),
     }
     programs = Programs(path / "programs")
     port = free_port(but=folder.settings().sandbox_port)
-    stack = _Stack(folder, programs, port, is_scheduled=False, variables=variables, interval_s=interval_s)
+    stack = _Stack(folder, programs, port, is_scheduled=is_scheduled, variables=variables, **options)
     with programs.guarded():
         parts, _ = stack.start(None, Clock())
         running = Scheduler(stack, parts)

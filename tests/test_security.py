@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 from masivo.demo.folder import Folder
 from packaging.markers import Marker
-from sqlalchemy import create_engine
 
-from include.samples import retailer
 from include.sandbox.command import add_arguments, options_from
 from include.sandbox.server import Sandbox
 from tests.journey import UNHURRIED, journey
+from tests.shops import sample_shop
 
 
 ROOT = Path(__file__).parent.parent
@@ -38,10 +37,7 @@ def lenient():
 
 @pytest.mark.usefixtures("lenient")
 def test_whatever_a_migration_writes_is_its_owners_alone(tmp_path):
-    legacy = tmp_path / "legacy.db"
-    engine = create_engine(f"sqlite:///{legacy}")
-    retailer.build(engine, customers=60)
-    engine.dispose()
+    legacy, _ = sample_shop(tmp_path, customers=60)
     written = tmp_path / "written"
     sandbox = {**UNHURRIED, "store": written / "sandbox.db"}
     with journey(f"sqlite:///{legacy}", f"sqlite:///{written / 'ledger.db'}", sandbox=sandbox) as trip:

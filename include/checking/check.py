@@ -14,6 +14,7 @@ from sqlalchemy import Engine, func, select, text
 
 from include.checking.asking import Asked, Bounds, Unanswered, limited
 from include.checking.codes import strangers
+from include.checking.coverage import looked_at
 from include.checking.finding import Finding, blocker, note
 from include.checking.fit import entities_left_out, opened
 from include.checking.indexes import missing
@@ -62,6 +63,7 @@ def check(
             values = {name: listed for query in needed for name, listed in strangers(asked, query).items()}
             rows = Rows(legacy, mapping, columns, now=now, limits=limits, most=bounds.rows, strangers=values)
             yield from rows.look()
+            yield looked_at(asked, rows)
             yield from keys(asked, entity, are_counted=rows.is_whole)
         yield from totals(asked, limits)
         yield from unmentioned(asked)

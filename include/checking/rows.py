@@ -36,7 +36,8 @@ class Rows:
     """
     Looks at the rows of one entity, as many as *most*; *columns* are the aliases of each file.
 
-    *strangers* are the values, for people, that the contract does not know, by column.
+    *strangers* are the values, for people, that the contract does not know, by column. Afterwards *rows* is how many were looked at, and
+    *elements* those of each list; it *is_whole* unless it was cut short by *most*, and *has_ended* if the last row was reached.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Rows:
         self._keys: Counter[str] = Counter()
         self._long_keys = 0
         self.rows = 0
+        self.elements = dict.fromkeys(self._lists, 0)
         self.is_whole = True
+        self.has_ended = False
 
     def look(self) -> Iterator[Finding]:
         """Read the rows and yield what was found."""
@@ -75,8 +78,9 @@ class Rows:
         maker = self._legacy.maker()
         try:
             with closing(self._legacy.pages(everything, Window())) as pages:  # type: ignore[type-var]
-                for page in pages:
-                    made = [maker.make(row) for row in page]
+                for whole in pages:
+                    page = whole if self._most is None else whole[: self._most - self.rows]
+                    made = maker.make_all(page)
                     twins = self._twins(made)
                     for row, became in zip(page, made, strict=True):
                         self._see(row, became, is_twin=became.key in twins)
@@ -84,6 +88,8 @@ class Rows:
                     if self._most is not None and self.rows >= self._most:
                         self.is_whole = False
                         break
+                else:
+                    self.has_ended = True
         except MigrationError as error:
             yield blocker(str(self.entity), "cannot_be_read", f"after {self.rows:,} rows: {error}", "see the words")
         yield from self._findings()
@@ -99,6 +105,7 @@ class Rows:
             for path, file in self._lists.items():
                 for element in row.lists.get(path, ()):
                     file.see(element)
+                    self.elements[path] += 1
             key = row.values[self._key]
             self._long_keys += isinstance(key, int) and abs(key) >= _LONG
 
@@ -144,9 +151,6 @@ class Rows:
             yield blocker(where, "no_row_goes", matter, REASONS[worst[0]].do, rows=self.rows)
         else:
             yield note(where, "records", f"{self.rows - lost:,} of {first} become records", rows=self.rows)
-        if not self.is_whole:
-            matter = f"{first} were looked at, in the order of their customers; there may be more"
-            yield note(where, "sampled", matter, "--all looks at every row, --rows N at another number")
         for (code, column), count in self._faults.items():
             yield self._of_fault(code, column, count)
         for column, values in self._strangers.items():

@@ -13,7 +13,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import MISSING, BaseModel
+from annotated_types import MinLen
+from pydantic import MISSING, BaseModel, ConfigDict, TypeAdapter
+from pydantic.fields import FieldInfo
 
 from include.contract.customers import Customer
 from include.contract.events import Event
@@ -35,7 +37,8 @@ class Node:
     One place in a payload.
 
     Exactly one of three: a leaf (*kind* is set), an object (*children*), or a list of objects (*item* holds the element).
-    *null_is_sent* marks the keys that are required and nullable.
+    *null_is_sent* marks the keys that are required and nullable, *fewest* is how many elements a list must have, and *several* checks a
+    list of values that are all for this leaf, by the same rules as the models.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Node:
     kind: Kind | None = None
     children: dict[str, Node] = field(default_factory=dict)
     item: Node | None = None
+    fewest: int = 0
+    several: TypeAdapter[list[Any]] | None = None
 
 
 @cache
@@ -63,11 +68,11 @@ def paths(node: Node, prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def required_lists(node: Node, prefix: str = "") -> Iterator[str]:
-    """All aliases that lead to a list that the object around it must have."""
+def required_lists(node: Node, prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """All lists that the object around them must have, by their aliases."""
     for name, child in node.children.items():
         if child.item is not None and child.required:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", child
         yield from required_lists(child, f"{prefix}{name}__")
 
 
@@ -91,10 +96,24 @@ def _node(name: str, annotation: Any, metadata: list[Any], *, required: bool) ->
     kind = next((mark for mark in metadata if isinstance(mark, Kind)), None)
     if kind is None and get_origin(annotation) is list:
         item = _object(get_args(annotation)[0], name=name, required=True, newer=False)
-        return Node(name=name, required=required, null_is_sent=False, newer=newer, item=item)
+        several = _several(annotation, metadata)
+        fewest = _fewest(metadata)
+        return Node(name, required, null_is_sent=False, newer=newer, item=item, fewest=fewest, several=several)
     if kind is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _object(annotation, name=name, required=required, newer=newer)
-    return Node(name=name, required=required, null_is_sent=required and nullable, newer=newer, kind=kind)
+    several = _several(annotation, metadata)
+    return Node(name, required, null_is_sent=required and nullable, newer=newer, kind=kind, several=several)
+
+
+def _several(annotation: Any, metadata: list[Any]) -> TypeAdapter[list[Any]]:
+    rules = [mark for mark in metadata if not isinstance(mark, Kind | Newer)]
+    one: Any = Annotated[annotation, *rules] if rules else annotation
+    return TypeAdapter(list[one], config=ConfigDict(strict=True))
+
+
+def _fewest(metadata: list[Any]) -> int:
+    marks = [mark for found in metadata for mark in (found.metadata if isinstance(found, FieldInfo) else [found])]
+    return max((mark.min_length for mark in marks if isinstance(mark, MinLen)), default=0)
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, bool]:

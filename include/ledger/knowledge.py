@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from include.among import MOST_KEYS, one_of, portions
 from include.journey import BatchState, Entity, Purpose, State
@@ -22,6 +22,7 @@ from include.reasons import RESENT_UNPROVEN
 
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
+_NO_SIGHTINGS = tuple(state.value for state in State if state not in {State.UNCHANGED, State.SUPERSEDED})
 _Value = TypeVar("_Value", str, bytes)
 ADOPTED = "adopted"
 _PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
@@ -122,6 +123,7 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
                 .where(
                     entry.c.entity == entity,
                     one_of(entry.c.customer, some, connection.dialect.name),
+                    _is_no_sighting(),
                     or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == ADOPTED),
                 )
                 .distinct()
@@ -162,7 +164,12 @@ def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) ->
     )
     with ledger.reading() as connection:
         ids = list(connection.execute(latest).scalars())
-        last = select(func.max(entry.c.id)).where(entry.c.batch.in_(ids)).group_by(entry.c.batch)
+        last = (
+            select(func.max(entry.c.id))
+            .select_from(batch.join(entry, schema.of_its_batch))
+            .where(batch.c.id.in_(ids))
+            .group_by(batch.c.id)
+        )
         last_ids = list(connection.execute(last).scalars())
         return list(connection.execute(select(entry.c.key).where(entry.c.id.in_(last_ids))).scalars())
 
@@ -201,7 +208,8 @@ def delivered_after(
         later = list(connection.execute(first).scalars())
         rows = connection.execute(
             select(entry.c.key, entry.c.customer)
-            .where(entry.c.batch.in_(later), entry.c.state.is_(None))
+            .select_from(table.join(entry, schema.of_its_batch))
+            .where(table.c.id.in_(later), entry.c.state.is_(None))
             .order_by(entry.c.id)
         )
         return [(row.key, row.customer) for row in rows]
@@ -229,14 +237,16 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
         .where(
             entry.c.entity == entity,
             one_of(entry.c.key, keys, dialect),
-            or_(
-                entry.c.state.is_(None),
-                entry.c.state.not_in([State.UNCHANGED, State.SUPERSEDED]),
-                entry.c.reason == ADOPTED,
-            ),
+            _is_no_sighting(),
         )
         .order_by(entry.c.id)
     )
+
+
+def _is_no_sighting() -> ColumnElement[bool]:
+    """Whether an entry is more than unchanged or superseded; asked so that an index with state and reason answers it, on PostgreSQL too."""
+    entry = schema.entry
+    return or_(entry.c.state.is_(None), entry.c.state.in_(_NO_SIGHTINGS), entry.c.reason == ADOPTED)
 
 
 def _known(row: Row[Any]) -> Known:

@@ -16,7 +16,8 @@ _CHANGED = ("batch", "state", "reason", "content_hash", "points", "balance")
 def move(connection: Connection, place: Mapping[str, Any], anew: Sequence[Mapping[str, Any]]) -> None:
     """Move entries of the slice at *place* to another batch, with what is sent now, *anew*: the row may have changed since."""
     entry = schema.entry
-    this = (*(entry.c[name] == value for name, value in place.items()), entry.c.key == bindparam("moved"))
+    beside = {"run": schema.run_beside_key, "entity": entry.c.entity, "slice": entry.c.slice}
+    this = (*(beside[name] == value for name, value in place.items()), entry.c.key == bindparam("moved"))
     connection.execute(
         update(entry)
         .where(*this, entry.c.batch.is_not(None))

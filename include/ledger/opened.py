@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from include.errors import LedgerError
+from include.errors import EmptyLedger, LedgerError
 from include.ledger import schema, sqlite
 from include.ledger.upgrade import cannot, check, empty, upgrade
 
@@ -53,7 +53,7 @@ class Opened:
         with self.reading() as connection:
             found = connection.execute(select(schema.ledger.c.account, schema.ledger.c.salt)).first()
         if found is None:
-            raise LedgerError(empty(self.engine))
+            raise EmptyLedger(empty(self.engine))
         if self.account and found.account != self.account:
             msg = (
                 "the ledger belongs to another account than the connection masivo_api: "

@@ -24,7 +24,8 @@ def keep(connection: Connection, seal: Seal, place: Mapping[str, Any], records: 
     """Keep the bodies of those *records* whose entries of the slice at *place* are quarantined."""
     entry, payload = schema.entry, schema.payload
     bodies = {(record.key, record.occurrence): record.body for record in records}
-    mine = [entry.c[name] == value for name, value in place.items()]
+    beside = {"run": schema.run_beside_key, "entity": entry.c.entity, "slice": entry.c.slice}
+    mine = [beside[name] == value for name, value in place.items()]
     for keys in portions(sorted({key for key, _ in bodies}), most=MOST_KEYS):
         quarantined = select(entry.c.id, entry.c.key, entry.c.occurrence).where(
             *mine, entry.c.key.in_(keys), entry.c.state == State.QUARANTINED

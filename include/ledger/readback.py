@@ -20,9 +20,13 @@ from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.opened import now
 from include.ledger.store import Ledger
+from include.reasons import NOT_SHOWN
 
 
 WAITING = "waiting"
+
+# Why a customer was chosen, where that is not a purpose: everybody was, or chance did it.
+EVERYBODY, AT_RANDOM = "all", "random"
 
 _ARRIVED = (State.DELIVERED.value, State.CONFIRMED.value)
 _OUT = (State.IN_DOUBT.value, BatchState.SENDING.value)
@@ -45,6 +49,7 @@ class Sent:
     points: Decimal
     balance: Mapping[str, Decimal]
     reward: str
+    is_not_shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ def sent_to(ledger: Ledger, customers: Collection[str]) -> list[Sent]:
                     Decimal(str(row.points)),
                     as_balance(row.balance),
                     row.reward,
+                    row.is_reason == NOT_SHOWN,
                 )
                 for row in rows
             ]
@@ -124,7 +130,7 @@ def last_delivery(ledger: Ledger, runs: Collection[int]) -> datetime | None:
 
 
 def to_be_confirmed(runs: Collection[int]) -> Select[Any]:
-    """Select each customer of whom *runs* delivered what is not confirmed, with the newest of those runs."""
+    """Select each customer of whom *runs* delivered what is not confirmed and could be, with the newest of those runs."""
     entry = schema.entry
     return (
         select(entry.c.customer.label("customer"), func.max(entry.c.run).label("run"))
@@ -155,7 +161,7 @@ def choose_all(ledger: Ledger, runs: Collection[int], due: datetime) -> None:
                     everybody.c.customer,
                     literal(WAITING),
                     literal(""),
-                    literal("all"),
+                    literal(EVERYBODY),
                     literal("0"),
                     literal(due, finding.c.found_at.type),
                 ),
@@ -215,17 +221,27 @@ def wait_on(ledger: Ledger, ids: Sequence[int], due: datetime) -> None:
             )
 
 
-def settle(ledger: Ledger, confirmed: Iterable[int], found: Sequence[Mapping[str, Any]], read: Sequence[int]) -> None:
-    """Confirm entries, enter what was *found*, and let the customers who were *read* to the end wait no more: in one transaction."""
+def settle(
+    ledger: Ledger,
+    confirmed: Iterable[int],
+    found: Sequence[Mapping[str, Any]],
+    read: Sequence[int],
+    *,
+    not_shown: Iterable[int] = (),
+) -> None:
+    """
+    Confirm entries, enter what was *found*, and let the customers who were *read* to the end wait no more: in one transaction.
+
+    *not_shown* are entries of which the API shows none: they stay delivered, with that for a reason.
+    """
     entry, finding = schema.entry, schema.finding
-    ids = [{"this": number} for number in confirmed]
+    # Only what is still delivered: a run may have superseded it meanwhile.
+    this = entry.c.id == bindparam("this"), or_(entry.c.state.is_(None), entry.c.state == State.DELIVERED)
     with ledger.engine.begin() as connection:
-        if ids:
-            # Only what is still delivered: a run may have superseded it meanwhile.
-            still = or_(entry.c.state.is_(None), entry.c.state == State.DELIVERED)
-            connection.execute(
-                update(entry).where(entry.c.id == bindparam("this"), still).values(state=State.CONFIRMED), ids
-            )
+        if ids := [{"this": number} for number in confirmed]:
+            connection.execute(update(entry).where(*this).values(state=State.CONFIRMED), ids)
+        if ids := [{"this": number} for number in not_shown]:
+            connection.execute(update(entry).where(*this, entry.c.reason == "").values(reason=NOT_SHOWN), ids)
         if found:
             # Before the deletion: `found_since` counts on growing ids, and SQLite takes up again those that were deleted last.
             connection.execute(insert(finding), [{**row, "found_at": now()} for row in found])
@@ -258,13 +274,31 @@ def states_of(ledger: Ledger, runs: Collection[int]) -> dict[tuple[Entity, str],
         return {(Entity(row.entity), row.is_state): row.rows for row in rows}
 
 
+def not_shown_of(ledger: Ledger, runs: Collection[int]) -> dict[Entity, int]:
+    """Count what *runs* delivered and the API cannot show, by entity."""
+    entry = schema.entry
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            select(entry.c.entity, func.count().label("rows"))
+            .select_from(schema.entry_and_batch)
+            .where(
+                entry.c.run.in_(list(runs)),
+                entry.c.reason == NOT_SHOWN,
+                schema.state_of_entry == State.DELIVERED.value,
+            )
+            .group_by(entry.c.entity)
+        )
+        return {Entity(row.entity): row.rows for row in rows}
+
+
 def later_by(moment: datetime, seconds: float) -> datetime:
     """Return *moment* and *seconds*."""
     return moment + timedelta(seconds=seconds)
 
 
 def _delivered(runs: Collection[int]) -> tuple[ColumnElement[bool], ...]:
-    return schema.entry.c.run.in_(list(runs)), schema.state_of_entry == State.DELIVERED.value
+    entry = schema.entry
+    return entry.c.run.in_(list(runs)), schema.state_of_entry == State.DELIVERED.value, entry.c.reason != NOT_SHOWN
 
 
 def _waiting(run: int, customer: str, why: str, due: datetime) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from include.journey import Entity, Record, Rejection, Slice, State
 from include.ledger import balances
 from include.ledger.bounds import as_text
+from include.ledger.entries import Same
 from include.reasons import RESENT_UNPROVEN
 
 
@@ -25,18 +27,30 @@ def of_slice(part: Slice) -> dict[str, Any]:
     }
 
 
-def of_batch(record: Record, batch: int, unproven: Collection[str] = ()) -> dict[str, Any]:
-    """Return the entry of *record*, whose state is that of its *batch*; keys in *unproven* may have arrived before."""
-    return _entry(record) | {"batch": batch, "reason": RESENT_UNPROVEN if record.key in unproven else ""}
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where one row ended, other than in a batch."""
+
+    row: Record | Rejection
+    state: State
+    reason: str = ""
+    column: str = ""
+    shape: str = ""
 
 
-def of_unsent(row: Record | Rejection, state: State, reason: str, column: str, shape: str) -> dict[str, Any]:
-    """Return the entry of a *row* that is not sent."""
-    return _entry(row) | {
-        "state": state,
-        "reason": reason,
-        "column_name": column[:190],
-        "shape": kept(shape, 250),
+def of_batch(records: Sequence[Record], batch: int, unproven: Collection[str] = ()) -> dict[str, Sequence[Any] | Same]:
+    """Return the entries of *records*, whose state is that of their *batch*; keys in *unproven* may have arrived before."""
+    reasons = [RESENT_UNPROVEN if record.key in unproven else "" for record in records] if unproven else Same("")
+    return _entries(records) | {"batch": Same(batch), "reason": reasons}
+
+
+def of_unsent(ended: Sequence[Entry]) -> dict[str, Sequence[Any] | Same]:
+    """Return the entries of rows that are not sent."""
+    return _entries([one.row for one in ended]) | {
+        "state": [one.state for one in ended],
+        "reason": [one.reason for one in ended],
+        "column_name": [one.column[:190] for one in ended],
+        "shape": [kept(one.shape, 250) for one in ended],
     }
 
 
@@ -45,19 +59,21 @@ def kept(words: str, most: int) -> str:
     return words.replace("\x00", "")[:most]
 
 
-def _entry(row: Record | Rejection) -> dict[str, Any]:
-    record = row if isinstance(row, Record) else None
+def _entries(given: Sequence[Record | Rejection]) -> dict[str, Sequence[Any] | Same]:
+    records = [row if isinstance(row, Record) else None for row in given]
+    is_events = bool(given) and given[0].entity is Entity.EVENTS
+    has_balance = bool(given) and given[0].entity is Entity.CUSTOMERS
     return {
-        "key": row.key,
-        "customer": row.customer,
-        "occurrence": row.occurrence,
-        "content_hash": record.content_hash if record else None,
-        "state": None,
-        "reason": "",
-        "column_name": "",
-        "shape": "",
-        "batch": None,
-        "points": row.points,
-        "balance": balances.as_text(record.balance) if record and record.entity is Entity.CUSTOMERS else None,
-        "reward": kept(record.reward, 64) if record else "",
+        "key": [row.key for row in given],
+        "customer": [row.customer for row in given],
+        "occurrence": [row.occurrence for row in given],
+        "content_hash": [record and record.content_hash for record in records],
+        "state": Same(None),
+        "reason": Same(""),
+        "column_name": Same(""),
+        "shape": Same(""),
+        "batch": Same(None),
+        "points": Same(0) if is_events else [row.points for row in given],
+        "balance": [record and balances.as_text(record.balance) for record in records] if has_balance else Same(None),
+        "reward": Same("") if is_events else [kept(record.reward, 64) if record else "" for record in records],
     }

@@ -9,6 +9,7 @@ The ledger's tables.
 ``masivo_coverage``  spans of change time that runs work off  ``masivo_selected``  rows that a slice reads by key
 ``masivo_release``   what a person decided, who and when      ``masivo_finding``   what a read-back found other than expected
 ``masivo_payload``   sealed bodies of quarantined records     ``masivo_tally``     counts of entries that were forgotten
+``masivo_readback``  what each read-back set out to read of a run, and what it came to
 
 An entry that a batch carries has no state of its own: it has its batch's, until something says otherwise of it alone. So a
 receipt changes one row, and receipt and record states cannot disagree.
@@ -34,7 +35,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     func,
+    literal_column,
+    text,
 )
 from sqlalchemy.dialects import mysql
 
@@ -53,6 +57,9 @@ _MYSQL: dict[str, Any] = {
     for dialect in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
+
+# Most rows of a ledger are a batch's or unchanged: neither needs a place in the index of those that wait. MySQL has no index of a part.
+_IS_OPEN = text("state NOT IN ('unchanged', 'superseded')")
 
 ledger = Table(
     "masivo_ledger",
@@ -149,11 +156,13 @@ entry = Table(
     Column("points", _Points, nullable=False, default=0),
     Column("balance", Text),
     Column("reward", String(64), nullable=False, default=""),
-    Index("masivo_entry_by_key", "entity", "key"),
-    Index("masivo_entry_by_customer", "customer"),
-    Index("masivo_entry_of_run", "run", "entity", "slice"),
-    Index("masivo_entry_of_batch", "batch"),
-    Index("masivo_entry_waiting", "entity", "state", "reason"),
+    # With state and reason, so that a sweep's rows that found nothing new are passed over in the index; with the points, so that an
+    # account is read from the index alone. None by batch (but on MySQL, which wants one for each foreign key): whoever
+    # looks for its entries says whose batch it is (`of_its_batch`).
+    Index("masivo_entry_of_key", "key", "entity", "state", "reason"),
+    Index("masivo_entry_of_customer", "customer", "state", "reason"),
+    Index("masivo_entry_in_run", "run", "entity", "slice", "batch", "state", "reason", "points"),
+    Index("masivo_entry_open", "entity", "state", "reason", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
     **_MYSQL,
 )
 
@@ -257,6 +266,22 @@ finding = Table(
     **_MYSQL,
 )
 
+readback = Table(
+    "masivo_readback",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run", ForeignKey("masivo_run.id"), nullable=False),
+    Column("read_by", String(250), nullable=False),
+    Column("customers", Integer, nullable=False),
+    Column("chosen", Integer, nullable=False),
+    Column("drawn", Integer, nullable=False),
+    Column("chosen_at", _Time, nullable=False),
+    Column("judged_at", _Time),
+    Column("outcome", String(250), nullable=False, default=""),
+    Index("masivo_readback_of_run", "run"),
+    **_MYSQL,
+)
+
 payload = Table(
     "masivo_payload",
     metadata,
@@ -282,4 +307,17 @@ tally = Table(
 # What an entry's state and reason are: its own, or its batch's.
 state_of_entry = func.coalesce(entry.c.state, batch.c.state)
 reason_of_entry = func.coalesce(func.nullif(entry.c.reason, ""), batch.c.reason, "")
+# To be said beside the states that are asked for: SQLite takes the index of a part only where its condition is repeated, word for word.
+is_open = entry.c.state.not_in([literal_column("'unchanged'"), literal_column("'superseded'")])
+# The run of an entry that is looked for by its key. As it stands a database without statistics takes a run for a few rows, and reads all of it.
+run_beside_key = entry.c.run + 0
+of_its_batch = and_(
+    entry.c.run == batch.c.run,
+    entry.c.entity == batch.c.entity,
+    entry.c.slice == batch.c.slice,
+    entry.c.batch == batch.c.id,
+)
+# The entries that have their batch's state, for questions about few batches. An outer join, so that every database begins with these:
+# a batch without such entries has a row of nothing but NULL.
+batch_and_its_entries = batch.outerjoin(entry, and_(of_its_batch, entry.c.state.is_(None)))
 entry_and_batch = entry.outerjoin(batch, entry.c.batch == batch.c.id)

@@ -19,24 +19,14 @@ from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
 from include.ledger.clock import clock
-from include.ledger.entries import add
+from include.ledger.entries import Same, add, at
 from include.ledger.moving import move
 from include.ledger.opened import now
 from include.ledger.payloads import keep
+from include.ledger.rows import Entry
 from include.ledger.runs import Runs
 from include.ledger.takeover import take_over
-from include.ledger.turns import is_my_turn
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that earlier tries sent."""
-
-    run: int
-    entity: Entity
-    slice: int
-    fence: int
-    kept: int = 0
+from include.ledger.turns import Lease, is_my_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +38,6 @@ class Receipt:
     seconds: float
     words: str = ""
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Where one row ended, other than in a batch."""
-
-    row: Record | Rejection
-    state: State
-    reason: str = ""
-    column: str = ""
-    shape: str = ""
 
 
 class Ledger(Runs):
@@ -104,8 +83,7 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
-            made = (rows.of_unsent(one.row, one.state, one.reason, one.column, one.shape) for one in entries)
-            add(connection, [_place(lease) | row for row in made])
+            add(connection, _at(lease) | rows.of_unsent(entries))
             self._keep(connection, lease, (one.row for one in entries if one.state is State.QUARANTINED))
 
     def pack(
@@ -143,11 +121,12 @@ class Ledger(Runs):
                 )
             )
             batch_id = int((made.inserted_primary_key or (0,))[0])
-            fresh = (record for record in batch.records if record.key not in again)
-            add(connection, [_place(lease) | rows.of_batch(record, batch_id, unproven) for record in fresh])
-            moved = [record for record in batch.records if record.key in again]
+            fresh = [record for record in batch.records if record.key not in again] if again else batch.records
+            add(connection, _at(lease) | rows.of_batch(fresh, batch_id, unproven))
+            moved = [record for record in batch.records if record.key in again] if again else []
             if moved:
-                move(connection, _place(lease), [rows.of_batch(one, batch_id, unproven) for one in moved])
+                anew = rows.of_batch(moved, batch_id, unproven)
+                move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
         return batch_id
 
     def sending(self, lease: Lease, batch_id: int) -> None:
@@ -234,7 +213,9 @@ class Ledger(Runs):
                 .values(state=BatchState.GIVEN_BACK, settled_at=now())
             )
             connection.execute(
-                update(schema.entry).where(schema.entry.c.batch == batch_id).values(state=State.HELD, reason=reason)
+                update(schema.entry)
+                .where(*_of_slice(lease), schema.entry.c.batch == batch_id)
+                .values(state=State.HELD, reason=reason)
             )
 
     def finish(self, lease: Lease, read_rows: int) -> None:
@@ -261,9 +242,11 @@ class Ledger(Runs):
 
     def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
         entry = schema.entry
-        mine = (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
         connection.execute(
-            update(entry).where(*mine, entry.c.key.in_(list(keys)), entry.c.batch.is_not(None)).values(**values)
+            update(entry)
+            .where(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
+            .where(entry.c.key.in_(list(keys)), entry.c.batch.is_not(None))
+            .values(**values)
         )
 
     def _move(self, connection: Connection, lease: Lease, batch_id: int, expected: BatchState, **values: Any) -> None:
@@ -289,7 +272,7 @@ class Ledger(Runs):
             .where(
                 entry.c.entity == lease.entity,
                 one_of(entry.c.key, [record.key for record in batch.records], connection.dialect.name),
-                entry.c.run == lease.run,
+                schema.run_beside_key == lease.run,
                 entry.c.slice != lease.slice,
                 entry.c.batch.is_not(None),
             )
@@ -306,8 +289,17 @@ def _this(lease: Lease) -> tuple[Any, ...]:
     return (table.c.run == lease.run, table.c.entity == lease.entity, table.c.number == lease.slice)
 
 
+def _of_slice(lease: Lease) -> tuple[Any, ...]:
+    entry = schema.entry
+    return (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
+
+
 def _lost(lease: Lease) -> str:
     return f"slice {lease.slice} of {lease.entity} was taken over by another try; this one stops and sends nothing more"
+
+
+def _at(lease: Lease) -> dict[str, Sequence[Any] | Same]:
+    return {name: Same(value) for name, value in _place(lease).items()}
 
 
 def _place(lease: Lease) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
     batch, entry = schema.batch, schema.entry
     this = (batch.c.run == run, batch.c.entity == entity, batch.c.slice == number)
+    theirs = (entry.c.run == run, entry.c.entity == entity, entry.c.slice == number, entry.c.state.is_(None))
     connection.execute(
         update(batch)
         .where(*this, batch.c.state == BatchState.SENDING)
@@ -48,14 +49,14 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
     )
     connection.execute(
         update(entry)
-        .where(entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)), entry.c.state.is_(None))
+        .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)))
         .values(state=State.HELD, reason="run_stopped")
     )
     if connection.execute(select(schema.ledger.c.refusals)).scalar() != "atomic":
         # The API may have taken the good records of a batch that it refused.
         connection.execute(
             update(entry)
-            .where(entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)), entry.c.state.is_(None))
+            .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)))
             .values(state=State.IN_DOUBT, reason="refusal_unproven")
         )
 

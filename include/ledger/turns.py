@@ -8,21 +8,31 @@ Of those who wait, news go before the past: an increment is taken in between two
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, case, delete, exists, insert, select, update
 
 from include.journey import Entity, Slice
 from include.ledger import schema
 from include.ledger.clock import clock, now
+from include.ledger.opened import Opened
 
-
-if TYPE_CHECKING:
-    from include.ledger.store import Lease, Ledger
 
 # The lower, the sooner; whatever is not named is wanted by a person now.
 _RANKS = {"full": 1, "backfill": 2, "sweep": 3}
 _STILL_WAITS_S = 120.0  # whoever asked so long ago has gone away
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that earlier tries sent."""
+
+    run: int
+    entity: Entity
+    slice: int
+    fence: int
+    kept: int = 0
 
 
 def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: float) -> bool:
@@ -56,7 +66,7 @@ def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: flo
     return is_free
 
 
-def is_behind(ledger: Ledger, run: int, part: Slice, *, lively_s: float) -> bool:
+def is_behind(ledger: Opened, run: int, part: Slice, *, lively_s: float) -> bool:
     """Whether an earlier slice of the same run and entity is being worked off, and wrote something within *lively_s*."""
     table = schema.part
     statement = select(
@@ -72,7 +82,7 @@ def is_behind(ledger: Ledger, run: int, part: Slice, *, lively_s: float) -> bool
         return bool(connection.execute(statement).scalar())
 
 
-def renew(ledger: Ledger, lease: Lease) -> None:
+def renew(ledger: Opened, lease: Lease) -> None:
     """Show that the try of *lease* lives, if the slice is still its own."""
     part = schema.part
     mine = (part.c.run == lease.run, part.c.entity == lease.entity, part.c.number == lease.slice)
@@ -81,7 +91,7 @@ def renew(ledger: Ledger, lease: Lease) -> None:
         connection.execute(update(part).where(*mine, part.c.fence == lease.fence).values(alive))
 
 
-def let_go(ledger: Ledger, run: int) -> None:
+def let_go(ledger: Opened, run: int) -> None:
     """Let others have what *run* did not finish, without waiting for its lease: nobody works for it any more."""
     part = schema.part
     unfinished: tuple[Any, ...] = (part.c.run == run, part.c.finished_at.is_(None), part.c.renewed_at.is_not(None))

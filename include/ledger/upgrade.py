@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from include.errors import LedgerError
+from include.errors import EmptyLedger, LedgerError
 
 
 def upgrade(engine: Engine) -> None:
@@ -36,7 +36,7 @@ def check(engine: Engine) -> None:
         with engine.connect().execution_options(reads_only=True) as connection:
             version = _version(connection)
             if version is None:
-                raise LedgerError(empty(engine))
+                raise EmptyLedger(empty(engine))
             _refuse_newer(connection)
             if version != _newest():
                 msg = f"the ledger's schema is {version}, this code's is {_newest()}: the next run brings it forward"

@@ -42,13 +42,12 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
     """
     Return the keys of *entity* (of transactions: the customers) that waited in runs before the run *before* and are free now, in order.
     """
-    found: set[str] = set()
+    found: set[str | None] = set()
     statements = (_by_own_state(entity, policies, before), _in_doubt(entity, before), _by_batch(entity, before))
     for statement in statements:
         with ledger.reading() as connection:
             found.update(connection.execute(statement).scalars())
-    found.discard("")
-    return sorted(found)
+    return sorted(key for key in found if key)
 
 
 def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list[tuple[str, str]]]:
@@ -58,6 +57,7 @@ def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list
         entry.c.entity == entity,
         entry.c.run < before,
         entry.c.state.in_([State.HELD, State.QUARANTINED]),
+        schema.is_open,
         entry.c.reason.in_((*_FOR_CUSTOMER, *_FOR_POINTS)),
     )
     with ledger.reading() as connection:
@@ -82,6 +82,7 @@ def _by_own_state(entity: Entity, policies: Policies, before: int) -> Select[Any
         entry.c.entity == entity,
         entry.c.run < before,
         entry.c.state.in_([State.HELD, State.QUARANTINED]),
+        schema.is_open,
         entry.c.reason.in_((*_AT_ONCE, *_FOR_CUSTOMER, *_FOR_POINTS, *_BY_POLICY)),
         or_(*reasons),
     )
@@ -97,6 +98,7 @@ def _in_doubt(entity: Entity, before: int) -> Select[Any]:
             entry.c.entity == entity,
             entry.c.run < before,
             entry.c.state == State.IN_DOUBT,
+            schema.is_open,
             batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN,
         )
     )
@@ -104,16 +106,15 @@ def _in_doubt(entity: Entity, before: int) -> Select[Any]:
 
 def _by_batch(entity: Entity, before: int) -> Select[Any]:
     """Of entries without a state of their own, those whose batch is in doubt."""
-    entry, batch = schema.entry, schema.batch
+    batch = schema.batch
     return (
         select(_what_is_read(entity))
-        .select_from(batch.join(entry, entry.c.batch == batch.c.id))
+        .select_from(schema.batch_and_its_entries)
         .where(
             batch.c.entity == entity,
             batch.c.run < before,
             batch.c.state == BatchState.IN_DOUBT,
             batch.c.sent_at > now() - _SETTLES_ITSELF_WITHIN,
-            entry.c.state.is_(None),
         )
     )
 

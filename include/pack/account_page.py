@@ -11,6 +11,7 @@ from include.account import Account, EntityAccount
 from include.journey import Entity, Limits, State
 from include.pack import outcome, page
 from include.pack.facts import Facts
+from include.pack.findings import FINDINGS, SUMMARY, Proof
 from include.pack.outcome import NOT_FINISHED
 from include.pack.tables import Counted, Hashes, file_of
 
@@ -57,23 +58,25 @@ def account_page(
     made: Account,
     counted: Counted,
     hashes: Hashes,
+    proof: Proof,
     sums: Mapping[str, Mapping[str, Any]],
     limits: Limits,
 ) -> str:
-    """Write the page of the account *made*; *sums* are sizes and hashes of the other files."""
+    """Write the page of the account *made*; *proof* is what read-backs found, *sums* are sizes and hashes of the other files."""
     tiers, months = page.worth(known.plan) if known.plan else ((), ())
     return page.render(
         "account.html",
         facts=known,
-        headline=outcome.headline(made),
+        headline=outcome.proved(outcome.headline(made), proof),
+        proof=proof,
         is_finished=made.outcome != NOT_FINISHED,
-        equations=[_equation(one) for one in made.entities],
-        points=[page.of_points(_points_of(one), one.points) for one in made.entities if one.entity != Entity.EVENTS],
+        equations=equations(made),
+        points=points_of_all(made),
         rewards=_rewards(counted),
         tiers=tiers,
         months=months,
         groups=outcome.groups(made.troubles, counted.shapes),
-        requests=[_request(one, known.plan, limits) for one in made.entities],
+        requests=[request(one, known.plan, limits) for one in made.entities],
         limits=limits,
         differs=_differs(made, counted),
         files=_files(counted, hashes, sums),
@@ -82,9 +85,26 @@ def account_page(
     )
 
 
-def _equation(one: EntityAccount) -> page.Equation:
-    fault = outcome.fault(one)
-    return page.of_rows(one.entity.value, one.read, one.states, on_the_way=one.on_the_way, fault=fault)
+def equations(made: Account) -> list[page.Equation]:
+    """Return the equation of each entity in records."""
+    return [
+        page.of_rows(one.entity.value, one.read, one.states, on_the_way=one.on_the_way, fault=outcome.fault(one))
+        for one in made.entities
+    ]
+
+
+def points_of_all(made: Account) -> list[page.Equation]:
+    """Return the equations in points, of the balances and of the transactions."""
+    return [page.of_points(_points_of(one), one.points) for one in made.entities if one.entity != Entity.EVENTS]
+
+
+def request(one: EntityAccount, plan: Mapping[str, Any] | None, limits: Limits) -> Request:
+    """Return the requests of one entity beside what *plan* foretold."""
+    planned = plan["entities"].get(one.entity.value) if plan else None
+    fill = one.sent / (one.requests * limits.records) if one.requests else 0.0
+    return Request(
+        one.entity.value, one.requests, planned["requests"] if planned else None, one.least_requests, one.sent, fill
+    )
 
 
 def _points_of(one: EntityAccount) -> str:
@@ -102,14 +122,6 @@ def _rewards(counted: Counted) -> list[Reward]:
         for reward, of in sums.items()
     ]
     return sorted(made, key=lambda one: (not one.reward, -abs(one.balances), one.reward))
-
-
-def _request(one: EntityAccount, plan: Mapping[str, Any] | None, limits: Limits) -> Request:
-    planned = plan["entities"].get(one.entity.value) if plan else None
-    fill = one.sent / (one.requests * limits.records) if one.requests else 0.0
-    return Request(
-        one.entity.value, one.requests, planned["requests"] if planned else None, one.least_requests, one.sent, fill
-    )
 
 
 def _differs(made: Account, counted: Counted) -> bool:
@@ -132,6 +144,8 @@ def _files(counted: Counted, hashes: Hashes, sums: Mapping[str, Mapping[str, Any
             what = f"{entity}, {outcome.name(state)}"
         elif name == "batches.csv":
             rows = hashes.count
+        elif name == FINDINGS:
+            rows = counted.findings
         made.append(File(name, what, rows, known["bytes"], known["sha256"]))
     return made
 
@@ -139,6 +153,8 @@ def _files(counted: Counted, hashes: Hashes, sums: Mapping[str, Mapping[str, Any
 _WHAT = {
     "account.json": "the equation, for machines",
     "batches.csv": "every request: size, answer, times, hash of its body",
+    FINDINGS: "what the read-back found other than delivered, a row each",
+    SUMMARY: "what the read-back came to, for machines",
     "plan.html": "what was foretold before anything was sent",
     "plan.json": "the same, for machines",
 }

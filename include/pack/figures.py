@@ -16,6 +16,14 @@ def points(value: Decimal | str | int) -> str:
     return f"{_without_zeros(value):,f}"
 
 
+def off(too_many: Decimal, too_few: Decimal) -> str:
+    """Write how many points there are too many, and how many too few."""
+    parts = [
+        f"{points(value)} points {what}" for value, what in ((too_many, "too many"), (too_few, "too few")) if value
+    ]
+    return ", ".join(parts) or "the points agree"
+
+
 def plain(value: Decimal | str | int) -> str:
     """Write an amount for a machine: the same digits, no separators."""
     return f"{_without_zeros(value):f}"
@@ -24,6 +32,11 @@ def plain(value: Decimal | str | int) -> str:
 def share(part: float) -> str:
     """Write a part of 1 as a percentage; only everything is 100 %."""
     return "100 %" if part == 1 else f"{min(part, 0.999) * 100:.1f} %"
+
+
+def bound(part: float) -> str:
+    """Write a part of 1 that is an upper bound, to two digits that count."""
+    return f"{part * 100:.2g} %"
 
 
 def moment(value: datetime | None) -> str:

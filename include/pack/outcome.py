@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from include.account import Account, EntityAccount, Trouble, is_trouble
 from include.journey import Entity, State
 from include.pack.figures import count, points
+from include.pack.findings import Proof
 from include.reasons import REASONS
 
 
@@ -80,11 +81,13 @@ def name(state: str) -> str:
 def headline(made: Account) -> Headline:
     """Say how the run of *made* ended."""
     read = sum(entity.read for entity in made.entities)
-    if made.outcome == NOT_FINISHED and not made.adds_up:
+    if made.outcome == NOT_FINISHED and not (made.adds_up and read):
         return Headline(Tone.CARE, f"This run is not finished: {count(read)} rows are read so far.")
     if not made.adds_up:
         first, *more = _faults(made.entities)
         return Headline(Tone.BAD, f"The account does not add up: {first}.", tuple(f"Also: {fault}." for fault in more))
+    if not read and made.outcome not in {ADDS_UP, NOT_FINISHED}:
+        return Headline(Tone.BAD, f"This run is red: {made.outcome}.")
     if not read:
         return Headline(Tone.GOOD, "There was nothing to read: no row was in what this run covers.")
     states = total(made.entities)
@@ -108,6 +111,27 @@ def headline(made: Account) -> Headline:
         _part(waits, "wait" if waits != 1 else "waits"),
     ]
     return Headline(tone, f"All {count(read)} rows are accounted for: {_listed(parts)}.", tuple(more))
+
+
+def proved(said: Headline, proof: Proof) -> Headline:
+    """Add to the headline what read-backs have found, and make it as bad as that."""
+    last = proof.last
+    if last is None:
+        return said
+    if last.judged_at is None:
+        return replace(said, more=(*said.more, "A read-back is under way."))
+    of = f"{count(last.chosen)} of {count(last.customers)} customers"
+    if proof.wrong:
+        several = "differences were" if proof.wrong != 1 else "difference was"
+        sentence = f"Read back from Masivo: {of}; {count(proof.wrong)} {several} found."
+        tone = Tone.BAD if last.outcome or said.tone is Tone.BAD else Tone.CARE
+        return replace(said, tone=tone, more=(*said.more, sentence))
+    if proof.waiting:
+        sentence = (
+            f"Read back from Masivo: {of} were chosen, and {count(proof.waiting)} of them could not be read to the end."
+        )
+        return replace(said, tone=Tone.CARE if said.tone is Tone.GOOD else said.tone, more=(*said.more, sentence))
+    return replace(said, more=(*said.more, f"Read back from Masivo: {of}; nothing differs."))
 
 
 def total(entities: Sequence[EntityAccount]) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """
-Writes the pack of a run: its plan as soon as there is one, and everything when the account is made.
+Writes the pack of a run: its plan as soon as there is one, everything when the account is made, and again when it was read back.
 
 ``index.html``      the account for people        ``plan.html``, ``plan.json``   what was foretold
 ``account.json``    the account for machines      ``<entity>.<state>.csv``       every row of the run
 ``manifest.json``   sizes and SHA-256             ``batches.csv``                every request and its receipt
+``findings.csv``    what a read-back found        ``readback.json``              how much it read, and what it came to
+
+A read-back that has ended writes the packs of its runs again.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from include.journey import Limits
 from include.ledger.store import Ledger
 from include.pack.account_page import account_page
 from include.pack.facts import Facts, facts
+from include.pack.findings import write_findings
 from include.pack.folder import Folder, name_of, written_whole
 from include.pack.plan_page import plan_page
 from include.pack.tables import write_batches, write_rows
@@ -39,9 +43,10 @@ def write_pack(ledger: Ledger, made: Account, into: Path, limits: Limits) -> Pat
         else:
             counted = write_rows(ledger, known.number, folder)
             hashes = write_batches(ledger, known.number, folder)
+            proof, counted.findings = write_findings(ledger, known.number, made, folder)
             folder.put_json("account.json", as_json(made))
             _put_plan(folder, known, has_account=True)
-            folder.put(INDEX, account_page(known, made, counted, hashes, folder.sums(), limits))
+            folder.put(INDEX, account_page(known, made, counted, hashes, proof, folder.sums(), limits))
             folder.close(_about(known) | {"batches": {"count": hashes.count, "sha256_of_body_hashes": hashes.sha256}})
     return into / name_of(known.run_id)
 

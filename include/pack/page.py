@@ -112,9 +112,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "bound": figures.bound,
         "count": figures.count,
         "took": figures.length,
         "moment": figures.moment,
+        "off": figures.off,
         "points": figures.points,
         "share": figures.share,
         "size": figures.size,

@@ -73,13 +73,14 @@ class Counted:
     """
     What the rows came to while they were written.
 
-    *rows* by file; *points* by entity, reward and state, those of rows whose reward is not known under an empty one; *shapes* are a few of
+    *rows* by file, and those of the *findings*; *points* by entity, reward and state, those of rows whose reward is not known under an empty one; *shapes* are a few of
     the values that made trouble, by entity, state, reason and column.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     points: dict[tuple[Entity, str], dict[str, Decimal]] = field(default_factory=dict)
     shapes: dict[Trouble, list[str]] = field(default_factory=dict)
+    findings: int = 0
 
     def add(self, entity: Entity, row: Row[Any]) -> None:
         """Count *row*."""
@@ -112,7 +113,7 @@ def write_rows(ledger: Ledger, run: int, folder: Folder) -> Counted:
     for entity in Entity:
         with ExitStack() as files:
             writers: dict[str, Any] = {}
-            for row in _streamed(ledger, _entries(run, entity)):
+            for row in streamed(ledger, _entries(run, entity)):
                 name = file_of(entity, row.is_state)
                 if name not in writers:
                     writers[name] = csv.writer(files.enter_context(folder.text(name)))
@@ -129,7 +130,7 @@ def write_batches(ledger: Ledger, run: int, folder: Folder) -> Hashes:
     with folder.text(BATCHES) as file:
         writer = csv.writer(file)
         writer.writerow(_BATCH_COLUMNS)
-        for row in _streamed(ledger, _batches(run)):
+        for row in streamed(ledger, _batches(run)):
             body = bytes(row.body_hash).hex()
             digest.update(f"{body}\n".encode())
             count += 1
@@ -209,7 +210,8 @@ def _batches(run: int) -> Select[Any]:
     return select(schema.batch).where(schema.batch.c.run == run).order_by(schema.batch.c.id)
 
 
-def _streamed(ledger: Ledger, statement: Select[Any]) -> Iterator[Row[Any]]:
+def streamed(ledger: Ledger, statement: Select[Any]) -> Iterator[Row[Any]]:
+    """Yield the rows of *statement*, some at a time."""
     with ledger.reading() as connection:
         options = {"stream_results": True, "max_row_buffer": _PART}
         for rows in connection.execute(statement, execution_options=options).partitions(_PART):

@@ -21,7 +21,7 @@ import orjson
 
 from include.journey import Entity, Record, Slice
 from include.ledger import choice
-from include.ledger.readback import choose, choose_all, waiting_ids
+from include.ledger.readback import AT_RANDOM, choose, choose_all, waiting_ids
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.selection import Window
@@ -77,14 +77,15 @@ class Chooser:
         """
         Let the chosen customers wait in the ledger, and return who they are in parts for the tasks that read.
 
-        *size* None is everybody; *customers* are read whatever the size, and nobody else is.
+        *size* None is everybody; *customers* are read whatever the size, whichever run delivered to them last, and nobody else is.
         """
+        named = choice.runs_of(self._ledger, customers)
+        self._runs = tuple(sorted({*named.values()})) or self._runs
         due = choice.due(self._ledger, self._runs, settle_after_s=self._settle_after_s)
         everybody = choice.count(self._ledger, self._runs)
         if customers:
-            known = choice.runs_of(self._ledger, customers)
-            choose(self._ledger, self._runs, {name: (run, "named") for name, run in known.items()}, due)
-            return self._made(everybody, len(known), 0, is_named=True)
+            choose(self._ledger, self._runs, {name: (run, "named") for name, run in named.items()}, due)
+            return self._made(everybody, len(named), 0, is_named=True)
         if size is None or size >= everybody:
             choose_all(self._ledger, self._runs, due)
             return self._made(everybody, everybody, everybody)
@@ -95,7 +96,7 @@ class Chooser:
                     wanted.setdefault(name, why)
         by_purpose = len(wanted)
         drawn = self._drawn(size - by_purpose, besides=set(wanted))
-        wanted |= dict.fromkeys(drawn, "random")
+        wanted |= dict.fromkeys(drawn, AT_RANDOM)
         known = choice.runs_of(self._ledger, list(wanted), among=self._runs)
         chosen = {name: (known[name], why) for name, why in wanted.items() if name in known}
         choose(self._ledger, self._runs, chosen, due)

@@ -43,11 +43,12 @@ class Part:
 
 @dataclass(slots=True)
 class Result:
-    """What one reading of one customer came to; *is_silent* where the API's answer said nothing."""
+    """What one reading of one customer came to; *is_silent* where the API's answer said nothing, *not_shown* are entries that it cannot show."""
 
     confirmed: list[int] = field(default_factory=list)
     found: list[Variance] = field(default_factory=list)
     is_silent: bool = False
+    not_shown: list[int] = field(default_factory=list)
 
     @property
     def may_come(self) -> bool:
@@ -99,6 +100,7 @@ class Rounds:
         owed = owed_to(self._ledger, self._legacies, [one.customer for one in page])
         tally: Counter[str] = Counter()
         confirmed: list[int] = []
+        not_shown: list[int] = []
         found: list[Mapping[str, Any]] = []
         done: list[int] = []
         again: dict[float, list[int]] = {}
@@ -107,6 +109,7 @@ class Rounds:
                 is_last = one.reads + 1 >= self._rounds
                 result = self._result(owed[one.customer], is_last=is_last)
                 confirmed += result.confirmed
+                not_shown += result.not_shown
                 if result.may_come and not is_last:
                     again.setdefault(self._pause_after(one.reads), []).append(one.id)
                     tally["again"] += 1
@@ -122,15 +125,16 @@ class Rounds:
                 found += [_row(one, variance) for variance in result.found]
         finally:
             # Also where the reads ran out in the middle: what was read is paid for.
-            settle(self._ledger, confirmed, found, done)
+            settle(self._ledger, confirmed, found, done, not_shown=not_shown)
             for pause_s, ids in again.items():
                 wait_on(self._ledger, ids, later_by(now(), pause_s))
             self._log.info(
-                "%d customers read to the end, %d of them differ; %d are read again later; %d records confirmed",
+                "%d customers read to the end, %d of them differ; %d are read again later; %d records confirmed, %d cannot be shown by the API",
                 tally["read"],
                 tally["differ"],
                 tally["again"] + tally["unanswered"],
                 len(confirmed),
+                len(not_shown),
             )
 
     def _result(self, owed: Owed, *, is_last: bool) -> Result:
@@ -183,7 +187,12 @@ def _of_customer(owed: Owed, shown: Shown) -> Result:
 
 
 def _with(result: Result, compared: Compared) -> Result:
-    return Result([*result.confirmed, *compared.confirmed], [*result.found, *compared.found], result.is_silent)
+    return Result(
+        [*result.confirmed, *compared.confirmed],
+        [*result.found, *compared.found],
+        result.is_silent,
+        [*result.not_shown, *compared.not_shown],
+    )
 
 
 def _nothing_there(owed: Owed) -> list[Variance]:

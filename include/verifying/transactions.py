@@ -21,19 +21,19 @@ from include.verifying.variance import Bucket, Variance, as_date, is_same_moment
 
 @dataclass(slots=True)
 class Compared:
-    """What came of it: the entries that are *confirmed*, what was *found*, and the records *not_shown* because they are too old."""
+    """What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown* because they are too old."""
 
     confirmed: list[int] = field(default_factory=list)
     found: list[Variance] = field(default_factory=list)
-    not_shown: int = 0
+    not_shown: list[int] = field(default_factory=list)
 
 
 def years_of(owed: Owed) -> set[int]:
     """Return the years in which to look for the transactions of a customer: all of them, where the source does not say any more."""
-    dates = [_issued_at(one) for one in owed.transactions]
+    dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
     if any(date is None for date in dates):
         return every_year()
-    return {date.year for date in dates if date is not None and date.year >= FIRST_YEAR_SHOWN}
+    return {date.year for date in dates if date is not None}
 
 
 def every_year() -> set[int]:
@@ -48,7 +48,7 @@ def of_transactions(owed: Owed, shown: Sequence[Movement]) -> Compared:
     open_: list[Delivered] = []
     for one in owed.transactions:
         if _is_too_old(one):
-            compared.not_shown += 1
+            compared.not_shown.append(one.sent.entry)
         elif _take(left, one, _agrees) is None:
             open_.append(one)
         else:
@@ -118,8 +118,9 @@ def _is_dated(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_too_old(one: Delivered) -> bool:
+    """Whether the API does not show it; of a row that the source has otherwise by now, an earlier reading may have said so."""
     issued_at = _issued_at(one)
-    return issued_at is not None and issued_at.year < FIRST_YEAR_SHOWN
+    return one.sent.is_not_shown if issued_at is None else issued_at.year < FIRST_YEAR_SHOWN
 
 
 def _issued_at(one: Delivered) -> datetime | None:

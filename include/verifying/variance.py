@@ -17,8 +17,10 @@ Amounts and dates only; of names, addresses and birthdays no more than that they
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 from include.journey import Entity
@@ -40,6 +42,71 @@ class Bucket(StrEnum):
     def is_explained(self) -> bool:
         """Whether the API does this on purpose, and says so."""
         return self is Bucket.METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a bucket *means* to who reads it, *whose* move it is, and what to *do*."""
+
+    means: str
+    whose: str
+    do: str
+
+
+# In the order in which they are shown: worst first.
+MEANINGS: Mapping[Bucket, Meaning] = {
+    Bucket.MISSING: Meaning(
+        "Masivo accepted it and does not show it, although it was asked again until its queue must have been done.",
+        "whoever runs the migration",
+        "Read these customers back once more, and send nothing again; what is missing a day later is for Masivo's support.",
+    ),
+    Bucket.DOUBLED: Meaning(
+        "Masivo has it twice.", "Masivo's support", "Take one away, by this list; until then points may be spent twice."
+    ),
+    Bucket.OFF_BY_ONE_ROW: Meaning(
+        "A balance is wrong by exactly one transaction, or one line of it.",
+        "whoever runs the migration",
+        "Compare this customer's transactions in both systems.",
+    ),
+    Bucket.SIGN: Meaning(
+        "Points have the other sign: what was spent counts as earned, or the other way round.",
+        "the owner of the mapping",
+        "Correct the sign in its SQL, before anything else is sent.",
+    ),
+    Bucket.OTHER: Meaning(
+        "A balance, a date or a field is another than was delivered, in a way that has no name.",
+        "whoever runs the migration",
+        "Look at the rows; what a customer has earned or spent in Masivo since is no fault.",
+    ),
+    Bucket.EXPIRY: Meaning(
+        "Points that had expired are gone, or expire on another day.",
+        "the owner of the loyalty programme",
+        "Decide which day holds.",
+    ),
+    Bucket.TIME_ZONE: Meaning(
+        "A date is moved by whole hours.",
+        "the owner of the mapping",
+        "Look at the time zone that it states, before anything else is sent.",
+    ),
+    Bucket.METRICS: Meaning(
+        "Masivo has counted a customer's purchases anew when they arrived, as its guide says it does.",
+        "nobody",
+        "This is explained, and does not count as wrong.",
+    ),
+}
+_TWICE = " twice"
+
+
+def points_off(entity: Entity, expected: str, found: str) -> Decimal:
+    """Return how many points more Masivo has than were delivered (below zero: fewer), by the texts of a finding; 0 where it is not about points."""
+    if entity is Entity.EVENTS:
+        return Decimal(0)
+    try:
+        owed = Decimal(expected)
+        has = 2 * Decimal(found.removesuffix(_TWICE)) if found.endswith(_TWICE) else Decimal(found or 0)
+    except InvalidOperation:
+        return Decimal(0)
+    return has - owed
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from include.journey import Entity, State
-from include.ledger.readback import WAITING, found_since, states_of
+from include.ledger.readback import WAITING, found_since, not_shown_of, states_of
 from include.ledger.store import Ledger
+from include.verifying.showing import FIRST_YEAR_SHOWN
 from include.verifying.variance import Bucket
 
 
@@ -17,13 +18,15 @@ class Verdict:
     """
     Counts of records by entity and bucket, of what the runs delivered by entity and state, and of customers who were not read.
 
-    Of these, some have not been visible long enough to be judged, or the reads were used up.
+    Of these, some have not been visible long enough to be judged, or the reads were used up. *not_shown* is how much of what is delivered can
+    never be confirmed, because the API does not show such records.
     """
 
     found: dict[Entity, dict[Bucket, int]]
     states: dict[tuple[Entity, str], int]
     unread: int
     chosen: int
+    not_shown: dict[Entity, int] = field(default_factory=dict)
 
     @property
     def wrong(self) -> int:
@@ -59,15 +62,21 @@ class Verdict:
                 for entity, buckets in self.found.items()
             },
             "confirmed": {str(entity): self.states.get((entity, State.CONFIRMED.value), 0) for entity in Entity},
-            "delivered": {str(entity): self.states.get((entity, State.DELIVERED.value), 0) for entity in Entity},
+            "delivered": {str(entity): self._unconfirmed(entity) for entity in Entity},
+            "not_shown": {str(entity): self.not_shown.get(entity, 0) for entity in Entity},
         }
 
     def lines(self) -> list[str]:
         """Say it for people."""
         said = [
             f"{entity}: {self.states.get((entity, State.CONFIRMED.value), 0):,} confirmed, "
-            f"{self.states.get((entity, State.DELIVERED.value), 0):,} delivered and not confirmed"
+            f"{self._unconfirmed(entity):,} delivered and not confirmed"
             for entity in Entity
+        ]
+        said += [
+            f"{entity}: {rows:,} cannot be shown by the API, which knows transactions by year from {FIRST_YEAR_SHOWN} on: they are not missing, "
+            "and stay delivered"
+            for entity, rows in self.not_shown.items()
         ]
         for entity, buckets in self.found.items():
             for bucket, rows in sorted(buckets.items()):
@@ -75,12 +84,16 @@ class Verdict:
                 said.append(f"{entity}: {rows:,} {bucket}{explained}")
         if self.unread:
             said.append(f"{self.unread:,} chosen customers were not read to the end; trigger again to go on with them")
-        if any(self.states.get((entity, State.DELIVERED.value)) for entity in Entity):
+        if any(self._unconfirmed(entity) for entity in Entity):
             said.append(
-                "what stays delivered was not chosen, or cannot be proved: the API shows no events but their number, which proves "
-                "nothing where it fitted before, and no transactions before 2020"
+                "what is delivered and not confirmed was not chosen, differs, or cannot be proved: the API shows no events but their number, "
+                "which proves nothing where it fitted before"
             )
         return said
+
+    def _unconfirmed(self, entity: Entity) -> int:
+        """How many were delivered, are not confirmed, and could be."""
+        return self.states.get((entity, State.DELIVERED.value), 0) - self.not_shown.get(entity, 0)
 
 
 def verdict(ledger: Ledger, runs: Collection[int], *, first: int, chosen: int) -> Verdict:
@@ -93,4 +106,4 @@ def verdict(ledger: Ledger, runs: Collection[int], *, first: int, chosen: int) -
             unread += rows
         else:
             found.setdefault(entity, {})[Bucket(bucket)] = rows
-    return Verdict(found, states_of(ledger, runs), unread, chosen)
+    return Verdict(found, states_of(ledger, runs), unread, chosen, not_shown_of(ledger, runs))

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.approval import as_markdown, exceeded
 from include.ledger.releases import enter
 from masivo.moves import translated
+from masivo.names import run_name
 from masivo.parameters import bounds_of
 from masivo.workplace import Workplace
 
@@ -36,7 +37,7 @@ class MasivoApprovalOperator(HITLOperator):
             return None
         with translated():
             place = Workplace()
-            plan = place.ledger.plan_of(place.run(context["run_id"]).number)
+            plan = place.ledger.plan_of(place.run(run_name(context)).number)
             reasons = list(exceeded(plan, bounds_of(context)))
         if not reasons:
             self.log.info("the plan is inside the run's bounds: nobody has to approve it")
@@ -54,7 +55,7 @@ class MasivoApprovalOperator(HITLOperator):
         is_approved = answer["chosen_options"] == [_SEND]
         with translated():
             place = Workplace()
-            run = place.run(context["run_id"])
+            run = place.run(run_name(context))
             if is_approved:
                 place.ledger.approve(run.number, by)
             decision = "approve" if is_approved else "refuse"

@@ -17,6 +17,11 @@ from include.sandbox import command as sandbox
 from masivo.demo import command as demo
 
 
+_WHICH_RUN = (
+    "Airflow's run id (of another DAG than masivo_sync: DAG/run id), or the ledger's number; the latest by default"
+)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code. An error of ours is one sentence on standard error."""
     given = _parser().parse_args(arguments)
@@ -37,12 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("account", help="the equation of a run, by SQL from the ledger")
-    command.add_argument("--run", dest="run_id", help="Airflow's run id, or the ledger's number; the latest by default")
+    command.add_argument("--run", dest="run_id", help=_WHICH_RUN)
     command.add_argument("--json", action="store_true", help="as JSON")
     command.set_defaults(run=_later("print_account"))
 
     command = commands.add_parser("pack", help="write a run's audit pack again, from the ledger")
-    command.add_argument("--run", dest="run_id", help="Airflow's run id, or the ledger's number; the latest by default")
+    command.add_argument("--run", dest="run_id", help=_WHICH_RUN)
     command.add_argument("--to", metavar="FOLDER", help="where packs lie (default: MASIVO_PACKS)")
     command.set_defaults(run=_later("write_audit_pack"))
 

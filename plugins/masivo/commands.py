@@ -17,6 +17,7 @@ from shutil import get_terminal_size
 from include.account import account, as_json, as_text
 from include.checking.asking import ROWS, Bounds
 from include.checking.check import check
+from include.checking.coverage import summary
 from include.checking.finding import Severity, as_lines, blocker, counted, note
 from include.errors import MigrationError, Misconfigured
 from include.journey import Entity, Limits
@@ -102,8 +103,7 @@ def print_check(given: argparse.Namespace) -> int:
     width = get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in as_lines(findings, width=width):
         print(line)
-    looked = "all rows" if bounds.rows is None else f"the first {bounds.rows:,} rows of each file"
-    print(f"\n{counted(findings)} in mapping {os.environ.get('MASIVO_MAPPING') or 'in use'}; looked at {looked}")
+    print(f"\n{counted(findings)} in mapping {os.environ.get('MASIVO_MAPPING') or 'in use'}; {summary(findings)}")
     return 1 if any(found.severity is Severity.BLOCKER for found in findings) else 0
 
 

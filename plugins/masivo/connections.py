@@ -24,7 +24,7 @@ from airflow.sdk.log import mask_secret
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from include.errors import LedgerError, LegacyError, Misconfigured
+from include.errors import EmptyLedger, LedgerError, LegacyError, Misconfigured
 from masivo import engines
 
 
@@ -123,22 +123,24 @@ def legacy_engine(conn_id: str = "legacy_db") -> Engine:
     return _opened(conn_id, engines.legacy, LegacyError, "the legacy database")
 
 
-def ledger_engine(conn_id: str = "masivo_ledger") -> Engine:
+def ledger_engine(conn_id: str = "masivo_ledger", *, only_looks: bool = False) -> Engine:
     """
     Return an engine of the ledger's database that has proved that it can be reached and written.
 
     SQLite: folder and file (mode 0600) are made if missing. Every transaction takes the write lock at its start,
     because one that reads first and writes later fails at once when another wrote in between, whatever the time-out;
     with the execution option ``reads_only=True`` it takes none. PostgreSQL and MySQL: READ COMMITTED, sessions in UTC.
-    Raises `LedgerError`.
+    Who *only_looks* makes no file and takes no lock, and does without the proof of writing. Raises `LedgerError`.
     """
-    return _opened(conn_id, engines.ledger, LedgerError, "the ledger")
+    return _opened(conn_id, engines.ledger_to_look_at if only_looks else engines.ledger, LedgerError, "the ledger")
 
 
 def _opened(conn_id: str, opens: Callable[[URL], Engine], error: type[Misconfigured], what: str) -> Engine:
     url = url_for(connection_named(conn_id))
     try:
         return opens(url)
+    except engines.Absent as problem:
+        raise EmptyLedger(f"{what} (connection {conn_id!r}, {engines.place(url)}) {problem}") from None
     except engines.Unusable as problem:
         raise error(f"{what} (connection {conn_id!r}, {engines.place(url)}) {problem}") from None
 

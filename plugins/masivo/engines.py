@@ -47,6 +47,10 @@ class Unusable(Misconfigured):
     """A database cannot be used; the text completes a sentence that names it."""
 
 
+class Absent(Unusable):
+    """There is no database of that name."""
+
+
 def plain(url: URL) -> Engine:
     """Return an engine that may write and has not connected yet; raises `Unusable`."""
     return _create(url, connect_args=_connect_args(url))
@@ -64,14 +68,21 @@ def legacy(url: URL) -> Engine:
 
 def ledger(url: URL) -> Engine:
     """Return the ledger's engine, which has connected and begun to write; raises `Unusable`."""
-    backend = url.get_backend_name()
-    if backend not in _LEDGERS:
-        raise Unusable(f"cannot be kept in {backend}; use SQLite, PostgreSQL, MySQL or MariaDB")
-    if backend == "sqlite":
-        return _reached(_ledger_sqlite(url))
-    engine = _create(url, connect_args=_connect_args(url), isolation_level="READ COMMITTED")
-    _tell_sessions(engine, _UTC)
-    return _reached(engine)
+    if url.get_backend_name() == "sqlite":
+        file = Path(url.database or "")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # it names customers, so it is nobody else's to read
+        except OSError as error:
+            raise Unusable(f"cannot be written: {error.strerror}") from None
+    return _reached(_ledger(url))
+
+
+def ledger_to_look_at(url: URL) -> Engine:
+    """Return the ledger's engine, which has connected and written nothing, for whoever only reads; raises `Unusable`."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise Absent("is not there: no run has written to it yet, or its file is not on this machine")
+    return _reached(_ledger(url), reads_only=True)
 
 
 def place(url: URL) -> str:
@@ -152,23 +163,23 @@ def _legacy_sqlite(url: URL) -> Engine:
     return _create(url, creator=_connect, poolclass=QueuePool)
 
 
-def _ledger_sqlite(url: URL) -> Engine:
-    file = Path(url.database or "")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # it names customers, so it is nobody else's to read
-    except OSError as error:
-        raise Unusable(f"cannot be written: {error.strerror}") from None
-
-    engine = _create(url, poolclass=QueuePool)
-    sqlite.prepare(engine)
+def _ledger(url: URL) -> Engine:
+    backend = url.get_backend_name()
+    if backend not in _LEDGERS:
+        raise Unusable(f"cannot be kept in {backend}; use SQLite, PostgreSQL, MySQL or MariaDB")
+    if backend == "sqlite":
+        engine = _create(url, poolclass=QueuePool)
+        sqlite.prepare(engine)
+        return engine
+    engine = _create(url, connect_args=_connect_args(url), isolation_level="READ COMMITTED")
+    _tell_sessions(engine, _UTC)
     return engine
 
 
-def _reached(engine: Engine) -> Engine:
+def _reached(engine: Engine, *, reads_only: bool = False) -> Engine:
     probe = "SELECT count(*) FROM sqlite_master" if engine.dialect.name == "sqlite" else None
     try:
-        with engine.begin() as connection:
+        with engine.connect().execution_options(reads_only=reads_only) as connection, connection.begin():
             if probe:
                 connection.execute(text(probe))
     except (SQLAlchemyError, OSError) as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup
 
@@ -15,6 +15,10 @@ from masivo.moves import WhenItMakesSense
 from masivo.operators import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.sensors import MasivoVisibleSensor
 
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions._internal.node import DAGNode
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 HOURLY = "0 * * * *"
 
@@ -29,8 +33,32 @@ def defaults() -> dict[str, Any]:
     return {"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": WhenItMakesSense()}
 
 
-def migrate(entity: Entity) -> TaskGroup:
-    """Send *entity*, a task per slice; for customers, wait until they can be read back, because their children come next."""
+def migrate() -> tuple[TaskGroup, list[DAGNode]]:
+    """
+    Send customers, events, transactions, in this order, a task per slice; return what goes first, and all that must be over in the end.
+
+    Children wait until their customers can be read back.
+    """
+    customers, parents = _sent(Entity.CUSTOMERS)
+    with customers:
+        visible = MasivoVisibleSensor(
+            task_id="visible", mode="reschedule", poke_interval=30, timeout=3600, trigger_rule="none_failed"
+        )
+    before: DAGNode = visible
+    parents >> visible
+    over: list[DAGNode] = []
+    for entity in (Entity.EVENTS, Entity.TRANSACTIONS):
+        children, send = _sent(entity)
+        slices = children.get_child_by_label("slices")
+        before >> slices
+        before = send
+        # Where a send is not even tried, slices may still be read: nobody may make the account before that.
+        over.append(slices)
+    return customers, [*over, before]
+
+
+def _sent(entity: Entity) -> tuple[TaskGroup, MappedOperator]:
+    """Return a group that reads *entity*'s slices from the ledger, and its task that sends each."""
     with TaskGroup(entity.value) as group:
         # An entity without rows has no slices and skips its send; what follows must run all the same.
         slices = MasivoSlicesOperator(task_id="slices", entity=entity.value, trigger_rule="none_failed")
@@ -41,9 +69,4 @@ def migrate(entity: Entity) -> TaskGroup:
             max_active_tis_per_dag=2,  # the next slice is ready when one has nothing more to send; runs take turns
             map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ '{:,}'.format(task.part.rows) }} rows",
         ).expand(part=slices.output)
-        if entity is Entity.CUSTOMERS:
-            visible = MasivoVisibleSensor(
-                task_id="visible", mode="reschedule", poke_interval=30, timeout=3600, trigger_rule="none_failed"
-            )
-            send >> visible
-    return group
+    return group, send

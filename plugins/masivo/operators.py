@@ -31,6 +31,7 @@ from include.retention import prune
 from include.sync import work_off
 from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
+from masivo.names import run_name
 from masivo.packs import keep_pack, keep_plan
 from masivo.parameters import Parameters, chosen_of
 from masivo.workplace import Workplace
@@ -87,7 +88,7 @@ class MasivoPlanOperator(BaseOperator):
 
     def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
         """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
-        ledger, mapping, run_id = place.ledger, place.mapping, context["run_id"]
+        ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
         ledger.set_aside(run_id)
         if ledger.has_run(run_id):
             return place.run(run_id)
@@ -146,9 +147,9 @@ class MasivoReplayOperator(BaseOperator):
             mapping = place.mapping
             place.hook.prove()
             place.ledger.prepare()
-            place.ledger.set_aside(context["run_id"])
+            place.ledger.set_aside(run_name(context))
             run = place.ledger.begin_run(
-                context["run_id"],
+                run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,
                 covers=chosen.covers().as_json(),
@@ -176,7 +177,7 @@ class MasivoSlicesOperator(BaseOperator):
             if context["params"].get("dry_run"):
                 return []
             place = Workplace()
-            run = place.run(context["run_id"])
+            run = place.run(run_name(context))
             freed = add_waiting(place.ledger, place.mapping, run, Entity(self.entity), place.hook.limits)
             if freed:
                 self.log.info("%d %s that waited are free now", freed, self.entity)
@@ -202,7 +203,7 @@ class MasivoMigrateOperator(BaseOperator):
         """Return counts of what was done; the account is made from the ledger."""
         with translated():
             place = Workplace()
-            run = place.run(context["run_id"])
+            run = place.run(run_name(context))
             covers = Covers.from_json(run.covers)
             place.kind = Kind.BACKFILL if covers.can_wait else Kind.INCREMENT
             number = self.part["number"]
@@ -232,10 +233,10 @@ class MasivoAccountOperator(BaseOperator):
             params = context["params"]
             place = Workplace()
             place.ledger.open()
-            if not place.ledger.has_run(context["run_id"]):
+            if not place.ledger.has_run(run_name(context)):
                 msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
                 raise LedgerError(msg)
-            run = place.ledger.run(context["run_id"])
+            run = place.ledger.run(run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:
                 # An account of nothing adds up, and this is the task that says whether the run is green.
                 place.ledger.finish_run(run.number, "not planned: nothing was sent")

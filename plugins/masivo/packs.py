@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from include.account import Account
+from include.account import Account, account
 from include.pack.pack import write_pack, write_plan
 from masivo.workplace import Workplace
 
@@ -23,6 +23,16 @@ def keep_plan(place: Workplace, run_id: str, log: Any) -> None:
 def keep_pack(place: Workplace, made: Account, log: Any) -> None:
     """Write the whole pack and log where it is, or in one warning why not."""
     _kept(lambda: write_pack(place.ledger, made, place.packs, place.hook.limits), "the audit pack", log)
+
+
+def keep_pack_of(place: Workplace, run: int, log: Any) -> None:
+    """Write the whole pack of the run with that number again, from the ledger, and log where it is, or in one warning why not."""
+
+    def write() -> Path:
+        made = account(place.ledger, str(run), place.hook.limits)
+        return write_pack(place.ledger, made, place.packs, place.hook.limits)
+
+    _kept(write, "the audit pack", log)
 
 
 def _kept(write: Callable[[], Path], what: str, log: Any) -> None:

@@ -10,6 +10,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from include.journey import Entity
 from include.ledger.knowledge import last_delivered
 from masivo.moves import translated
+from masivo.names import run_name
 from masivo.workplace import Workplace
 
 
@@ -40,7 +41,7 @@ class MasivoVisibleSensor(BaseSensorOperator):
                 return PokeReturnValue(is_done=True)
             place = Workplace()
             place.ledger.open()
-            run = place.ledger.run(context["run_id"])
+            run = place.ledger.run(run_name(context))
             keys = last_delivered(place.ledger, run.number, Entity.CUSTOMERS, batches=self.batches)
             missing = keys
             for wait_s in _SHORT_WAITS_S:

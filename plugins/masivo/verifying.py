@@ -6,9 +6,10 @@ Whom to read, how far that has come and what was found is in the ledger; between
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
@@ -18,6 +19,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 
 from include.errors import DoesNotAddUp, LedgerError
 from include.journey import Entity
+from include.ledger import judged
 from include.ledger.readback import delivered_in, last_run_that_delivered
 from include.ledger.reads import Reads, usual_reads
 from include.verifying.choosing import Chooser
@@ -25,6 +27,8 @@ from include.verifying.rounds import Part, Rounds, pause_of
 from include.verifying.showing import Api
 from include.verifying.verdict import verdict
 from masivo.moves import translated
+from masivo.names import run_name
+from masivo.packs import keep_pack_of
 from masivo.verification import Verification
 from masivo.workplace import Workplace
 
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
 DELIVERIES = Asset("masivo_deliveries")
 
 _CHOSEN = "chosen"
+
+# A task that is due again before the scheduler has heard that its process ended is taken for dead.
+_SHORT_WAIT_S = 15.0
 
 
 class MasivoDeliveredOperator(BaseOperator):
@@ -49,9 +56,9 @@ class MasivoDeliveredOperator(BaseOperator):
         with translated():
             place = Workplace()
             place.ledger.open()
-            if not place.ledger.has_run(context["run_id"]):
+            if not place.ledger.has_run(run_name(context)):
                 raise AirflowSkipException("the plan entered no run")
-            run = place.ledger.run(context["run_id"])
+            run = place.ledger.run(run_name(context))
             records = delivered_in(place.ledger, run.number)
         if not records:
             raise AirflowSkipException("nothing was delivered")
@@ -79,6 +86,7 @@ class MasivoChooseOperator(BaseOperator):
             seed = str(context["run_id"])
             chooser = Chooser(place.ledger, runs, people, settle_after_s=settle_after_s, seed=seed)
             choice, parts = chooser.choose(size=asked.size, customers=asked.customers)
+            judged.begin(place.ledger, seed, choice.runs)
         self.log.info("%s", choice)
         chosen = asdict(choice) | {"runs": list(choice.runs), "first": parts[0].first if parts else 0}
         context["ti"].xcom_push(key=_CHOSEN, value=chosen)
@@ -122,10 +130,15 @@ class MasivoReadBackSensor(BaseSensorOperator):
         self.deferrable = wanted if deferrable is None else deferrable
 
     def execute(self, context: Context) -> None:
-        """Work off who is due, and come back when the next are."""
-        due = self._work_off(context)
-        if due is None:
-            return
+        """Work off who is due, and come back when the next are; a wait of seconds is not worth giving the slot back."""
+        while True:
+            due = self._work_off(context)
+            if due is None:
+                return
+            wait_s = (due - datetime.now(UTC)).total_seconds()
+            if wait_s > _SHORT_WAIT_S:
+                break
+            time.sleep(max(0.0, wait_s))
         self.log.info("some customers are read again after %s", due.isoformat(timespec="seconds"))
         if self.deferrable:
             self.defer(trigger=DateTimeTrigger(moment=due), method_name="resume")
@@ -154,7 +167,7 @@ class MasivoReadBackSensor(BaseSensorOperator):
 
 
 class MasivoVerdictOperator(BaseOperator):
-    """Say what the read-back came to, and fail where more differs than tolerated."""
+    """Say what the read-back came to, write the packs of its runs again, and fail where more differs than tolerated."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts by bucket and state."""
@@ -166,6 +179,9 @@ class MasivoVerdictOperator(BaseOperator):
             made = verdict(place.ledger, chosen["runs"], first=chosen["first"], chosen=chosen["chosen"])
             self.log.info("read back of run %s\n%s", ", ".join(map(str, chosen["runs"])), "\n".join(made.lines()))
             outcome = made.sentence(asked.tolerance)
+            judged.judge(place.ledger, str(context["run_id"]), outcome)
+            for run in chosen["runs"]:
+                keep_pack_of(place, run, self.log)
             if outcome:
                 raise DoesNotAddUp(outcome)
         return chosen | made.as_json()

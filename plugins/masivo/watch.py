@@ -82,6 +82,11 @@ class Watch:
         self._drop_lifeline()
         _UNDER_WAY.reset(self._outer)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed: a socket's own time-out may notice it before a late watchdog does."""
+        return self.was_cut or time.monotonic() >= self._until
+
     def hold(self, sock: socket.socket) -> None:
         """Watch *sock* from now on, instead of the one before."""
         self._drop_lifeline()

@@ -55,7 +55,7 @@ def exchange(
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 _read_into(body, response, most_bytes)
         except _FAILURES as error:
-            failure = failure_of(error, left=watch.left, was_cut=watch.was_cut, deadline_s=deadline_s)
+            failure = failure_of(error, left=watch.left, was_cut=watch.is_over, deadline_s=deadline_s)
             _log.debug("%s: %s", type(error).__name__, failure)
 
     answer = Answer(

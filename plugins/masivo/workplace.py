@@ -29,12 +29,13 @@ class Workplace:
     """
     Opens what the connections name; any opening raises `Misconfigured` with one sentence.
 
-    *kind*, to be set before the lane is used, is what its turns are for.
+    *kind*, to be set before the lane is used, is what its turns are for. Who *only_looks* neither makes nor locks a ledger.
     """
 
     def __init__(
         self,
         *,
+        only_looks: bool = False,
         legacy_conn_id: str = "legacy_db",
         ledger_conn_id: str = "masivo_ledger",
         masivo_conn_id: str = "masivo_api",
@@ -42,6 +43,7 @@ class Workplace:
         self._legacy_conn_id = legacy_conn_id
         self._ledger_conn_id = ledger_conn_id
         self._masivo_conn_id = masivo_conn_id
+        self._only_looks = only_looks
         self.kind = Kind.INCREMENT
 
     @cached_property
@@ -74,17 +76,17 @@ class Workplace:
     @cached_property
     def ledger_engine(self) -> Engine:
         """The ledger's database."""
-        return ledger_engine(self._ledger_conn_id)
+        return ledger_engine(self._ledger_conn_id, only_looks=self._only_looks)
 
     @cached_property
     def legacy_engine(self) -> Engine:
         """The legacy database."""
         return legacy_engine(self._legacy_conn_id)
 
-    def run(self, run_id: str) -> Run:
-        """Return Airflow's *run_id* as the ledger has it. Raises `Misconfigured` where the mapping is not the one that was planned with."""
+    def run(self, name: str) -> Run:
+        """Return the run that the ledger calls *name*. Raises `Misconfigured` where the mapping is not the one that was planned with."""
         self.ledger.open()
-        run = self.ledger.run(run_id)
+        run = self.ledger.run(name)
         if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
             msg = (
                 f"the mapping changed while the run was under way: it was planned with {run.mapping} ({run.mapping_hash[:12]}), here is "

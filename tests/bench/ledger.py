@@ -46,9 +46,10 @@ _AT = datetime(2026, 11, 1)  # noqa: DTZ001 (the ledger's times are UTC without 
 _COVERS = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
 
 # Of a run's rows one in eleven is a customer, five are events and five transactions.
+_SHARES = ((Entity.CUSTOMERS, 1), (Entity.EVENTS, 5), (Entity.TRANSACTIONS, 5))
 _NUMBERS = {
     "sqlite": "(WITH RECURSIVE n(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM n WHERE value + 1 < {rows}) SELECT value FROM n)",
-    "postgresql": "(SELECT generate_series(0, {rows} - 1) AS value)",
+    "postgresql": "(SELECT generate_series(0::bigint, {rows} - 1) AS value)",
 }
 _ENTRIES = """
 INSERT INTO masivo_entry (run, entity, slice, "key", customer, occurrence, content_hash, state, reason, column_name, shape, batch, points, reward)
@@ -60,11 +61,6 @@ FROM (SELECT entity, position, 'C' || (position * 7919 % {customers}) AS custome
       FROM (SELECT CASE WHEN value % 11 = 0 THEN 'customers' WHEN value % 11 < 6 THEN 'events' ELSE 'transactions' END AS entity,
                    CASE WHEN value % 11 = 0 THEN value / 11 ELSE (value / 11) * 5 + (value % 11 - 1) % 5 END AS position
             FROM {numbers} numbers) placed) shaped
-"""
-_BATCHES = """
-INSERT INTO masivo_batch (id, run, entity, slice, number, fence, state, records, customers, bytes, body_hash, requests, reason, packed_at, sent_at)
-SELECT 1 + value, 1, 'events', 1, 1 + value, 1, 'delivered', 1000, 1000, 500000, {hash}, 1, '', '2026-01-01 00:00:00', '2026-01-01 00:00:00'
-FROM {numbers} numbers
 """
 
 
@@ -145,6 +141,8 @@ def _ledger(kind: str) -> Iterator[tuple[Ledger, Callable[[], str]]]:
 
         def size() -> str:
             if kind == "sqlite":
+                with engine.connect() as connection:  # the log was as large as what it was filled with
+                    connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 total = sum(file.stat().st_size for file in folder.iterdir())
             else:
                 with engine.connect() as connection:
@@ -167,15 +165,14 @@ def _fill(ledger: Ledger) -> None:
             connection.execute(text("PRAGMA foreign_keys = OFF"))
         for index in schema.entry.indexes:
             connection.execute(DropIndex(index))
-        batches = _BATCHES.format(hash=digest, numbers=numbers.format(rows=rows * 5 // 11 // 1000 + 1))
-        connection.execute(text(batches))
+        connection.execute(schema.batch.insert(), list(_batches(rows)))
         for number in range(1, RUNS + 1):
             settled = "" if number == 1 else "ELSE 'unchanged'"
             waits = "held" if number == RUNS else "superseded"
             statement = _ENTRIES.format(
                 run=number,
                 hash=digest,
-                batch=1,
+                batch=f"CASE entity {' '.join(f'WHEN {chr(39)}{entity}{chr(39)} THEN {first}' for entity, first, _ in _first_batches(rows))} END",
                 customers=rows // 11,
                 waits=waits,
                 settled=settled,
@@ -185,12 +182,45 @@ def _fill(ledger: Ledger) -> None:
             _slices(connection, number, rows)
         for index in schema.entry.indexes:
             connection.execute(CreateIndex(index))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE" if dialect == "sqlite" else "VACUUM ANALYZE"))
+    if (
+        dialect == "postgresql"
+    ):  # where autovacuum would; SQLite keeps a ledger without statistics, and so it is asked here
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+
+def _first_batches(rows: int) -> Iterator[tuple[Entity, int, int]]:
+    """Yield each entity, the id of its first batch and how many it has, 1000 records each."""
+    first = 1
+    for entity, share in _SHARES:
+        count = rows // 11 * share // 1000 + 1
+        yield entity, first, count
+        first += count
+
+
+def _batches(rows: int) -> Iterator[dict[str, Any]]:
+    for entity, first, count in _first_batches(rows):
+        for number in range(count):
+            yield {
+                "id": first + number,
+                "run": 1,
+                "entity": entity.value,
+                "slice": 1 + number // 50,
+                "number": 1 + number,
+                "fence": 1,
+                "state": "delivered",
+                "records": 1000,
+                "customers": 200,
+                "bytes": 500_000,
+                "body_hash": bytes(16),
+                "requests": 1,
+                "packed_at": _AT,
+                "sent_at": _AT,
+            }
 
 
 def _slices(connection: Any, run: int, rows: int) -> None:
-    for entity, share in ((Entity.CUSTOMERS, 1), (Entity.EVENTS, 5), (Entity.TRANSACTIONS, 5)):
+    for entity, share in _SHARES:
         read = rows // 11 * share
         values = {"run": run, "entity": entity.value, "number": 1, "of": 1, "planned_rows": read, "read_rows": read}
         values |= {"started_at": _AT, "finished_at": _AT, "fence": 1}

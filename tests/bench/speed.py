@@ -3,16 +3,13 @@ From database to socket: rows a second, CPU and memory of this project and of ot
 
 Every way is a process of its own against the same PostgreSQL and the same sink, which answers 201 at once; the API itself allows 200 rows a second.
 ``MASIVO_BENCH_EVENTS`` is the size (events, as many transactions, a fifth as many customers); ``MASIVO_BENCH_PEERS`` the Python of an environment
-with dlt. Two cores that others use too move wall time a lot, so CPU seconds stand beside it.
+with dlt and drt. Two cores that others use too move wall time a lot, so CPU seconds stand beside it.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,14 +18,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
-from tests import servers  # noqa: E402
 from tests.bench.rig.shop import EVENTS, shop  # noqa: E402
 from tests.bench.rig.sink import Sink, sink  # noqa: E402
+from tests.bench.rig.ways import ENTITIES, ledger, other, ours  # noqa: E402
 
 
 PEERS = os.environ.get("MASIVO_BENCH_PEERS", "")
-ENTITIES = ("customers", "events", "transactions")
-_RIG = Path(__file__).parent / "rig"
+TOOLS = ("dlt", "dlt-rows", "drt")
 
 
 def main() -> None:
@@ -43,38 +39,20 @@ def main() -> None:
     with ExitStack() as stack:
         url, taker = stack.enter_context(shop()), stack.enter_context(sink())
         for kind in ("sqlite", "postgres"):
-            ledger = _ledger(stack, kind)
-            _ours(url, ledger, taker, "begin")
+            kept = ledger(stack, kind)
+            ours(url, kept, taker.url, "begin")
             for entity in ENTITIES:
-                _line(f"this, ledger {kind}", entity, _ours(url, ledger, taker, entity), taker)
-        plan = _ours(url, _ledger(stack, "sqlite"), taker, "plan")
+                _line(f"this, ledger {kind}", entity, ours(url, kept, taker.url, entity), taker)
+        plan = ours(url, ledger(stack, "sqlite"), taker.url, "plan")
         _line("this, the plan of all", "all", plan, taker)
-        for way in ("hand", *(("dlt",) if PEERS else ()), "copy", "post"):
+        for way in ("hand", *(TOOLS if PEERS else ()), "copy", "post"):
             for entity in ENTITIES:
-                python = PEERS if way == "dlt" else sys.executable
-                _line(way, entity, _run(python, "others.py", way, url, taker.url, entity, str(_rows(entity))), taker)
+                python = PEERS if way in TOOLS else ""
+                _line(way, entity, other(way, url, taker.url, entity, _rows(entity), python=python), taker)
 
 
 def _rows(entity: str) -> int:
     return EVENTS // 5 if entity == "customers" else EVENTS
-
-
-def _ledger(stack: ExitStack, kind: str) -> str:
-    if kind == "postgres":
-        return stack.enter_context(servers.fresh_database(servers.POSTGRES))
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="masivo-bench-"))
-    return f"sqlite:///{folder}/ledger.sqlite"
-
-
-def _ours(url: str, ledger: str, taker: Sink, step: str) -> dict[str, Any]:
-    return _run(sys.executable, "ours.py", url, ledger, taker.url, step)
-
-
-def _run(python: str, program: str, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run([python, str(_RIG / program), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{program} {arguments[0]} failed: {done.stderr[-2000:]}")
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def _line(way: str, entity: str, took: dict[str, Any], taker: Sink) -> None:

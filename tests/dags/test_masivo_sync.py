@@ -52,8 +52,21 @@ def test_parents_go_before_children_and_the_account_comes_last(dag):
     (last,) = dag.leaves
     assert (first.task_id, last.task_id) == ("plan", "account")
     for earlier, later in pairwise(ORDER):
-        assert f"{later}.slices" in dag.get_task(f"{earlier}.send").get_flat_relative_ids(upstream=False)
+        assert f"{later}.send" in dag.get_task(f"{earlier}.send").get_flat_relative_ids(upstream=False)
     assert dag.get_task("customers.visible").downstream_task_ids == {"events.slices"}
+    assert dag.get_task("approval").downstream_task_ids == {"customers.slices"}
+
+
+def test_a_send_follows_its_own_slices_only(dag):
+    for entity in ORDER:
+        assert dag.get_task(f"{entity}.send").upstream_task_ids == {f"{entity}.slices"}
+
+
+def test_the_account_is_made_when_nothing_of_the_run_can_change_any_more(dag):
+    # A send that is not even tried is over while slices may still be read.
+    over = dag.get_task("account").get_flat_relative_ids(upstream=True)
+    assert over == set(dag.task_ids) - {"account"}
+    assert dag.get_task("delivered").upstream_task_ids == {"events.slices", "transactions.slices", "transactions.send"}
 
 
 def test_an_entity_without_rows_holds_up_nothing_and_a_failure_leaves_no_run_without_account(dag):

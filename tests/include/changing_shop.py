@@ -217,7 +217,7 @@ class Site:
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
-            "ti": SimpleNamespace(xcom_pull=lambda **_: self.plan),
+            "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: self.plan),
         }
         plan = (
             MasivoReplayOperator(task_id="plan")

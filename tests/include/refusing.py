@@ -14,7 +14,7 @@ from include.answers import Answer, Verdict, verdict
 from include.culprits import Unit
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Record, State
-from include.ledger.store import Lease
+from include.ledger.turns import Lease
 from include.packing import packer_for
 
 

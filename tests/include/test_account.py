@@ -11,7 +11,8 @@ import pytest
 from include.account import account, as_json, as_text
 from include.errors import LedgerError
 from include.journey import BatchState, Entity, Rejection, State
-from include.ledger.store import Entry, Receipt
+from include.ledger.rows import Entry
+from include.ledger.store import Receipt
 from include.selection import Window
 from include.windows import Covers, RunKind
 from tests.include.nouns import batch, customer, event, one_slice, plan_slices

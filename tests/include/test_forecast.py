@@ -7,14 +7,14 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select, text
 
 from include.forecast import Foretelling, as_text
 from include.journey import Entity, State
 from include.ledger import schema
-from include.samples import retailer
 from include.windows import Asked, RunKind
 from tests.journey import EVERYTHING, UNLIMITED, journey
+from tests.shops import sample_shop
 
 
 SMALL = {**UNLIMITED, "records": 100, "customers": 20, "slice_requests": 2}
@@ -23,11 +23,7 @@ SMALL = {**UNLIMITED, "records": 100, "customers": 20, "slice_requests": 2}
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A sample database of 300 members, and what was planted in it."""
-    file = tmp_path_factory.mktemp("forecast") / "legacy.sqlite"
-    engine = create_engine(f"sqlite:///{file}")
-    planted = retailer.build(engine, customers=300)
-    engine.dispose()
-    return file, planted
+    return sample_shop(tmp_path_factory.mktemp("forecast"), customers=300)
 
 
 @pytest.fixture

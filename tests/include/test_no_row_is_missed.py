@@ -31,8 +31,8 @@ from include.crashing import trap_at
 from include.guards import Guard
 from include.journey import Entity, Record, Slice
 from include.ledger import schema
+from include.pages import whole_customers
 from include.selection import Window
-from include.sync import whole_customers
 from include.windows import Asked, RunKind
 from tests.include import changing_shop
 from tests.include.changing_shop import INCREMENT, SWEEP, Site, booking, line, person, sale

@@ -20,7 +20,8 @@ from include.journey import BatchState, Entity, Rejection, State
 from include.ledger import schema
 from include.ledger.knowledge import known
 from include.ledger.opened import now
-from include.ledger.store import Entry, Ledger
+from include.ledger.rows import Entry
+from include.ledger.store import Ledger
 from include.retention import prune
 from tests.include.nouns import customer
 from tests.include.test_account import begin, of, send

@@ -31,6 +31,7 @@ from include.selection import Window
 from include.trail import trail
 from tests import servers
 from tests.journey import UNLIMITED, Died, journey
+from tests.shops import sample_shop
 
 
 # A hundred records a request and one request a slice, so that a small database makes many of both; no member has more.
@@ -85,21 +86,13 @@ def states(account):
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     """A sample database of 1,000 members on SQLite, and what was planted in it."""
-    file = tmp_path_factory.mktemp("sample") / "legacy.sqlite"
-    engine = create_engine(f"sqlite:///{file}")
-    planted = retailer.build(engine, customers=1_000)
-    engine.dispose()
-    return file, planted
+    return sample_shop(tmp_path_factory.mktemp("sample"), customers=1_000)
 
 
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
     """A sample database of 70 members; tests take copies of the file."""
-    file = tmp_path_factory.mktemp("little") / "legacy.sqlite"
-    engine = create_engine(f"sqlite:///{file}")
-    planted = retailer.build(engine, customers=70)
-    engine.dispose()
-    return file, planted
+    return sample_shop(tmp_path_factory.mktemp("little"), customers=70)
 
 
 @pytest.fixture
@@ -280,10 +273,8 @@ def test_no_name_and_no_address_is_anywhere_but_in_the_requests(done, where):
 
 
 def test_the_default_sample_is_accounted_for_row_by_row(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'legacy.sqlite'}")
-    planted = retailer.build(engine)
-    engine.dispose()
-    with journey(f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}") as trip:
+    file, planted = sample_shop(tmp_path)
+    with journey(f"sqlite:///{file}", f"sqlite:///{tmp_path / 'ledger.sqlite'}") as trip:
         made = trip.migrate("default")
 
     assert made.adds_up

@@ -5,7 +5,8 @@ The trail of one customer, for whoever answers the telephone.
 from __future__ import annotations
 
 from include.journey import BatchState, Entity, State
-from include.ledger.store import Entry, Receipt
+from include.ledger.rows import Entry
+from include.ledger.store import Receipt
 from include.trail import trail
 from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
 

@@ -19,7 +19,8 @@ from sqlalchemy import make_url
 from include.journey import BatchState, Entity, Limits, Rejection, State
 from include.ledger.claims import claim
 from include.ledger.knowledge import Knowledge
-from include.ledger.store import Entry, Ledger, Receipt
+from include.ledger.rows import Entry
+from include.ledger.store import Ledger, Receipt
 from include.triage import Triage
 from tests.include.nouns import batch, customer, event, one_slice, plan_slices, transaction
 

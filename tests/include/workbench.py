@@ -24,7 +24,8 @@ from include.doubt import Patience, Settler
 from include.journey import Entity, Limits, Record
 from include.lane import Lane
 from include.ledger import schema
-from include.ledger.store import Lease, Ledger
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
 from include.packing import one_request
 from include.sandbox.options import Options
 from include.sandbox.server import Sandbox

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 from masivo.operators import (
@@ -30,6 +30,8 @@ _MOST_POKES = 20
 @dataclass(slots=True)
 class Airflow:
     """What Airflow remembers between tasks and runs: the XCom of the latest plan, and every other that was returned."""
+
+    dag_id: ClassVar[str] = "masivo_sync"
 
     plan: Any = None
     xcoms: list[Any] = field(default_factory=list)

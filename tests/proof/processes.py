@@ -201,7 +201,12 @@ def _stop() -> None:
 
 
 def _exhaust_memory() -> None:
-    """Take all memory that there is under a limit, and keep it: whatever needs some from now on fails."""
+    """
+    Take all memory that there is under a limit, and keep it: whatever needs some from now on fails.
+
+    Python waits for ever for a thread that has no memory to say that it runs; then somebody ends the process after a while, as they would.
+    """
+    signal.alarm(_LONGEST_WITHOUT_MEMORY_S)
     with Path("/proc/self/statm").open() as sizes:
         used = int(sizes.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, resource.RLIM_INFINITY))
@@ -218,6 +223,7 @@ def _end_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
 
 
+_LONGEST_WITHOUT_MEMORY_S = 15
 _taken: list[bytearray] = []
 _ENDS = {"memory": _exhaust_memory, "disk": _end_disk}
 

@@ -19,6 +19,8 @@ from masivo.demo.folder import ROOT, Folder, write_private
 INTERVAL_S = {"sample": 0.1, "complete-journey": 0.0}
 MAPPINGS = {"sample": "sample", "complete-journey": "complete_journey"}
 _NO_HOURLY_CAP = 1_000_000
+# The sandbox's queue takes two seconds; Masivo's own is given three minutes before a read-back asks.
+_SETTLE_AFTER_S = 10
 
 
 def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, str]:
@@ -82,7 +84,11 @@ def connections(folder: Folder) -> dict[str, str]:
         "host": "127.0.0.1",
         "port": folder.settings().sandbox_port,
         "password": DEFAULT_KEY,
-        "extra": {"interval_s": INTERVAL_S[folder.data], "per_hour": _NO_HOURLY_CAP},
+        "extra": {
+            "interval_s": INTERVAL_S[folder.data],
+            "per_hour": _NO_HOURLY_CAP,
+            "settle_after_s": _SETTLE_AFTER_S,
+        },
     }
     return {
         "AIRFLOW_HOME": str(folder.airflow),

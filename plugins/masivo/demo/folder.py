@@ -83,7 +83,7 @@ class Folder:
 
     @property
     def unfinished_run(self) -> Path:
-        """Holds the id of the Airflow run that this demo follows, until it has ended."""
+        """Holds the DAG and the id of the Airflow run that this demo follows, until it has ended."""
         return self.path / "unfinished-run"
 
     def settings(self) -> Settings:

@@ -50,9 +50,13 @@ class Airflow:
 
     def trigger(self, dag_id: str, run_id: str, parameters: dict[str, Any]) -> None:
         """Switch the DAG on and start one run of it, with the two requests of the UI's *Trigger* button."""
-        self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
+        self.switch_on(dag_id)
         body = {"dag_run_id": run_id, "logical_date": datetime.now(UTC).isoformat(), "conf": parameters}
         self._call("POST", f"dags/{dag_id}/dagRuns", json=body)
+
+    def switch_on(self, dag_id: str) -> None:
+        """Let the DAG's runs start; Airflow makes every DAG switched off."""
+        self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
     def give_up(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed whose tasks have died with the programs that ran them."""

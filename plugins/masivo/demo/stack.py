@@ -8,6 +8,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from include.errors import MigrationError, Misconfigured
@@ -20,6 +21,7 @@ from masivo.demo.rest import Airflow
 
 
 DAG_ID = "masivo_sync"
+READ_BACK = "masivo_verify"
 _PATIENCE_S = 120.0
 
 
@@ -47,7 +49,7 @@ class Stack:
 
     def start(self, customers: int | None, clock: Clock) -> tuple[list[Program], Legacy]:
         """
-        Build what is missing, start everything, and return when it is healthy.
+        Build what is missing, start everything, and return when it is healthy; read-backs start by themselves from then on.
 
         :raises Died: a program ended at once.
         :raises MigrationError: a program does not become healthy, or Airflow cannot read the DAG.
@@ -66,7 +68,10 @@ class Stack:
         clock.say(f"sandbox          http://127.0.0.1:{port}/view")
         airflow = self.airflow
         _wait(airflow.is_healthy, running, "Airflow to be healthy")
-        _wait(lambda: airflow.has_dag(DAG_ID), running, f"Airflow to read the DAG {DAG_ID}")
+        for dag_id in (DAG_ID, READ_BACK):
+            _wait(partial(airflow.has_dag, dag_id), running, f"Airflow to read the DAG {dag_id}")
+        if self.is_scheduled:
+            airflow.switch_on(READ_BACK)
         clock.say(f"Airflow          {airflow.address}")
         return running, legacy
 
@@ -94,7 +99,8 @@ class Stack:
             # Its tasks died with the demo before this one; a scheduler would first wait for them to come back.
             airflow = self.airflow
             _wait(airflow.answers, [server], "Airflow's API server")
-            airflow.give_up(DAG_ID, self.folder.unfinished_run.read_text())
+            dag_id, _, run_id = self.folder.unfinished_run.read_text().rpartition(" ")
+            airflow.give_up(dag_id or DAG_ID, run_id)
             self.folder.unfinished_run.unlink()
         return [server, self._start_part("scheduler", "--skip-serve-logs"), self._start_part("dag-processor")]
 

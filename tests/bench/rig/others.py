@@ -1,12 +1,15 @@
 """
 The same work by other ways, as a program: ``others.py WAY LEGACY_URL SINK_URL ENTITY``. Prints what `rig.measured` measures.
 
-======  ==========================================================================================================
-hand    what people write first: read all, a pydantic model per row, ``requests.post(json=...)`` with 1000 records
-copy    the floor of reading: COPY the joined rows out of PostgreSQL, and throw them away
-post    the floor of sending: POST bytes that are ready
-dlt     a dlt resource that yields Arrow tables, as its pyarrow backend does, into a custom destination that nests and posts
-======  ==========================================================================================================
+========  ========================================================================================================
+hand      what people write first: read all, a pydantic model per row, ``requests.post(json=...)`` with 1000 records
+copy      the floor of reading: COPY the joined rows out of PostgreSQL, and throw them away
+stream    the floor of reading in Python: the same rows as Python values, by a server-side cursor, and throw them away
+post      the floor of sending: POST bytes that are ready
+dlt       a dlt resource that yields Arrow tables, as its pyarrow backend does, into a custom destination that nests and posts
+dlt-rows  the same with dlt's default, rows as dicts in JSON lines
+drt       ``drt run`` of the project in ``drt_project/``: SQL that casts, a Jinja template per request, nothing validated
+========  ========================================================================================================
 
 Lists come as JSON made by PostgreSQL where a tool can take a row only as it is. None of them keeps a ledger or resumes.
 """
@@ -14,8 +17,16 @@ Lists come as JSON made by PostgreSQL where a tool can take a row only as it is.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, redirect_stdout
+from decimal import Decimal
+from functools import partial
+from importlib import import_module
+from io import StringIO
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -46,14 +57,36 @@ JOINED = {
     "events": "SELECT r.*, l.* FROM receipt r JOIN line l ON l.receipt_no = r.no ORDER BY r.member_no, r.no, l.line_no",
     "transactions": "SELECT * FROM points ORDER BY member_no, no",
 }
+TABLES = {"customers": "member", "events": "receipt", "transactions": "points"}
 REWARD = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b01"
+
+
+IMPORTED = {
+    "hand": ("requests", "sqlalchemy", "psycopg", "include.contract.tree"),
+    "copy": ("psycopg",),
+    "stream": ("sqlalchemy", "psycopg"),
+    "post": ("requests",),
+    "dlt": ("dlt", "pyarrow", "requests", "sqlalchemy", "psycopg"),
+    "dlt-rows": ("dlt", "pyarrow", "requests", "sqlalchemy", "psycopg"),
+    "drt": ("drt.cli.main", "sqlalchemy"),
+}
 
 
 def main() -> None:
     """Do it one way."""
     way, legacy_url, sink_url, entity = sys.argv[1:5]
-    do: Callable[[str, str, str], int] = {"hand": _hand, "copy": _copy, "post": _post, "dlt": _dlt}[way]
+    do: Callable[[str, str, str], int] = {
+        "hand": _hand,
+        "copy": _copy,
+        "stream": _stream,
+        "post": _post,
+        "dlt": _dlt,
+        "dlt-rows": partial(_dlt, backend="rows"),
+        "drt": _drt,
+    }[way]
     url = f"{sink_url}/api/storefront/v1/customers/migrate{PATHS[entity]}"
+    for module in IMPORTED[way]:  # before the clock starts, as ours are
+        import_module(module)
     with measured() as result:
         result["rows"] = do(legacy_url, url, entity)
 
@@ -70,7 +103,7 @@ def _hand(legacy_url: str, url: str, entity: str) -> int:
         rows = connection.execute(text(WHOLE[entity])).mappings().all()
     models = [(row["customer"], model(**_record(entity, row))) for row in rows]
     for batch in _thousands(models):
-        body = [(customer, one.model_dump(mode="json", exclude_unset=True)) for customer, one in batch]
+        body = [(customer, one.model_dump(mode="json", by_alias=True, exclude_unset=True)) for customer, one in batch]
         requests.post(
             url, json=_body(entity, body), headers={"Authorization": "Bearer a-token"}, timeout=60
         ).raise_for_status()
@@ -84,8 +117,16 @@ def _copy(legacy_url: str, _url: str, entity: str) -> int:
         with cursor.copy(f"COPY ({JOINED[entity]}) TO STDOUT (FORMAT binary)") as copy:
             for _ in copy:
                 pass
-        table = {"customers": "member", "events": "receipt", "transactions": "points"}[entity]
-        return int(cursor.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+        return int(cursor.execute(f"SELECT count(*) FROM {TABLES[entity]}").fetchone()[0])
+
+
+def _stream(legacy_url: str, _url: str, entity: str) -> int:
+    from sqlalchemy import create_engine, text
+
+    with create_engine(legacy_url).connect() as connection:
+        for _ in connection.execution_options(stream_results=True).execute(text(JOINED[entity])).partitions(1000):
+            pass
+        return int(connection.execute(text(f"SELECT count(*) FROM {TABLES[entity]}")).scalar_one())
 
 
 def _post(_legacy_url: str, url: str, entity: str) -> int:
@@ -104,9 +145,7 @@ def _post(_legacy_url: str, url: str, entity: str) -> int:
     return count
 
 
-def _dlt(legacy_url: str, url: str, entity: str) -> int:
-    import tempfile
-
+def _dlt(legacy_url: str, url: str, entity: str, backend: str = "arrow") -> int:
     import dlt
     import requests
     from sqlalchemy import create_engine, text
@@ -114,7 +153,10 @@ def _dlt(legacy_url: str, url: str, entity: str) -> int:
     session, sent = requests.Session(), [0]
 
     @dlt.destination(
-        batch_size=1000, loader_file_format="parquet", naming_convention="direct", skip_dlt_columns_and_tables=True
+        batch_size=1000,
+        loader_file_format="parquet" if backend == "arrow" else "typed-jsonl",
+        naming_convention="direct",
+        skip_dlt_columns_and_tables=True,
     )
     def masivo(items: Any, _table: Any) -> None:
         rows = items.to_pylist() if hasattr(items, "to_pylist") else items
@@ -124,18 +166,53 @@ def _dlt(legacy_url: str, url: str, entity: str) -> int:
 
     @dlt.resource(name=entity)
     def source() -> Iterator[Any]:
-        import pyarrow as pa
-
         engine = create_engine(legacy_url)
         with engine.connect().execution_options(stream_results=True) as connection:
             result = connection.execute(text(WHOLE[entity]))
             names = list(result.keys())
             for part in result.partitions(50_000):
-                yield pa.table(dict(zip(names, map(list, zip(*part, strict=True)), strict=True)))
+                if backend == "arrow":
+                    import pyarrow as pa
+
+                    yield pa.table(
+                        {name: _column(values) for name, values in zip(names, zip(*part, strict=True), strict=True)}
+                    )
+                else:
+                    yield [dict(row._mapping) for row in part]
 
     with tempfile.TemporaryDirectory(prefix="masivo-bench-") as folder:
         dlt.pipeline("bench", destination=masivo, pipelines_dir=folder, progress=None).run(source())
     return sent[0]
+
+
+def _column(values: Sequence[Any]) -> Any:
+    """Make a column of Arrow; decimals as wide as the shop's columns, as the backend has them from there."""
+    import pyarrow as pa
+
+    is_decimal = any(isinstance(value, Decimal) for value in values)
+    return pa.array(values, pa.decimal128(12, 2) if is_decimal else None)
+
+
+def _drt(legacy_url: str, url: str, entity: str) -> int:
+    from drt.cli.main import app
+    from sqlalchemy import make_url
+
+    at, printed = make_url(legacy_url), StringIO()
+    profile = {"type": "postgres", "host": at.host, "port": at.port or 5432, "dbname": at.database, "user": at.username}
+    with tempfile.TemporaryDirectory(prefix="masivo-bench-") as folder, redirect_stdout(printed):
+        profiles = Path(folder, ".drt", "profiles.yml")  # where drt looks for them: in the home
+        profiles.parent.mkdir()
+        profiles.write_text(json.dumps({"shop": profile | {"password_env": "BENCH_PASSWORD"}}))
+        project = shutil.copytree(Path(__file__).parent / "drt_project", Path(folder, "project"))
+        secrets = {"BENCH_PASSWORD": at.password or "", "BENCH_TOKEN": "a-token"}
+        api = url.removesuffix(PATHS[entity])
+        os.environ.update(secrets, HOME=folder, BENCH_API=api, DO_NOT_TRACK="1")
+        with chdir(project):
+            app(["run", "--select", entity, "--output", "json"], standalone_mode=False)
+    (sync,) = json.loads(printed.getvalue())["syncs"]
+    if sync["status"] != "success":
+        raise SystemExit(f"drt run ended as {sync['status']}: {sync.get('error', 'see --verbose')}")
+    return int(sync["rows_synced"])
 
 
 def _thousands(rows: list[Any]) -> Iterator[list[Any]]:
@@ -198,7 +275,7 @@ def _record(entity: str, row: Any) -> dict[str, Any]:
 
 
 def _instant(moment: Any) -> str:
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"  # dlt says that it is UTC
 
 
 if __name__ == "__main__":

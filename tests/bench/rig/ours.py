@@ -29,6 +29,7 @@ def main() -> None:
     legacy_url, ledger_url, sink_url, step = sys.argv[1:5]
     with environment(variables(legacy_url, ledger_url, sink_url)), measured() as result:
         trip = Trip(None, legacy_url)
+        trip.api = trip.place.hook  # tests keep all that they send
         if step in {"begin", "plan"}:
             run = trip.begin(RUN)
             if step == "plan":

@@ -4,10 +4,15 @@ A payload's tree of paths, which column aliases are looked up in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
 import pytest
+from annotated_types import MinLen
+from pydantic import BaseModel
 
 from include.contract.fields import Kind
-from include.contract.tree import Node, nearest, paths, required_lists, tree
+from include.contract.tree import MODELS, Node, nearest, paths, required_lists, tree
 from include.journey import Entity
 
 
@@ -60,7 +65,7 @@ def test_paths_end_at_leaves_and_lists():
 
 
 def test_required_lists_are_those_without_which_their_object_is_refused():
-    assert {entity: list(required_lists(tree(entity))) for entity in Entity} == {
+    assert {entity: [path for path, _ in required_lists(tree(entity))] for entity in Entity} == {
         Entity.CUSTOMERS: ["balance"],
         Entity.EVENTS: ["order__products"],
         Entity.TRANSACTIONS: ["event__order__products"],
@@ -70,3 +75,29 @@ def test_required_lists_are_those_without_which_their_object_is_refused():
 def test_the_nearest_name_is_found_and_a_far_one_is_not():
     assert nearest("order__vlaue", paths(tree(Entity.EVENTS))) == "order__value"
     assert nearest("zzz", ["order__value"]) == ""
+
+
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """*model* and all models inside it."""
+    yield model
+    for info in model.model_fields.values():
+        for inner in inside(info.annotation):
+            yield from models(inner)
+
+
+def inside(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from inside(argument)
+
+
+@pytest.mark.parametrize("entity", Entity)
+def test_the_rules_of_a_record_are_those_of_its_fields(entity):
+    """A page is checked field by field (ADR 10): a rule over several fields, or on the length of a list but its least, would be passed over."""
+    for model in models(MODELS[entity]):
+        rules = model.__pydantic_decorators__
+        assert not {**rules.model_validators, **rules.field_validators, **rules.root_validators, **rules.validators}
+        for info in model.model_fields.values():
+            if get_origin(info.annotation) is list:
+                assert {type(mark) for mark in info.metadata} <= {MinLen}

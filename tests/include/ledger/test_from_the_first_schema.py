@@ -11,14 +11,14 @@ import signal
 import pytest
 from alembic import command
 from masivo import engines
-from sqlalchemy import create_engine, event, inspect, make_url, text
+from sqlalchemy import event, inspect, make_url, text
 
 from include.account import account
 from include.ledger import schema
 from include.ledger.store import Ledger
 from include.ledger.upgrade import _alone, _config, upgrade
-from include.samples import retailer
 from tests.journey import journey
+from tests.shops import sample_shop
 
 
 # What the first code wrote of a row, and nothing else: the columns that came later are not named.
@@ -42,11 +42,7 @@ _FIRST = {
 @pytest.fixture(scope="module")
 def legacy(tmp_path_factory):
     """A sample database."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('first') / 'legacy.sqlite'}"
-    engine = create_engine(url)
-    retailer.build(engine, customers=60)
-    engine.dispose()
-    return url
+    return f"sqlite:///{sample_shop(tmp_path_factory.mktemp('first'), customers=60)[0]}"
 
 
 def make_first(engine):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from include.journey import BatchState, Entity, Rejection, State
 from include.ledger import schema
-from include.ledger.store import Entry
+from include.ledger.rows import Entry
 from include.retention import prune
 from include.trail import trail
 from tests.include.nouns import customer

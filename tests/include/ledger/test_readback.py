@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from include.journey import BatchState, Entity, Rejection, State
-from include.ledger import choice, schema
+from include.ledger import choice, judged, schema
 from include.ledger.opened import now
 from include.ledger.readback import (
     WAITING,
@@ -18,6 +18,7 @@ from include.ledger.readback import (
     delivered_in,
     found_since,
     last_run_that_delivered,
+    not_shown_of,
     sent_to,
     settle,
     states_of,
@@ -26,7 +27,8 @@ from include.ledger.readback import (
     waiting_in,
 )
 from include.ledger.reads import Reads, usual_reads
-from include.ledger.store import Entry, Receipt
+from include.ledger.rows import Entry
+from include.ledger.store import Receipt
 from include.selection import Window
 from include.verifying.choosing import Chooser
 from include.windows import Covers, RunKind
@@ -156,6 +158,43 @@ def test_named_customers_are_read_and_nobody_else(ledger, run):
     made, _ = Chooser(ledger, [run], None, settle_after_s=0, seed="x").choose(size=None, customers=["C03", "nobody"])
     assert chosen(ledger, run) == ["C03"]
     assert (made.chosen, made.random) == (1, 0)
+
+
+def test_a_named_customer_is_read_for_the_run_that_delivered_to_it_last(ledger, run):
+    later = begin(ledger, "later")
+    send(ledger, later, customer("D1"))
+    made, parts = Chooser(ledger, [later], None, settle_after_s=0, seed="x").choose(size=None, customers=["C03"])
+    assert (made.runs, made.chosen, len(parts)) == ((run,), 1, 1)
+    assert chosen(ledger, run) == ["C03"]
+
+
+def test_what_a_read_back_set_out_to_read_is_kept_for_each_of_its_runs(ledger, run):
+    later = begin(ledger, "later")
+    send(ledger, later, customer("C00"), customer("D1"))
+    for size, drawn in ((None, {run: 19, later: 2}), (4, None)):
+        made, _ = Chooser(ledger, [run, later], None, settle_after_s=0, seed="x").choose(size=size)
+        judged.begin(ledger, f"verify {size}", made.runs)
+        judged.begin(ledger, f"verify {size}", made.runs)
+        last = {number: judged.of_run(ledger, number)[-1] for number in made.runs}
+        assert {number: one.customers for number, one in last.items()} == {run: 19, later: 2}
+        assert sum(one.chosen for one in last.values()) == made.chosen
+        assert sum(one.drawn for one in last.values()) == made.random
+        assert drawn is None or {number: one.drawn for number, one in last.items()} == drawn
+    assert [one.read_by for one in judged.of_run(ledger, run)] == ["verify None", "verify 4"]
+    judged.judge(ledger, "verify 4", "x" * 300)
+    first, second = judged.of_run(ledger, later)
+    assert (first.judged_at, first.outcome) == (None, "")
+    assert second.judged_at
+    assert second.outcome == "x" * 250
+
+
+def test_what_the_api_cannot_show_stays_delivered_and_is_not_chosen_again(ledger, run):
+    ids = {one.key: one.entry for one in sent_to(ledger, [f"C{n:02}" for n in range(20)])}
+    settle(ledger, [ids["C00"]], [], [], not_shown=[ids["C00"], ids["C01"]])
+    assert {one.key for one in sent_to(ledger, list(ids)) if one.is_not_shown} == {"C01"}
+    assert not_shown_of(ledger, [run]) == {Entity.CUSTOMERS: 1}
+    assert states_of(ledger, [run]) == {(Entity.CUSTOMERS, "confirmed"): 1, (Entity.CUSTOMERS, "delivered"): 19}
+    assert choice.count(ledger, [run]) == 18
 
 
 def test_edges_are_spread_over_the_batches(ledger):

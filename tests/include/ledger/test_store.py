@@ -17,7 +17,8 @@ from include.errors import Fenced, LedgerError
 from include.journey import BatchState, Entity, Rejection, State
 from include.ledger import schema
 from include.ledger.knowledge import known
-from include.ledger.store import Entry, Ledger, Receipt
+from include.ledger.rows import Entry
+from include.ledger.store import Ledger, Receipt
 from tests.include.nouns import REWARD, batch, customer, event, one_slice, plan_slices, transaction
 
 

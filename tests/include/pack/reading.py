@@ -19,8 +19,8 @@ class Page(HTMLParser):
     """
     A page's tree as far as a test asks for it.
 
-    *equations* by unit, what and state; *troubles* the number of rows by state, entity, reason and column; *tags* every element with its
-    attributes; *text* all that is seen.
+    *equations* by unit, what and state; *troubles* the number of rows by state, entity, reason and column; *findings* those of a read-back by
+    entity and bucket; *tags* every element with its attributes; *text* all that is seen.
     """
 
     def __init__(self, text: str) -> None:
@@ -28,6 +28,7 @@ class Page(HTMLParser):
         self.equations: dict[tuple[str, str], dict[str, Decimal]] = {}
         self.verdicts: dict[str, str] = {}
         self.troubles: dict[tuple[str, str, str, str], int] = {}
+        self.findings: dict[tuple[str, str], int] = {}
         self.cells: dict[str, dict[tuple[str, str], str]] = {}
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
@@ -56,7 +57,10 @@ class Page(HTMLParser):
         elif tag == "span" and "verdict" in (attributes.get("class") or ""):
             self.verdicts[self._around("data-what")] = data.strip()
         elif tag == "div" and attributes.get("class") == "n":
-            line = next(known for _, known in reversed(self._open) if "data-reason" in known)
+            line = next(known for _, known in reversed(self._open) if "data-reason" in known or "data-bucket" in known)
+            if "data-bucket" in line:
+                self.findings[line["data-entity"], line["data-bucket"]] = int(number(data))
+                return
             key = self._around("data-state"), line["data-entity"], line["data-reason"], line["data-column"]
             self.troubles[key] = int(number(data))
         elif tag == "td" and "data-is" in attributes:

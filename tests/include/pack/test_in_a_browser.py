@@ -8,9 +8,12 @@ import json
 
 import pytest
 from masivo import engines
-from sqlalchemy import make_url
+from sqlalchemy import insert, make_url
 
-from include.ledger.store import Ledger
+from include.ledger import schema
+from include.ledger.readback import WAITING
+from include.ledger.store import Ledger, now
+from include.verifying.variance import Bucket
 from tests.browser import PROGRAM, browser
 from tests.include.pack.test_pack import HOSTILE, begin, packed, plan_of, work_off
 
@@ -30,6 +33,12 @@ def opened(tmp_path_factory):
     run = begin(ledger, "scheduled__2026-01-01T00:00:00+00:00")
     ledger.keep_plan(run, json.dumps(plan_of(HOSTILE + "long" * 50)))
     work_off(ledger, run)
+    with engine.begin() as connection:
+        read = {"run": run, "read_by": HOSTILE, "customers": 9, "chosen": 5, "drawn": 2, "chosen_at": now()}
+        connection.execute(insert(schema.readback), read | {"judged_at": now(), "outcome": HOSTILE + "long" * 20})
+        found = {"run": run, "entity": "transactions", "key": HOSTILE, "customer": HOSTILE, "found_at": now()}
+        texts = {"expected": "123456789012.25", "found": ""}
+        connection.execute(insert(schema.finding), [found | texts | {"bucket": name} for name in (*Bucket, WAITING)])
     folder = packed(ledger, place / "packs", "scheduled__2026-01-01T00:00:00+00:00")
     engine.dispose()
     with browser(place / "profile") as running:

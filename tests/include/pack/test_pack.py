@@ -18,7 +18,8 @@ from include.account import account
 from include.forecast import Foretelling
 from include.journey import BatchState, Entity, Limits, Rejection, State
 from include.ledger import releases, schema
-from include.ledger.store import Entry, Receipt, now
+from include.ledger.rows import Entry
+from include.ledger.store import Receipt, now
 from include.pack.folder import name_of, written_whole
 from include.pack.pack import write_pack, write_plan
 from include.pack.tables import write_rows

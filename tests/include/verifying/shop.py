@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import create_engine, select, text
 
 from include.journey import Entity
-from include.ledger import schema
+from include.ledger import judged, schema
 from include.ledger.readback import last_run_that_delivered
 from include.ledger.reads import Reads
 from include.sandbox.spoiling import Spoil
@@ -23,6 +23,7 @@ from include.verifying.verdict import Verdict, verdict
 from tests.journey import UNHURRIED, UNLIMITED, Trip, journey
 
 
+READ_BY = "a read-back"
 REWARD = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b01"
 TIER = "5e0c1f6a-8a3b-4c55-9d1e-1b7f0a6d2c0"
 
@@ -89,7 +90,9 @@ class Shop:
             settle_after_s=place.hook.patience.settle_after_s,
             seed="a test",
         )
-        return chooser.choose(size=size, customers=customers)
+        made = chooser.choose(size=size, customers=customers)
+        judged.begin(self.ledger, READ_BY, made[0].runs)
+        return made
 
     def rounds(self, *, most_reads: int | None = None, rounds: int = 3, reader: Any = None) -> Rounds:
         """What the task *read* works with."""
@@ -105,7 +108,9 @@ class Shop:
         for part in parts:
             while (due := reading.work_off(part)) is not None and due <= datetime.now(UTC):
                 pass
-        return verdict(self.ledger, choice.runs, first=parts[0].first if parts else 0, chosen=choice.chosen)
+        made = verdict(self.ledger, choice.runs, first=parts[0].first if parts else 0, chosen=choice.chosen)
+        judged.judge(self.ledger, READ_BY, made.sentence(0))
+        return made
 
     def findings(self) -> list[tuple[str, str, str]]:
         """Entity, key and bucket of all that was found."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine
 
-from include.samples import complete_journey, retailer
+from include.samples import complete_journey
 from include.verifying.variance import Bucket
 from tests.include.verifying.shop import Shop
 from tests.journey import journey
+from tests.shops import sample_shop
 
 
 @pytest.mark.journey
@@ -27,15 +28,14 @@ def test_real_purchases_are_found_as_they_were_sent(tmp_path):
         assert kinds.count("events") == loaded.baskets
         # They are of 2017, and the API shows none from before 2020.
         assert {entity for entity, _ in on.states("delivered")} == {"transactions"}
+        assert made.not_shown == {"transactions": len(on.states("delivered"))}
+        assert on.choose()[0].all == 0, "nobody is read again for what cannot be shown"
         assert trip.account().adds_up
 
 
 def test_the_sample_with_all_its_dirt_is_found_as_it_was_sent(tmp_path):
-    url = f"sqlite:///{tmp_path / 'legacy.sqlite'}"
-    engine = create_engine(url)
-    retailer.build(engine, customers=150)
-    engine.dispose()
-    with journey(url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="sample") as trip:
+    legacy, _ = sample_shop(tmp_path, customers=150)
+    with journey(f"sqlite:///{legacy}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="sample") as trip:
         assert trip.migrate("first").adds_up
         on = Shop(trip)
         made = on.verify()

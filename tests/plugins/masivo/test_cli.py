@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 from masivo.cli import main
-from sqlalchemy import create_engine
 
-from include.samples import retailer
 from tests.journey import UNHURRIED, connections, environment, journey
+from tests.shops import sample_shop
 
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -25,10 +24,8 @@ ROOT = Path(__file__).parent.parent.parent.parent
 def done(tmp_path_factory):
     """The environment after a migration of 70 members, while the sandbox still runs."""
     folder = tmp_path_factory.mktemp("cli")
-    legacy, ledger = (f"sqlite:///{folder / name}.sqlite" for name in ("legacy", "ledger"))
-    engine = create_engine(legacy)
-    planted = retailer.build(engine, customers=70)
-    engine.dispose()
+    file, planted = sample_shop(folder, customers=70)
+    legacy, ledger = f"sqlite:///{file}", f"sqlite:///{folder / 'ledger.sqlite'}"
     with journey(legacy, ledger, sandbox=UNHURRIED) as trip:
         trip.migrate("nightly")
         yield trip, planted, connections(trip.sandbox, legacy, ledger, "sample")
@@ -86,12 +83,23 @@ def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say
     assert re.search(r"^note     masivo_api +usable ", said, re.MULTILINE)
     assert re.search(r"^note     masivo_api +rewards +2 of 2 ", said, re.MULTILINE)
     assert "blocker" not in said
-    assert lines[-1].endswith("in mapping sample; looked at the first 50,000 rows of each file")
+    assert re.search(
+        r"in mapping sample; looked at all rows \(70 customers, \d+ events, \d+ transactions\)$", lines[-1]
+    )
 
 
 def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
-    assert say("check", "--rows", "20")[1].endswith("looked at the first 20 rows of each file")
-    assert say("check", "--all")[1].endswith("looked at all rows")
+    said = say("check", "--rows", "20")[1]
+    assert said.endswith("looked at a sample (the first 20 customers, 20 events, 20 transactions)")
+    sampled = r"^note     customers +sample +a sample, the first rows in the order of their customers: 20 of 70 rows of customers.sql, \d+ of \d+ rows of customers.balance.sql;"
+    assert re.search(sampled, said, re.MULTILINE)
+    said = say("check", "--all")[1]
+    full = r"^note     customers +full_pass +a full pass: 70 of 70 rows of customers.sql, (\d+) of (\d+) rows of customers.balance.sql$"
+    whole = re.search(full, said, re.MULTILINE)
+    assert int(whole[1]) <= int(whole[2])
+    # A file that is smaller than the sample is looked at whole; the others are not called so.
+    said = say("check", "--rows", "100")[1]
+    assert said.endswith("looked at all rows (70 customers) and a sample (the first 100 events, 100 transactions)")
 
 
 def test_the_check_fails_where_something_blocks(say, tmp_path):

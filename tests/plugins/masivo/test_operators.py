@@ -37,9 +37,10 @@ from tests.journey import UNHURRIED, connections, environment
 
 
 class Instance:
-    """The task instance, as far as an operator asks for it: what an earlier run of the task returned."""
+    """The task instance, as far as an operator asks for it: its DAG, and what an earlier run of the task returned."""
 
-    def __init__(self, earlier=None):
+    def __init__(self, earlier=None, dag_id="masivo_sync"):
+        self.dag_id = dag_id
         self._earlier = earlier
 
     def xcom_pull(self, **_):
@@ -237,6 +238,26 @@ def test_a_ledger_of_another_account_is_refused(sandbox, world):
     ):
         with pytest.raises(AirflowFailException, match="belongs to another account"):
             run(operator, context())
+
+
+@pytest.mark.usefixtures("world")
+def test_two_dags_with_one_run_id_have_a_run_each():
+    name = "scheduled__2026-11-22T03:00:00+00:00"  # a Sunday: the hourly sync and the weekly sweep
+    sync, sweep = context(run_id=name), context(run_id=name, full=True)
+    sweep["ti"] = Instance(dag_id="masivo_sweep")
+    first = run(MasivoPlanOperator(task_id="plan"), sync)
+    second = run(MasivoPlanOperator(task_id="plan", kind="sweep"), sweep)
+
+    assert second["run"] == first["run"] + 1
+    place = Workplace()
+    place.ledger.open()
+    assert (place.ledger.run(name).number, place.ledger.run(f"masivo_sweep/{name}").number) == (
+        first["run"],
+        second["run"],
+    )
+    # A retry of either finds its own.
+    assert run(MasivoPlanOperator(task_id="plan"), sync)["run"] == first["run"]
+    assert run(MasivoPlanOperator(task_id="plan", kind="sweep"), sweep)["run"] == second["run"]
 
 
 @pytest.mark.usefixtures("world")

@@ -13,14 +13,14 @@ from airflow.sdk.exceptions import AirflowFailException
 from masivo import packs, tokens
 from masivo.cli import main
 from masivo.operators import MasivoAccountOperator, MasivoPlanOperator
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from include.account import account
 from include.pack.pack import write_pack
-from include.samples import retailer
 from tests.include.pack.reading import page
 from tests.journey import journey
 from tests.plugins.masivo.test_operators import context, migrate, run
+from tests.shops import sample_shop
 
 
 MANY = {"tolerance": 1_000}
@@ -28,11 +28,7 @@ MANY = {"tolerance": 1_000}
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    url = f"sqlite:///{tmp_path_factory.mktemp('packs') / 'legacy.sqlite'}"
-    engine = create_engine(url)
-    retailer.build(engine, customers=70)
-    engine.dispose()
-    return url
+    return f"sqlite:///{sample_shop(tmp_path_factory.mktemp('packs'), customers=70)[0]}"
 
 
 @pytest.fixture

@@ -20,7 +20,10 @@ from masivo.verifying import (
     MasivoVerdictOperator,
 )
 
+from include.pack.pack import write_pack
 from include.sandbox.spoiling import Spoil
+from tests.include.pack.reading import page, rows
+from tests.include.pack.test_pack import is_verified
 from tests.include.verifying.shop import person, shop
 
 
@@ -29,6 +32,7 @@ class Instance:
     """The task instance, as far as these operators ask for it."""
 
     pushed: dict[str, Any] = field(default_factory=dict)
+    dag_id: str = "masivo_sync"
 
     def xcom_push(self, key, value):
         self.pushed[key] = value
@@ -58,6 +62,11 @@ def run(operator, given):
     return type(operator).execute.__wrapped__(operator, given)
 
 
+@pytest.fixture(autouse=True)
+def _packs(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASIVO_PACKS", str(tmp_path / "packs"))
+
+
 @pytest.fixture
 def people():
     return [person(f"P{number}", bookings=(5, 7), sales=(20,)) for number in range(1, 4)]
@@ -81,6 +90,32 @@ def test_a_clean_read_back_returns_counts_and_no_keys(tmp_path, people):
         assert (made["chosen"], made["unread"], made["wrong"], made["found"]) == (3, 0, 0, {})
         assert made["confirmed"] == {"customers": 3, "events": 3, "transactions": 6}
         assert "P1" not in str(made) + str(parts) + str(given["ti"].pushed)
+
+
+def test_the_pack_of_the_run_is_written_again_with_what_was_found(tmp_path, people):
+    with shop(tmp_path, *people) as on:
+        write_pack(on.ledger, on.trip.account("first"), tmp_path / "packs", on.trip.place.hook.limits)
+        folder = tmp_path / "packs" / "first"
+        assert "Nothing was read back yet" in page(folder).text
+        on.spoil("transactions", "P1-b1", Spoil.FLIP)
+        given = context(sample="all")
+        read_all(given, run(MasivoChooseOperator(task_id="choose"), given))
+        with pytest.raises(AirflowFailException):
+            run(MasivoVerdictOperator(task_id="verdict"), given)
+        is_verified(folder)
+        assert page(folder).findings == {("transactions", "sign"): 1}
+        assert [(one["key"], one["bucket"]) for one in rows(folder, "findings.csv")] == [("P1-b1", "sign")]
+        assert page(folder).equations["records", "transactions"]["confirmed"] == 5
+
+
+def test_a_pack_that_cannot_be_written_does_not_change_the_verdict(tmp_path, people, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MASIVO_PACKS", str(tmp_path / "file" / "packs"))
+    with shop(tmp_path, *people):
+        given = context(sample="all")
+        read_all(given, run(MasivoChooseOperator(task_id="choose"), given))
+        assert run(MasivoVerdictOperator(task_id="verdict"), given)["wrong"] == 0
+        assert "the audit pack was not written (Not a directory" in capsys.readouterr().out
 
 
 def test_more_than_tolerated_is_red_with_one_sentence(tmp_path, people):

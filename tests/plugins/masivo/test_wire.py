@@ -173,6 +173,14 @@ def test_a_server_that_hangs_is_cut_at_the_deadline(hook_for):
     assert (got.status, got.left, got.failure) == (0, True, "no whole answer within 0.4 s")
 
 
+def test_a_server_that_hangs_is_told_in_the_same_words_where_the_watchdog_comes_late(hook_for, monkeypatch):
+    monkeypatch.setattr("masivo.watch.Watch._cut", lambda _watch: None)
+    with ScriptedServer(hang) as server:
+        got = hook_for(server, deadline_s=0.4).post(Entity.CUSTOMERS, BODY)
+
+    assert (got.status, got.left, got.failure) == (0, True, "no whole answer within 0.4 s")
+
+
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_a_server_that_drips_its_answer_is_cut_at_the_deadline(hook_for, tmp_path, is_tls):
     context, pem = self_signed(tmp_path)

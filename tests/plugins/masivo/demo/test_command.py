@@ -16,6 +16,7 @@ import pytest
 from masivo.demo.command import run_up
 from masivo.demo.folder import ROOT, Folder
 from masivo.demo.processes import Programs
+from sqlalchemy import create_engine, text
 
 from include.errors import Misconfigured
 from include.sandbox.journal import read
@@ -54,6 +55,15 @@ def accepted(folder):
     return Counter((line.path, *record) for line in read(journal) for record in line.accepted)
 
 
+def confirmed(folder):
+    """Return how many rows a read-back has confirmed."""
+    engine = create_engine(f"sqlite:///{folder.ledger}")
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT count(*) FROM masivo_entry WHERE state = 'confirmed'")).scalar_one()
+    engine.dispose()
+    return found
+
+
 @pytest.mark.airflow
 @pytest.mark.timeout(900)
 def test_a_demo_that_is_killed_half_way_leaves_nothing_and_the_next_one_goes_on(folder):
@@ -66,6 +76,8 @@ def test_a_demo_that_is_killed_half_way_leaves_nothing_and_the_next_one_goes_on(
     code, output = demo(folder)
     assert code == 0, output
     assert "adds up" in output
+    assert "verdict" in output, "what was delivered is read back"
+    assert confirmed(folder) > 0
     assert Programs(folder.path / "demo.programs").running() == []
     after = accepted(folder)
     assert len(after) > len(before)
@@ -74,6 +86,7 @@ def test_a_demo_that_is_killed_half_way_leaves_nothing_and_the_next_one_goes_on(
     code, output = demo(folder)
     assert code == 0, output
     assert "nothing was sent" in output
+    assert "masivo_verify" not in output
     assert accepted(folder) == after
 
 

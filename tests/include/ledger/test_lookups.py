@@ -1,0 +1,56 @@
+"""
+What is asked of the ledger again and again, for each page and each batch, is looked up and never read through.
+
+A database without statistics may take any index that fits, also one by run or entity that answers with every row of a load so far; then a
+load takes the time of its square.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+from sqlalchemy import event
+
+from include.journey import Entity
+from tests.journey import UNLIMITED, journey
+from tests.shops import sample_shop
+
+
+# The indexes, as SQLite tells of them, whose answers do not grow with the load: by key, by customer, by batch.
+_LOOKS_UP = re.compile(
+    r"\((key=\? AND entity=\?|customer=\?|batch=\?|rowid=\?|run=\? AND entity=\? AND slice=\? AND batch=\?)"
+)
+RECORDS = 25
+
+
+@pytest.fixture
+def shop_url(tmp_path):
+    return f"sqlite:///{sample_shop(tmp_path, customers=120)[0]}"
+
+
+def test_no_question_of_a_page_or_a_batch_reads_a_whole_load(shop_url, tmp_path):
+    asked: Counter[str] = Counter()
+    plans: dict[str, list[str]] = {}
+
+    def explain(connection, _cursor, statement, parameters, _context, executemany):
+        if not executemany and "masivo_entry" in statement and not statement.startswith(("INSERT", "EXPLAIN")):
+            asked[statement] += 1
+            if statement not in plans:
+                cursor = connection.connection.cursor()
+                plans[statement] = [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+    extra = {**UNLIMITED, "records": RECORDS, "customers": RECORDS}
+    with journey(shop_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", extra=extra) as trip:
+        run = trip.begin("run")
+        event.listen(trip.place.ledger_engine, "before_cursor_execute", explain)
+        for entity in Entity:
+            for part in trip.slices(run, entity):
+                asked.clear()
+                trip.work_off(run, part)
+                for statement, times in asked.items():
+                    steps = [step for step in plans[statement] if "masivo_entry" in step and "VIRTUAL" not in step]
+                    assert times == 1 or all(map(_LOOKS_UP.search, steps)), (entity, times, statement, steps)
+        assert len(plans) > 5
+        assert len(trip.posts()) > 20
