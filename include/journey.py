@@ -165,4 +165,4 @@ class Limits:
     slice_requests: int = 50
     isolation_per_hour: int = 600
     slice_s: float = 1200.0
-    lease_s: float = 900.0
+    lease_s: float = 180.0

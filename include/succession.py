@@ -18,7 +18,7 @@ from include.errors import TryAgainLater
 from include.journey import Limits, Slice
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease, is_behind, renew
-from include.sending import Turns
+from include.sending import Log, Turns
 
 
 # A slice that sends writes to the ledger twice in an interval; one that is silent longer is reading back, or dead.
@@ -85,7 +85,7 @@ def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
 
 
 def claimed(
-    ledger: Ledger, run: int, part: Slice, limits: Limits, *, sleep: Callable[[float], None] = time.sleep
+    ledger: Ledger, run: int, part: Slice, limits: Limits, *, log: Log, sleep: Callable[[float], None] = time.sleep
 ) -> Lease:
     """
     Claim *part* of *run* when it is the run's turn at the entity.
@@ -94,12 +94,21 @@ def claimed(
     `TryAgainLater` when it takes long, because a waiting task holds a worker's slot.
     """
     deadline = time.monotonic() + _PATIENCE_S
+    has_said = False
     while True:
         waits = part.selects == "keys" and is_behind(ledger, run, part, lively_s=limits.lease_s)
         lease = None if waits else ledger.claim(run, part.entity, part.number, lease_s=limits.lease_s)
         if lease is not None:
             return lease
+        who = "an earlier slice" if waits else "another run"
+        if not has_said:
+            log.info(
+                "waiting: %s is working on %s or goes first; one that died is waited for until it has been silent for %.0f s",
+                who,
+                part.entity,
+                limits.lease_s,
+            )
+            has_said = True
         if time.monotonic() > deadline:
-            who = "an earlier slice" if waits else "another run"
             raise TryAgainLater(f"{who} is working on {part.entity}; this slice goes on after it", 30.0)
         sleep(1.0)

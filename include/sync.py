@@ -73,7 +73,7 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
     has taken over. The ledger is right after each of them.
     """
-    lease = claimed(ledger, run, part, limits)
+    lease = claimed(ledger, run, part, limits, log=log)
     in_order = InOrder(lane, ledger, run, part, limits)
     with kept_alive(ledger, lease, limits), lasting():
         return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)

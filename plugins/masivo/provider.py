@@ -59,7 +59,7 @@ def _fields() -> dict[str, dict[str, Any]]:
         "slice_requests": _count("Requests per slice", "How much one mapped task works off; 50 if empty."),
         "slice_s": _number("Seconds per slice", "How long one mapped task may have the lane; 1200 if empty."),
         "lease_s": _number(
-            "Lease (s)", "After such a silence a task counts as dead and others take over; 900 if empty."
+            "Lease (s)", "After such a silence a task counts as dead and others take over; 180 if empty."
         ),
         "isolation_per_hour": _count(
             "Isolation per hour", "Requests that taking refused batches apart may use; 600 if empty."

@@ -14,9 +14,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,7 +168,7 @@ def _work(job: dict[str, Any]) -> None:
 
 
 def _worked(job: dict[str, Any]) -> int:
-    from include import crashing, sending  # noqa: PLC0415
+    from include import crashing, sending, succession  # noqa: PLC0415
     from include.errors import Fenced, Stopped, TryAgainLater  # noqa: PLC0415
     from include.journey import Entity  # noqa: PLC0415
     from tests.journey import Trip  # noqa: PLC0415
@@ -177,6 +178,7 @@ def _worked(job: dict[str, Any]) -> int:
     first = entities.index(Entity(job["entity"])) if job["entity"] else 0
     with hurried():
         sending._LONGEST_PAUSE_BEFORE_POST_S = job["pause_s"]
+        succession.renew = _between_stops(succession.renew)
         trip = Trip(None, job["legacy"])  # type: ignore[arg-type]  # the sandbox lives in the parent
         try:
             if first:
@@ -195,9 +197,20 @@ def _worked(job: dict[str, Any]) -> int:
     return SENT
 
 
+def _between_stops(write: Callable[..., None]) -> Callable[..., None]:
+    """Make of what another thread writes what no stop interrupts: who is stopped within a write keeps SQLite's lock until it wakes up."""
+
+    def renew(*args: Any) -> None:
+        with _writing:
+            write(*args)
+
+    return renew
+
+
 def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
-    time.sleep(0.01)  # a stop may reach us an instant later
+    with _writing:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.01)  # a stop may reach us an instant later
 
 
 def _exhaust_memory() -> None:
@@ -223,6 +236,7 @@ def _end_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
 
 
+_writing = threading.Lock()
 _LONGEST_WITHOUT_MEMORY_S = 15
 _taken: list[bytearray] = []
 _ENDS = {"memory": _exhaust_memory, "disk": _end_disk}

@@ -21,6 +21,8 @@ MAPPINGS = {"sample": "sample", "complete-journey": "complete_journey"}
 _NO_HOURLY_CAP = 1_000_000
 # The sandbox's queue takes two seconds; Masivo's own is given three minutes before a read-back asks.
 _SETTLE_AFTER_S = 10
+# A demo that is run again after its plug was pulled does not wait for the dead.
+_LEASE_S = 30
 
 
 def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, str]:
@@ -88,6 +90,7 @@ def connections(folder: Folder) -> dict[str, str]:
             "interval_s": INTERVAL_S[folder.data],
             "per_hour": _NO_HOURLY_CAP,
             "settle_after_s": _SETTLE_AFTER_S,
+            "lease_s": _LEASE_S,
         },
     }
     return {
