@@ -37,7 +37,7 @@ def migrate() -> tuple[TaskGroup, list[DAGNode]]:
     """
     Send customers, events, transactions, in this order, a task per slice; return what goes first, and all that must be over in the end.
 
-    Children wait until their customers can be read back.
+    Children are sent when their customers can be read back; their slices are read before that, while the lane is used or its queue waited for.
     """
     customers, parents = _sent(Entity.CUSTOMERS)
     with customers:
@@ -50,7 +50,8 @@ def migrate() -> tuple[TaskGroup, list[DAGNode]]:
     for entity in (Entity.EVENTS, Entity.TRANSACTIONS):
         children, send = _sent(entity)
         slices = children.get_child_by_label("slices")
-        before >> slices
+        parents >> slices
+        before >> send
         before = send
         # Where a send is not even tried, slices may still be read: nobody may make the account before that.
         over.append(slices)
@@ -66,6 +67,7 @@ def _sent(entity: Entity) -> tuple[TaskGroup, MappedOperator]:
             task_id="send",
             entity=entity.value,
             retries=20,
+            trigger_rule="none_failed",  # the entity before it may have nothing to send
             max_active_tis_per_dag=2,  # the next slice is ready when one has nothing more to send; runs take turns
             map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ '{:,}'.format(task.part.rows) }} rows",
         ).expand(part=slices.output)

@@ -53,13 +53,16 @@ def test_parents_go_before_children_and_the_account_comes_last(dag):
     assert (first.task_id, last.task_id) == ("plan", "account")
     for earlier, later in pairwise(ORDER):
         assert f"{later}.send" in dag.get_task(f"{earlier}.send").get_flat_relative_ids(upstream=False)
-    assert dag.get_task("customers.visible").downstream_task_ids == {"events.slices"}
+    assert dag.get_task("customers.visible").downstream_task_ids == {"events.send"}
     assert dag.get_task("approval").downstream_task_ids == {"customers.slices"}
 
 
-def test_a_send_follows_its_own_slices_only(dag):
-    for entity in ORDER:
-        assert dag.get_task(f"{entity}.send").upstream_task_ids == {f"{entity}.slices"}
+def test_what_takes_none_of_the_lane_is_done_while_the_customers_are_sent_or_waited_for(dag):
+    assert dag.get_task("customers.send").upstream_task_ids == {"customers.slices"}
+    assert dag.get_task("events.send").upstream_task_ids == {"events.slices", "customers.visible"}
+    assert dag.get_task("transactions.send").upstream_task_ids == {"transactions.slices", "events.send"}
+    for child in ("events", "transactions"):
+        assert dag.get_task(f"{child}.slices").upstream_task_ids == {"customers.send"}
 
 
 def test_the_account_is_made_when_nothing_of_the_run_can_change_any_more(dag):
@@ -72,6 +75,7 @@ def test_the_account_is_made_when_nothing_of_the_run_can_change_any_more(dag):
 def test_an_entity_without_rows_holds_up_nothing_and_a_failure_leaves_no_run_without_account(dag):
     for entity in ORDER:
         assert dag.get_task(f"{entity}.slices").trigger_rule == "none_failed"
+        assert dag.get_task(f"{entity}.send").trigger_rule == "none_failed"
     assert dag.get_task("customers.visible").trigger_rule == "none_failed"
     assert dag.get_task("account").trigger_rule == "all_done"
     assert dag.get_task("account").retries == 0

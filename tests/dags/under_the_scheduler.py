@@ -249,6 +249,18 @@ def test_a_sweep_finds_the_row_whose_time_did_not_move(site):
     assert told(site, "masivo_sweep/sweep")["customers"] == {"delivered": 3, "unchanged": count(site, "member") - 3}
 
 
+def test_points_go_also_where_the_purchases_between_them_and_their_customers_are_left_out(site):
+    at = datetime(2025, 8, 1, tzinfo=UTC)
+    join(site, "F1", at)
+    day = {"since": at.isoformat(), "until": (at + timedelta(days=1)).isoformat()}
+    before = len(site.posts())
+    assert site.run("points", entities=["customers", "transactions"], **day) == "success"
+    assert told(site, "points") == {"customers": {"delivered": 1}, "transactions": {"delivered": 1}}
+    assert accepted(site.posts()[before:]) == {"F1": 1, "TF1": 1}
+    assert site.run("purchases", entities=["events"], **day) == "success"
+    assert accepted(site.posts()[before:]) == {"F1": 1, "TF1": 1, "SF1": 1}
+
+
 def scheduled(site, since):
     """Wait until a scheduled run that covers *since* has ended; return all that have, oldest first."""
 
