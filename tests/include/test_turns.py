@@ -132,7 +132,8 @@ def started(site):
 
 
 @pytest.mark.parametrize("kind", [RunKind.FULL, RunKind.WINDOW])
-def test_of_two_runs_at_once_the_second_waits_and_goes_on_and_no_key_is_sent_twice(opened, kind):
+def test_of_two_runs_at_once_the_second_waits_and_goes_on_and_no_key_is_sent_twice(opened, kind, caplog):
+    caplog.set_level("INFO")
     site = opened()
     stop = Stop("sending:2")
     first = Other(site, lambda trip: trip.migrate("first"))
@@ -141,6 +142,8 @@ def test_of_two_runs_at_once_the_second_waits_and_goes_on_and_no_key_is_sent_twi
     second = Other(site, lambda trip: trip.migrate("second", asked=asked))
     until(lambda: is_queued(site))
     assert len(site.trip.posts()) == 1
+    (waits,) = (message for message in caplog.messages if "waiting" in message)
+    assert waits.startswith("waiting: another run is working on customers")
     stop.free.set()
     first.done()
     second.done()
