@@ -47,7 +47,7 @@ def runs_page(ledger: Ledger, limits: Limits, link: Callable[[str], str]) -> str
     return page.render(
         "runs.html",
         headline=_headline(runs, left),
-        is_under_way=bool(_under_way(runs)),
+        under_way={one.number for one in _under_way(runs)},
         refresh_s=REFRESH_S,
         groups=outcome.groups(left, {}),
         lane=lane_state(ledger),

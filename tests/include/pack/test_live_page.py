@@ -122,7 +122,9 @@ def test_a_run_that_a_newer_one_of_its_kind_follows_is_not_called_under_way(ledg
     begin(ledger, "given up in Airflow")
     second = begin(ledger, "after it")
     assert refreshes(runs(ledger)) == [str(REFRESH_S)]
+    assert Page(runs(ledger)).text.count("broken off") == 1
     ledger.finish_run(second, "adds up")
+    assert "never finished; the next run went on" in Page(runs(ledger)).text
     assert refreshes(runs(ledger)) == []
     assert "Under way" not in Page(runs(ledger)).text
 
