@@ -129,7 +129,8 @@ class _Work:
         for page in self._pages():
             self.rows += len(page)
             judged = triage.judge(page)
-            self.ledger.enter(lease, judged.entries, judged.outdated)
+            if judged.entries or judged.outdated:
+                self.ledger.enter(lease, judged.entries, judged.outdated)
             crash_point("page_entered")
             self.suspects += judged.suspects
             self.doubts += judged.doubts

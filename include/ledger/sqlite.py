@@ -25,7 +25,7 @@ def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # The driver would begin transactions by its own rules, and too late; see _begin.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in (f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 10000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
