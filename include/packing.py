@@ -25,6 +25,7 @@ from typing import Protocol
 
 import orjson
 
+from include.contract.fields import LONGEST_KEY
 from include.journey import Batch, Entity, Limits, Record
 
 
@@ -72,6 +73,12 @@ def fits_alone(group: Sequence[Record], limits: Limits) -> bool:
     if group[0].entity is Entity.TRANSACTIONS:
         return len(group) <= limits.records and _fits(group[0], _weight(group), limits)
     return all(_fits(record, len(record.body) + 1, limits) for record in group)
+
+
+def fit_by_far(records: Sequence[Record], limits: Limits) -> bool:
+    """Say whether each of *records*, sent by itself, is so small that `fits_alone` need not be asked about any."""
+    largest = max((len(record.body) for record in records), default=0)
+    return largest + _EMPTY_SIZE + 1 + _MOST_OF_A_SHELL + _MOST_OF_A_CHARACTER * LONGEST_KEY <= limits.body_bytes
 
 
 def one_request(groups: Sequence[Sequence[Record]], number: int) -> Batch:
@@ -151,12 +158,29 @@ class _InOrder:
 
     def add(self, group: Sequence[Record]) -> Iterator[Batch]:
         ready: list[Batch] = []
-        for record in group:
-            self._put(record, ready)
+        if not self._take_whole(group):
+            for record in group:
+                self._put(record, ready)
         return iter(ready)
 
     def close(self) -> Iterator[Batch]:
         return iter([self._emit()] if self._open.records else [])
+
+    def _take_whole(self, group: Sequence[Record]) -> bool:
+        """Take all of one customer's *group* where the request has room for that and more, as it mostly has; say whether it was so."""
+        request = self._open
+        if not group or request.records + len(group) >= self._records or len(request.groups) >= self._customers:
+            return False
+        first = group[0]
+        if len(group) > 1 and any(record.customer != first.customer for record in group):
+            return False
+        weight = _weight(group)
+        if first.customer not in request.groups:
+            weight += _shell_size(first)
+        if request.size + weight > self._limits.body_bytes:
+            return False
+        request.take(group, weight)
+        return True
 
     def _put(self, record: Record, ready: list[Batch]) -> None:
         request = self._open

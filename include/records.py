@@ -22,7 +22,7 @@ from include.contract.tree import MODELS, Node, required_lists, tree
 from include.errors import MappingError
 from include.journey import Entity, Record, Rejection
 from include.mapping import CUSTOMER, KEY, POSITION, Adjust
-from include.shaping import Misfit, Shaper, complete, put
+from include.shaping import Misfit, Shaper, complete, path_of, put
 from include.suspicion import is_odd
 from include.values import Unfit, shape, text
 
@@ -79,7 +79,8 @@ class RecordMaker:
         for path, lines in self._lists.items():
             if path in shaper.columns:
                 raise MappingError(lines.query.where, f"{shaper.query.where} fills {path!r} too", "keep one of them")
-        self._required_lists = dict(required_lists(tree(entity)))
+        self._paths = {path: path_of(path) for path in self._lists}
+        self._required_lists = [(path_of(path), node) for path, node in required_lists(tree(entity))]
         self._adjust = adjust
         self._check: Callable[[Any], Any] = MODELS[entity].__pydantic_validator__.validate_python
         self._key = shaper.index(KEY[entity])
@@ -122,9 +123,9 @@ class RecordMaker:
         customers = keys if self._customer == self._key else self._shaper.texts(values, self._customer, unsure)
         for path, shaper in self._lists.items():
             self._put_elements(path, shaper, rows, payloads, unsure)
-        for path, node in self._required_lists.items():
+        for place, node in self._required_lists:
             for position, payload in enumerate(payloads):
-                found = complete(payload, path)
+                found = complete(payload, place)
                 if found is not None and len(found) < node.fewest:
                     unsure.add(position)
         made: list[Record | None] = []
@@ -145,15 +146,17 @@ class RecordMaker:
         lines = [row.lists.get(path, ()) for row in rows]
         faults: set[int] = set()
         elements = shaper.payloads([line for some in lines for line in some], faults)
-        index, start = self._positions[path], 0
+        index, place, start = self._positions[path], self._paths[path], 0
         for position, some in enumerate(lines):
+            if not some:
+                continue
             end = start + len(some)
             mine = elements[start:end]
             if faults and not faults.isdisjoint(range(start, end)):
                 unsure.add(position)
             elif len(mine) > 1:
                 mine = _ordered([line[index] for line in some] if index >= 0 else [None] * len(some), mine)
-            if mine and not put(payloads[position], path, mine):
+            if not put(payloads[position], place, mine):
                 unsure.add(position)
             start = end
 
@@ -168,9 +171,9 @@ class RecordMaker:
         for path, shaper in self._lists.items():
             elements = self._elements(path, shaper, lists.get(path, ()))
             if elements:
-                put(payload, path, elements)
-        for path in self._required_lists:
-            complete(payload, path)
+                put(payload, self._paths[path], elements)
+        for place, _ in self._required_lists:
+            complete(payload, place)
         return payload
 
     def _record(self, key: str, customer: str, payload: dict[str, Any]) -> Record:

@@ -22,6 +22,9 @@ from include.settings import Settings
 from include.values import Reader, Unfit, from_json, reader, shape, text
 
 
+Path = tuple[Sequence[str], str]  # the objects on the way to a list, and its own name
+
+
 class Misfit(Exception):
     """One column of a row cannot be read: *reason* is a code of `include.reasons`, *shape* shows no content."""
 
@@ -247,9 +250,15 @@ def _required(node: Node) -> frozenset[str]:
     return frozenset(name for name, child in node.children.items() if child.required and child.item is None)
 
 
-def put(payload: dict[str, Any], path: str, elements: list[dict[str, Any]]) -> bool:
+def path_of(column: str) -> Path:
+    """Return where in a payload the list is that *column* names."""
+    *steps, last = column.split("__")
+    return steps, last
+
+
+def put(payload: dict[str, Any], path: Path, elements: list[dict[str, Any]]) -> bool:
     """Set the list at *path* of *payload*, making the objects on the way; say whether all of them were there."""
-    *steps, last = path.split("__")
+    steps, last = path
     were_there = True
     for step in steps:
         were_there = were_there and step in payload
@@ -258,9 +267,9 @@ def put(payload: dict[str, Any], path: str, elements: list[dict[str, Any]]) -> b
     return were_there
 
 
-def complete(payload: dict[str, Any], path: str) -> list[Any] | None:
+def complete(payload: dict[str, Any], path: Path) -> list[Any] | None:
     """Return the list at *path*, made empty if the object around it has none; None where there is no such object."""
-    *steps, last = path.split("__")
+    steps, last = path
     for step in steps:
         payload = payload.get(step, {})
         if not payload:

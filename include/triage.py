@@ -17,7 +17,7 @@ from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Knowledge, Known, Parent
 from include.ledger.rows import Entry
 from include.ledger.turns import Lease
-from include.packing import fits_alone
+from include.packing import fit_by_far, fits_alone
 from include.reasons import RESENT_UNPROVEN
 from include.settings import Policies
 from include.windows import Mode
@@ -88,8 +88,9 @@ class Triage:
         history = self._knowledge.known(self._entity, {row.key for row in rows if row.key})
         for entries in history.values():
             judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
-        sound = list(self._sound(rows, history, judged))
-        sendable = list(self._unsent(sound, history, judged))
+        sendable = self._plain(rows) if not history and self._mode is not Mode.ADOPT else None
+        if sendable is None:
+            sendable = list(self._unsent(list(self._sound(rows, history, judged)), history, judged))
         if self._mode is Mode.ADOPT and self._entity is Entity.CUSTOMERS:
             self._owners([entry.row for entry in judged.entries if isinstance(entry.row, Record)])
         if self._entity is Entity.CUSTOMERS:
@@ -146,6 +147,17 @@ class Triage:
                     judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
                 else:
                     yield row
+
+    def _plain(self, rows: Sequence[Row]) -> list[Record] | None:
+        """
+        Return *rows*, of which the ledger knows nothing, if they are sound records of different keys, None otherwise.
+
+        Most pages of a first load are so; then nothing has to be asked of each row.
+        """
+        records = [row for row in rows if isinstance(row, Record)]
+        keys = {record.key for record in records}
+        is_each_alone = len(keys) == len(rows) and self._on_the_way.isdisjoint(keys)
+        return records if is_each_alone and fit_by_far(records, self._limits) else None
 
     def _is_of_dead_try(self, entry: Known, row: Row) -> bool:
         """Whether an earlier try of this slice sent *row*; what this try has sent or entered is another row of the same key."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from include.among import MOST_KEYS, one_of, portions
 from include.journey import BatchState, Entity, Purpose, State
@@ -105,9 +105,9 @@ def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, li
     found: dict[str, list[Known]] = {}
     with ledger.reading() as connection:
         for some in _portions(keys, connection):
-            for row in connection.execute(_entries_of(entity, some, connection.dialect.name)):
-                if row.key in keys:  # MySQL's comparison ignores blanks at the end
-                    found.setdefault(row.key, []).append(_known(row))
+            for key, *entry in connection.execute(_entries_of(entity, some, connection.dialect.name)).all():
+                if key in keys:  # MySQL's comparison ignores blanks at the end
+                    found.setdefault(key, []).append(Known(*entry))
     return found
 
 
@@ -219,8 +219,9 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
     entry = schema.entry
     return (
         select(
-            entry.c.id,
             entry.c.key,
+            # as `Known` has them
+            entry.c.id,
             entry.c.run,
             entry.c.slice,
             entry.c.customer,
@@ -247,23 +248,6 @@ def _is_no_sighting() -> ColumnElement[bool]:
     """Whether an entry is more than unchanged or superseded; asked so that an index with state and reason answers it, on PostgreSQL too."""
     entry = schema.entry
     return or_(entry.c.state.is_(None), entry.c.state.in_(_NO_SIGHTINGS), entry.c.reason == ADOPTED)
-
-
-def _known(row: Row[Any]) -> Known:
-    return Known(
-        id=row.id,
-        run=row.run,
-        slice=row.slice,
-        customer=row.customer,
-        occurrence=row.occurrence,
-        state=row.is_state,
-        reason=row.is_reason,
-        content_hash=None if row.content_hash is None else bytes(row.content_hash),
-        balance=row.balance,
-        batch=row.batch,
-        fence=row.fence,
-        sent_at=row.sent_at,
-    )
 
 
 def _portions(values: Collection[_Value], connection: Connection) -> Iterator[Sequence[_Value]]:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from include.contract.fields import LONGEST_KEY
 from include.journey import Batch, Entity, Limits, Record
-from include.packing import OPEN_REQUESTS, fits_alone, least_requests, packer_for
+from include.packing import OPEN_REQUESTS, fit_by_far, fits_alone, least_requests, packer_for
 
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
@@ -307,6 +308,24 @@ def test_a_group_of_transactions_belongs_to_one_customer() -> None:
 
     with pytest.raises(ValueError, match="several customers"):
         packer_for(Entity.TRANSACTIONS, Limits()).add(both)
+
+
+@pytest.mark.parametrize("entity", Entity)
+@given(size=st.integers(1, 3000), more=st.integers(0, 1500), name=st.text(max_size=LONGEST_KEY))
+def test_what_fits_by_far_fits_alone(entity: Entity, size: int, more: int, name: str) -> None:
+    records = [Record(entity, "K", name, b"x" * size, content_hash=b"")]
+    limits = Limits(body_bytes=size + more)
+
+    assert fits_alone(records, limits) or not fit_by_far(records, limits)
+
+
+@PATIENT
+@given(loads(Entity.EVENTS))
+def test_a_group_goes_in_as_its_records_one_by_one_would(load: tuple[list[list[Record]], Limits]) -> None:
+    groups, limits = load
+    singly = [[one] for group in groups for one in group]
+
+    assert packed(Entity.EVENTS, groups, limits) == packed(Entity.EVENTS, singly, limits)
 
 
 def test_an_event_fits_alone_however_many_its_customer_has() -> None:

@@ -16,7 +16,7 @@ from include.errors import MappingError
 from include.journey import Entity
 from include.mapping import Query
 from include.settings import Settings
-from include.shaping import Misfit, Shaper, complete, put
+from include.shaping import Misfit, Shaper, complete, path_of, put
 from include.values import Unfit
 
 
@@ -261,8 +261,8 @@ def test_an_object_is_never_empty_and_nothing_optional_is_null(row):
 
 def test_a_list_is_put_where_its_path_leads():
     found = {"order": {"purchase_id": "P1"}}
-    put(found, "order__products", [{"sku": "A"}])
-    put(found, "order__shipping__redeem", [{"amount": 1}])
+    put(found, path_of("order__products"), [{"sku": "A"}])
+    put(found, path_of("order__shipping__redeem"), [{"amount": 1}])
     assert found == {
         "order": {"purchase_id": "P1", "products": [{"sku": "A"}], "shipping": {"redeem": [{"amount": 1}]}},
     }
@@ -275,5 +275,5 @@ def test_a_missing_list_is_completed_only_in_an_object_that_is_there():
         ({"event": {"order": {"value": 1}}}, {"event": {"order": {"value": 1, "products": []}}}),
         ({"event": {"order": {"products": [1]}}}, {"event": {"order": {"products": [1]}}}),
     ]:
-        complete(before, "event__order__products")
+        complete(before, path_of("event__order__products"))
         assert before == after
