@@ -22,7 +22,7 @@ from include.settings import Settings
 from include.values import Reader, Unfit, from_json, reader, shape, text
 
 
-Path = tuple[Sequence[str], str]  # the objects on the way to a list, and its own name
+ListPath = tuple[Sequence[str], str]  # the objects on the way to a list, and its own name
 
 
 class Misfit(Exception):
@@ -250,13 +250,13 @@ def _required(node: Node) -> frozenset[str]:
     return frozenset(name for name, child in node.children.items() if child.required and child.item is None)
 
 
-def path_of(column: str) -> Path:
+def path_of(column: str) -> ListPath:
     """Return where in a payload the list is that *column* names."""
     *steps, last = column.split("__")
     return steps, last
 
 
-def put(payload: dict[str, Any], path: Path, elements: list[dict[str, Any]]) -> bool:
+def put(payload: dict[str, Any], path: ListPath, elements: list[dict[str, Any]]) -> bool:
     """Set the list at *path* of *payload*, making the objects on the way; say whether all of them were there."""
     steps, last = path
     were_there = True
@@ -267,7 +267,7 @@ def put(payload: dict[str, Any], path: Path, elements: list[dict[str, Any]]) -> 
     return were_there
 
 
-def complete(payload: dict[str, Any], path: Path) -> list[Any] | None:
+def complete(payload: dict[str, Any], path: ListPath) -> list[Any] | None:
     """Return the list at *path*, made empty if the object around it has none; None where there is no such object."""
     steps, last = path
     for step in steps:
