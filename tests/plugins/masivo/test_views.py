@@ -76,30 +76,30 @@ def test_a_look_makes_no_ledger(connected, tmp_path):
         ledger_engine(only_looks=True)
 
 
-def test_a_look_waits_for_no_writer(connected, tmp_path):
+@pytest.fixture
+def ledger(connected, tmp_path):
+    """A ledger that the pages are connected to, for whoever writes it."""
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     connected(url)
     engine = engines.ledger(make_url(url))
-    ledger = Ledger(engine, Workplace().hook.fingerprint)
-    ledger.prepare()
+    made = Ledger(engine, Workplace().hook.fingerprint)
+    made.prepare()
+    yield made
+    engine.dispose()
+
+
+def test_a_look_waits_for_no_writer(ledger):
     work_off(ledger, begin(ledger))
-    with engine.begin():  # holds SQLite's write lock
+    with ledger.engine.begin():  # holds SQLite's write lock
         assert answer("masivo_sync", "run").status_code == 200
         assert answer("masivo_sweep", "run").status_code == 404
-    engine.dispose()
 
 
-def test_the_tab_of_a_read_back_shows_the_run_that_it_reads(connected, tmp_path):
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    connected(url)
-    engine = engines.ledger(make_url(url))
-    ledger = Ledger(engine, Workplace().hook.fingerprint)
-    ledger.prepare()
+def test_the_tab_of_a_read_back_shows_the_run_that_it_reads(ledger):
     number = begin(ledger, "masivo_sweep/weekly")
-    with engine.begin() as connection:
+    with ledger.engine.begin() as connection:
         read = {"run": number, "read_by": "verify", "customers": 1, "chosen": 1, "drawn": 1, "chosen_at": now()}
         connection.execute(insert(schema.readback), read)
-    engine.dispose()
 
     assert answer("masivo_verify", "verify").body.decode().startswith("masivo_sweep/weekly of ")
     assert answer("masivo_verify", "another").status_code == 404
