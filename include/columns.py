@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from types import NoneType
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,8 @@ Values = Sequence[Any]
 ColumnReader = Callable[[Values], Values | None]
 
 _Types = frozenset[type]
+_SAMPLE = 64
+_MOST_NUMBERS = 32_768
 _OLDEST = f"{OLDEST_YEAR}-"
 _BOOL = frozenset({bool})
 _INT = frozenset({int})
@@ -40,9 +42,9 @@ def column_reader(kind: Kind | None, *, zone: ZoneInfo, places: Places) -> Colum
     """Return the reader of plain columns for fields of *kind*, None for what has to be looked at value by value."""
     match kind:
         case Kind.INSTANT:
-            return partial(_moments, zone)
+            return _moments_in(zone)
         case Kind.DAY:
-            return partial(_moments, None)
+            return _moments_in(None)
         case Kind.MONEY:
             return partial(_numbers, places.money)
         case Kind.POINTS:
@@ -55,6 +57,16 @@ def column_reader(kind: Kind | None, *, zone: ZoneInfo, places: Places) -> Colum
             return texts
         case _:
             return _never
+
+
+def distinct(values: Values) -> list[Any] | None:
+    """Return the different values of a column of texts that has few of them, as codes and names of articles; None of any other."""
+    if len(set(map(type, values[:_SAMPLE])) - {NoneType, str}) or len(set(values[:_SAMPLE])) > _SAMPLE // 4:
+        return None
+    if not _types(values) <= _STR:
+        return None
+    few = set(values)
+    return list(few) if 4 * len(few) <= len(values) else None
 
 
 def read_all(values: Values, plain: ColumnReader, read: Reader, unsure: set[int]) -> Values:
@@ -113,23 +125,41 @@ def _numbers(places: int, values: Values) -> Values | None:
         return values if min(whole) > -LARGEST and max(whole) < LARGEST else None
     if len(types) != 1 or not types <= _NUMBERS:
         return None if types else values
-    scale, rounded = 10**places, rounded_to(places)
     try:
-        # A number whose hundredfold is whole has two places, or is so near to one that has that they are written alike.
-        return [
-            None
-            if value is None
-            else _plain(many / scale)
-            if (many := float(value) * scale).is_integer() and -LARGEST < many < LARGEST
-            else rounded(value)
-            for value in values
-        ]
+        return list(map(_rounded(places).__getitem__, values))
     except (TypeError, ValueError):  # a signalling NaN
         return None
 
 
-def _plain(number: float) -> int | float:
-    return int(number) if number.is_integer() else number
+class _Rounded(dict[Any, Any]):
+    """Numbers as they are sent, by how they came: prices repeat, and looking one up costs a tenth of rounding it."""
+
+    def __init__(self, places: int) -> None:
+        self._scale = 10**places
+        self._round = rounded_to(places)
+
+    def __missing__(self, value: Any) -> int | float | None:
+        if value is None:
+            return None
+        if len(self) >= _MOST_NUMBERS:
+            self.clear()
+        # A number whose hundredfold is whole has two places, or is so near to one that has that they are written alike.
+        many = float(value) * self._scale
+        number = many / self._scale if many.is_integer() and -LARGEST < many < LARGEST else self._round(value)
+        found = self[value] = int(number) if number.is_integer() else number
+        return found
+
+
+@cache
+def _rounded(places: int) -> _Rounded:
+    """Return the table of numbers with *places*; everybody gets the same one."""
+    return _Rounded(places)
+
+
+@cache
+def _moments_in(zone: ZoneInfo | None) -> ColumnReader:
+    """Return the reader of points in time; columns that are read alike have the same one."""
+    return partial(_moments, zone)
 
 
 def _moments(zone: ZoneInfo | None, values: Values) -> Values | None:

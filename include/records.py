@@ -7,12 +7,13 @@ Nothing here raises for bad data: the page that a bad row came in goes on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from itertools import repeat
-from operator import itemgetter, lt
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate, chain, repeat
+from operator import lt
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -20,10 +21,10 @@ from pydantic import ValidationError
 from include.contract.fields import LONGEST_KEY, Kind
 from include.contract.tree import MODELS, Node, required_lists, tree
 from include.errors import MappingError
-from include.journey import Entity, Record, Rejection
+from include.journey import NO_BALANCE, Entity, Record, Rejection
 from include.mapping import CUSTOMER, KEY, POSITION, Adjust
-from include.shaping import Misfit, Shaper, complete, path_of, put
-from include.suspicion import is_odd
+from include.shaping import Elements, Misfit, Page, Shaper, complete, path_of, put
+from include.suspicion import are_odd, is_odd
 from include.values import Unfit, shape, text
 
 
@@ -39,8 +40,7 @@ _CODES = {
 _PATTERNS = {Kind.EMAIL: "email_malformed", Kind.UUID: "not_a_uuid", Kind.INSTANT: "not_a_date", Kind.DAY: "not_a_date"}
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyRow:
+class LegacyRow(NamedTuple):
     """One row as the database gave it, with the elements of its lists by path."""
 
     values: Row
@@ -63,6 +63,31 @@ class UnreadableRow:
     amount: Any = None
 
 
+# What a record is looked at for by column; where an object of the payload comes as JSON, it has no columns.
+_JUDGED_BY = {
+    Entity.CUSTOMERS: frozenset({"email", "registration_date"}),
+    Entity.EVENTS: frozenset({"order__value", "order__discounted_value"}),
+    Entity.TRANSACTIONS: frozenset({"amount", "reward_id"}),
+}
+
+
+class _Lines(NamedTuple):
+    """The elements of a list over a page: what is written of them, where those of each row end, and their *values* by path."""
+
+    elements: Elements
+    ends: Sequence[int]
+    values: Mapping[str, Sequence[Any]]
+
+
+class _Worth(NamedTuple):
+    """What records are worth, in the order in which `Record` has it, a value for each row."""
+
+    points: Sequence[Decimal]
+    balances: Iterable[Mapping[str, Decimal]] = repeat(NO_BALANCE)
+    rewards: Iterable[str] = repeat("")
+    emails: Iterable[str] = repeat("")
+
+
 class RecordMaker:
     """
     Makes the records of one entity. *lists* are the shapers of its list files, by path.
@@ -80,7 +105,7 @@ class RecordMaker:
             if path in shaper.columns:
                 raise MappingError(lines.query.where, f"{shaper.query.where} fills {path!r} too", "keep one of them")
         self._paths = {path: path_of(path) for path in self._lists}
-        self._required_lists = [(path_of(path), node) for path, node in required_lists(tree(entity))]
+        self._required_lists = [path_of(path) for path, _ in required_lists(tree(entity))]
         self._adjust = adjust
         self._check: Callable[[Any], Any] = MODELS[entity].__pydantic_validator__.validate_python
         self._key = shaper.index(KEY[entity])
@@ -116,48 +141,79 @@ class RecordMaker:
 
     def _together(self, rows: Sequence[LegacyRow]) -> list[Record | None]:
         """Make what records can be made without a doubt, None for the other rows."""
-        unsure: set[int] = set()
-        values = [row.values for row in rows]
-        payloads = self._shaper.payloads(values, unsure)
-        keys = self._shaper.texts(values, self._key, unsure)
-        customers = keys if self._customer == self._key else self._shaper.texts(values, self._customer, unsure)
-        for path, shaper in self._lists.items():
-            self._put_elements(path, shaper, rows, payloads, unsure)
-        for place, node in self._required_lists:
-            for position, payload in enumerate(payloads):
-                found = complete(payload, place)
-                if found is not None and len(found) < node.fewest:
-                    unsure.add(position)
-        made: list[Record | None] = []
-        for position, (key, customer, payload) in enumerate(zip(keys, customers, payloads, strict=True)):
-            if position in unsure or len(key) > LONGEST_KEY or len(customer) > LONGEST_KEY:
-                made.append(None)
-                continue
-            try:
-                made.append(self._record(key, customer, payload))
-            except Misfit:
-                made.append(None)
+        count, unsure = len(rows), set[int]()
+        lines = {path: self._lines(path, shaper, rows, unsure) for path, shaper in self._lists.items()}
+        page = Page([row.values for row in rows], {path: found.elements for path, found in lines.items()}, unsure)
+        texts = self._shaper.write(page).texts(count)
+        keys = self._shaper.texts(page, self._key)
+        customers = keys if self._customer == self._key else self._shaper.texts(page, self._customer)
+        for names in (keys, customers):
+            if max(len(name or "") for name in names) > LONGEST_KEY:
+                unsure.update(position for position, name in enumerate(names) if len(name or "") > LONGEST_KEY)
+        if not _JUDGED_BY[self.entity] <= page.values.keys():
+            return [None] * count
+        worth = self._worth(page, lines)
+        odd = are_odd(self.entity, page.values, worth.points)
+        bodies = list(map(str.encode, texts))
+        what = (repeat(self.entity), keys, customers, bodies, map(_hash, bodies))
+        made: list[Record | None] = list(map(Record._make, zip(*what, *worth, repeat(0), odd, strict=False)))
+        for position in unsure:
+            made[position] = None
         return made
 
-    def _put_elements(
-        self, path: str, shaper: Shaper, rows: Sequence[LegacyRow], payloads: Sequence[dict[str, Any]], unsure: set[int]
-    ) -> None:
-        """Put the elements of the list at *path* into the payloads of *rows*."""
-        lines = [row.lists.get(path, ()) for row in rows]
-        faults: set[int] = set()
-        elements = shaper.payloads([line for some in lines for line in some], faults)
-        index, place, start = self._positions[path], self._paths[path], 0
-        for position, some in enumerate(lines):
-            if not some:
-                continue
-            end = start + len(some)
-            mine = elements[start:end]
-            if faults and not faults.isdisjoint(range(start, end)):
+    def _lines(self, path: str, shaper: Shaper, rows: Sequence[LegacyRow], unsure: set[int]) -> _Lines:
+        """Write the elements of the list at *path* of each of *rows*."""
+        lists = [row.lists.get(path, ()) for row in rows]
+        counts = list(map(len, lists))
+        ends = list(accumulate(counts))
+        lines = list(chain.from_iterable(lists))
+        if not lines:
+            return _Lines(Elements([""] * len(rows), counts), ends, {})
+        page = Page(lines)
+        texts = shaper.write(page).texts(len(lines))
+        index, joined, start = self._positions[path], [], 0
+        positions = page.columns[index] if index >= 0 else [None] * len(lines)
+        rises = _rises(positions)
+        for position, end in enumerate(ends):
+            mine = texts[start:end]
+            if end - start > 1 and not all(rises[start : end - 1]):
+                order = _order(positions[start:end], mine)
+                mine = [mine[place] for place in order]
+            joined.append(",".join(mine))
+            if page.unsure and not page.unsure.isdisjoint(range(start, end)):
                 unsure.add(position)
-            elif len(mine) > 1:
-                mine = _ordered([line[index] for line in some] if index >= 0 else [None] * len(some), mine)
-            if not put(payloads[position], place, mine):
-                unsure.add(position)
+            start = end
+        return _Lines(Elements(joined, counts), ends, page.values)
+
+    def _worth(self, page: Page, lines: Mapping[str, _Lines]) -> _Worth:
+        """Return what the records of *page* are worth; the positions of customers who owe points are unsure."""
+        count = len(page.rows)
+        if self.entity is Entity.EVENTS:
+            return _Worth([Decimal(0)] * count)
+        if self.entity is Entity.TRANSACTIONS:
+            points = [Decimal(0) if amount is None else _decimal(amount) for amount in page.values["amount"]]
+            rewards = [str(reward or "").lower() for reward in page.values["reward_id"]]
+            return _Worth(points, rewards=rewards)
+        balances = [_by_reward(some) for some in self._balances(page, lines)]
+        for position, balance in enumerate(balances):
+            if any(amount < 0 for amount in balance.values()):
+                page.unsure.add(position)
+        points = [sum(balance.values(), Decimal(0)) for balance in balances]
+        emails = [str(email or "").lower() for email in page.values["email"]]
+        return _Worth(points, balances, emails=emails)
+
+    def _balances(self, page: Page, lines: Mapping[str, _Lines]) -> Iterator[list[tuple[Any, Any]]]:
+        """Yield the lines of each customer's balance, as reward and amount."""
+        if "balance" not in lines:
+            for position, found in enumerate(page.values.get("balance", [()] * len(page.rows))):
+                is_sound = position not in page.unsure
+                yield [(line["reward_id"], line["amount"]) for line in found or ()] if is_sound else []
+            return
+        found = lines["balance"]
+        start = 0
+        for position, end in enumerate(found.ends):
+            rewards, amounts = (found.values.get(name, ())[start:end] for name in ("reward_id", "amount"))
+            yield [] if position in page.unsure else list(zip(rewards, amounts, strict=True))
             start = end
 
     def _unreadable(self, row: UnreadableRow) -> Rejection:
@@ -172,13 +228,13 @@ class RecordMaker:
             elements = self._elements(path, shaper, lists.get(path, ()))
             if elements:
                 put(payload, self._paths[path], elements)
-        for place, _ in self._required_lists:
+        for place in self._required_lists:
             complete(payload, place)
         return payload
 
     def _record(self, key: str, customer: str, payload: dict[str, Any]) -> Record:
         body = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-        digest = hashlib.blake2b(body, digest_size=16).digest()
+        digest = _hash(body)
         if self.entity is Entity.EVENTS:
             odd = is_odd(self.entity, payload, Decimal(0))
             return Record(self.entity, key, customer, body, digest, is_odd=odd)
@@ -186,7 +242,7 @@ class RecordMaker:
             points, reward = _decimal(payload["amount"]), payload["reward_id"].lower()
             odd = is_odd(self.entity, payload, points)
             return Record(self.entity, key, customer, body, digest, points, reward=reward, is_odd=odd)
-        balance = _by_reward(payload["balance"])
+        balance = _by_reward((line["reward_id"], line["amount"]) for line in payload["balance"])
         if any(amount < 0 for amount in balance.values()):
             raise Misfit("negative_balance", "balance", "number below zero")
         email, points = payload["email"].lower(), sum(balance.values(), Decimal(0))
@@ -278,16 +334,24 @@ def _ordered(positions: Sequence[Any], elements: list[dict[str, Any]]) -> list[d
 
     A database promises no order; without one of our own, the same row would hash differently tomorrow.
     """
+    if all(_rises(positions)):
+        return elements
+    written = [orjson.dumps(element, option=orjson.OPT_SORT_KEYS).decode() for element in elements]
+    return [elements[place] for place in _order(positions, written)]
+
+
+def _rises(positions: Sequence[Any]) -> list[bool]:
+    """Say of each of *positions* but the last whether it is before the next one."""
     try:
-        if all(map(lt, positions, positions[1:])):
-            return elements
+        return list(map(lt, positions, positions[1:]))
     except (TypeError, InvalidOperation):
-        pass  # some position is NULL or NaN, or they are not all of one type
-    ranked = [
-        (_rank(position), orjson.dumps(element, option=orjson.OPT_SORT_KEYS), element)
-        for position, element in zip(positions, elements, strict=True)
-    ]
-    return [element for _, _, element in sorted(ranked, key=itemgetter(0, 1))]
+        return [False] * len(positions)  # some position is NULL or NaN, or they are not all of one type
+
+
+def _order(positions: Sequence[Any], written: Sequence[str]) -> list[int]:
+    """Return the order of elements, given by their *positions* and as JSON."""
+    ranks = [(*_rank(position), text) for position, text in zip(positions, written, strict=True)]
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
 def _rank(position: Any) -> tuple[int, Any]:
@@ -313,13 +377,19 @@ def _amount(shaper: Shaper, row: Row) -> Decimal:
         return Decimal(0)
 
 
-def _by_reward(lines: Sequence[Mapping[str, Any]]) -> dict[str, Decimal]:
+def _by_reward(lines: Iterable[tuple[Any, Any]]) -> dict[str, Decimal]:
+    """Add up the lines of a balance, given as reward and amount."""
     sums: dict[str, Decimal] = {}
-    for line in lines:
-        reward = str(line["reward_id"]).lower()
-        sums[reward] = sums.get(reward, Decimal(0)) + _decimal(line["amount"])
+    for reward, amount in lines:
+        name = str(reward).lower()
+        sums[name] = sums.get(name, Decimal(0)) + _decimal(amount)
     return sums
 
 
+def _hash(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+@lru_cache(maxsize=65536)  # amounts repeat
 def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))

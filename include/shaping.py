@@ -7,13 +7,14 @@ where something is wrong with it and people have to be told what.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from include.columns import ColumnReader, Values, check_all, column_reader, read_all, texts
+from include import writing
+from include.columns import ColumnReader, Values, check_all, column_reader, distinct, read_all, texts
 from include.contract.fields import Kind
 from include.contract.tree import Node
 from include.errors import MappingError
@@ -36,6 +37,51 @@ class Misfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Elements:
+    """What another file fills a list with, for every row of a page: the JSON of its elements with a comma between them, and how many they are."""
+
+    joined: writing.Texts
+    counts: Sequence[int]
+
+
+@dataclass(slots=True)
+class Page:
+    """
+    Rows to be shaped together, with the *lists* that other files fill, by path.
+
+    *values* are what was read, by path, column by column. The positions of rows that nobody vouches for are in *unsure*: what stands for
+    them is not to be used.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    lists: Mapping[str, Elements] = field(default_factory=dict)
+    unsure: set[int] = field(default_factory=set)
+    values: dict[str, Values] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)
+    columns: Sequence[Values] = field(init=False)
+    _moments: list[tuple[ColumnReader, Values, Values]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.columns = list(zip(*self.rows, strict=True))
+
+    def read(self, leaf: _Leaf) -> Values:
+        """Read and check the column of *leaf*."""
+        given = self.columns[leaf.index]
+        if leaf.node is None or leaf.node.kind is not Kind.INSTANT:
+            return leaf.values(given, self.unsure)
+        # When it was sold and when it was paid for are often the same column.
+        for plain, alike, values in self._moments:
+            if plain is leaf.plain and alike == given:
+                return values
+        doubtful: set[int] = set()
+        values = leaf.values(given, doubtful)
+        self.unsure |= doubtful
+        if not doubtful:
+            self._moments.append((leaf.plain, given, values))
+        return values
+
+
+@dataclass(frozen=True, slots=True)
 class _Leaf:
     """One value of the payload: from which column, and how one value or a whole column is read. *node* is None in free objects."""
 
@@ -45,9 +91,20 @@ class _Leaf:
     plain: ColumnReader
     node: Node | None
 
-    def values(self, columns: Sequence[Values], unsure: set[int]) -> Values:
-        """Read and check the whole column; the positions of rows that it is not sure of are added to *unsure*."""
-        values = read_all(columns[self.index], self.plain, self.read, unsure)
+    def values(self, given: Values, unsure: set[int]) -> Values:
+        """Read and check a whole column; the positions of rows that it is not sure of are added to *unsure*."""
+        few = distinct(given)
+        if few is None:
+            return self._read(given, unsure)
+        doubtful: set[int] = set()
+        found = dict(zip(few, self._read(few, doubtful), strict=True))
+        if doubtful:
+            bad = {few[position] for position in doubtful}
+            unsure.update(position for position, value in enumerate(given) if value in bad)
+        return list(map(found.__getitem__, given))
+
+    def _read(self, given: Values, unsure: set[int]) -> Values:
+        values = read_all(given, self.plain, self.read, unsure)
         if self.node is not None and self.node.several is not None:
             check_all(values, self.node.several, unsure)
         return values
@@ -55,12 +112,19 @@ class _Leaf:
 
 @dataclass(slots=True)
 class _Object:
-    """How one object of the payload is filled: its own leaves, then its objects. *required* are the keys that it must have."""
+    """
+    How one object of the payload is filled: its own leaves, then its objects.
 
+    *required* are the keys that it must have, and *fewest* the lists that it must have with the number of their elements; *path* is its
+    alias with the ``__`` that follows.
+    """
+
+    path: str = ""
     leaves: list[_Leaf] = field(default_factory=list)
     sent_as_null: list[str] = field(default_factory=list)
     objects: dict[str, _Object] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    fewest: Mapping[str, int] = field(default_factory=dict)
 
     def build(self, row: Sequence[Any]) -> dict[str, Any]:
         built = {
@@ -76,30 +140,73 @@ class _Object:
                 built[name] = {**built[name], **inner} if name in built else inner
         return built
 
-    def build_all(
-        self, columns: Sequence[Values], count: int, unsure: set[int], *, is_root: bool
-    ) -> list[dict[str, Any]]:
-        """Build what `build` would for *count* rows, and check it; the positions of rows that it is not sure of are added to *unsure*."""
-        always: dict[str, Values] = {}
-        sometimes: dict[str, Values] = {}
+    def write(self, page: Page, *, is_root: bool) -> writing.Written:
+        """Write the JSON of what `build` would build for the rows of *page*, with their lists, and check it."""
+        count, unsure = len(page.rows), page.unsure
+        parts: dict[str, writing.Written] = {}
         for leaf in self.leaves:
-            values = leaf.values(columns, unsure)
-            is_always = leaf.name in self.sent_as_null or None not in values
-            (always if is_always else sometimes)[leaf.name] = values
-        names = tuple(always)
-        rows = zip(*always.values(), strict=True) if always else [()] * count
-        built = [dict(zip(names, row, strict=True)) for row in rows]
-        for name, values in sometimes.items():
-            for one, value in zip(built, values, strict=True):
-                if value is not None:
-                    one[name] = value
+            values = page.values[self.path + leaf.name] = page.read(leaf)
+            parts[leaf.name] = (writing.with_null if leaf.name in self.sent_as_null else writing.column)(values)
         for name, part in self.objects.items():
-            for one, inner in zip(built, part.build_all(columns, count, unsure, is_root=False), strict=True):
-                if inner:
-                    one[name] = {**one[name], **inner} if name in one else inner
-        for name in self.required.difference(always):
-            unsure.update(position for position, one in enumerate(built) if name not in one and (one or is_root))
-        return built
+            if name in parts:
+                parts[name] = writing.column(self._merged(part, page, page.values[self.path + name]))
+            else:
+                parts[name] = part.write(page, is_root=False)
+        # Where the object is: everywhere, or in the rows where something is in it.
+        here = None if is_root or any(part.is_always for part in parts.values()) else _anything(parts, count)
+        for name in self.required:
+            if name not in parts or not parts[name].is_always:
+                there: writing.Texts = parts[name].columns[0] if name in parts else [""] * count
+                unsure.update(
+                    position for position in range(count) if not there[position] and (here is None or here[position])
+                )
+        for name, elements in self._lists(page).items():
+            if here is not None:
+                unsure.update(position for position in range(count) if elements.counts[position] and not here[position])
+            parts[name] = writing.some_lists(elements.joined)
+        for name, fewest in self.fewest.items():
+            parts[name] = self._complete(name, fewest, parts.get(name), here, page)
+        return writing.an_object(parts, count)
+
+    def _complete(
+        self, name: str, fewest: int, given: writing.Written | None, here: Sequence[bool] | None, page: Page
+    ) -> writing.Written:
+        """Write the list *name*, which the object must have where it is *here*: empty if nothing was *given*, if it may be that short."""
+        count, path = len(page.rows), self.path + name
+        if path in page.lists:
+            lengths: Sequence[int] = page.lists[path].counts
+        else:
+            lengths = [len(found or ()) for found in page.values.get(path, [()] * count)]
+        if min(lengths) < fewest:
+            page.unsure.update(
+                position for position in range(count) if lengths[position] < fewest and (here is None or here[position])
+            )
+        if here is None and path in page.lists:
+            return writing.a_list(page.lists[path].joined)
+        texts = given.texts(count) if given is not None else [""] * count
+        if here is None:
+            return writing.Written("%s", [[text or "[]" for text in texts]])
+        completed = [text or ("[]" if is_here else "") for text, is_here in zip(texts, here, strict=True)]
+        return writing.Written("%s", [completed], is_always=False)
+
+    def _lists(self, page: Page) -> dict[str, Elements]:
+        """Return the lists of this object that other files fill, by name."""
+        mine = {self.path + path_of(path)[1]: path for path in page.lists}
+        mine = {path: path for path in mine if path in page.lists}
+        page.placed |= mine.keys()
+        return {path.removeprefix(self.path): page.lists[path] for path in mine}
+
+    def _merged(self, part: _Object, page: Page, given: Values) -> list[Any]:
+        """Put what *part* builds into the objects that a column of JSON has *given*."""
+        merged: list[Any] = []
+        for position, (row, outer) in enumerate(zip(page.rows, given, strict=True)):
+            try:
+                inner = part.build(row)
+            except Unfit:
+                page.unsure.add(position)
+                inner = {}
+            merged.append({**(outer or {}), **inner} if inner else outer)
+        return merged
 
     def misfit(self, row: Sequence[Any], columns: Sequence[str]) -> Misfit | None:
         """Return what is wrong with the first unfit column of *row*."""
@@ -122,10 +229,11 @@ class Shaper:
         self.left_out: list[str] = []
         self._settings = settings
         self._readers: dict[str, Reader] = {}
-        self._root = _Object(required=_required(root_of(query)))
+        root = root_of(query)
+        self._root = _Object(required=_required(root), fewest=_fewest(root))
         for index, column in enumerate(self.columns):
             if column not in query.reserved:
-                self._place(root_of(query), self._root, column, column.split("__"), index, newer_fields=newer_fields)
+                self._place(root, self._root, column, column.split("__"), index, newer_fields=newer_fields)
 
     def index(self, column: str) -> int:
         """Return the position of *column* in a row, -1 if the query has none of that name."""
@@ -139,19 +247,22 @@ class Shaper:
             # Which column it was is asked only now, so that good rows do not pay for the answer.
             raise self._root.misfit(row, self.columns) or fault from None
 
-    def payloads(self, rows: Sequence[Sequence[Any]], unsure: set[int]) -> list[dict[str, Any]]:
+    def write(self, page: Page) -> writing.Written:
         """
-        Return what `payload` says of each of *rows*, checked by the contract but for lists that other files fill.
+        Write the JSON of what `payload` says of each row of *page*, with its lists, checked by the contract.
 
-        The positions of rows that are not vouched for are added to *unsure*: their payloads are not to be used.
+        The positions of rows that are not vouched for are added to the page's: what is written of them is not to be used.
         """
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self.columns)
-        return self._root.build_all(columns, len(rows), unsure, is_root=True)
+        written = self._root.write(page, is_root=True)
+        for path in page.lists.keys() - page.placed:  # of an object that no column is in
+            page.unsure.update(position for position, length in enumerate(page.lists[path].counts) if length)
+        return written
 
-    def texts(self, rows: Sequence[Sequence[Any]], index: int, unsure: set[int]) -> Values:
-        """Read the column at *index* as text, as keys are; rows without it, or with none that can be read, are added to *unsure*."""
-        found = read_all([row[index] for row in rows], texts, text, unsure)
-        unsure.update(position for position, value in enumerate(found) if value is None)
+    def texts(self, page: Page, index: int) -> Values:
+        """Read the column at *index* as text, as keys are; rows without it, or with none that can be read, are unsure."""
+        found = read_all(page.columns[index], texts, text, page.unsure)
+        if not all(found):
+            page.unsure.update(position for position, value in enumerate(found) if value is None)
         return found
 
     def value(self, row: Sequence[Any], column: str) -> Any:
@@ -168,9 +279,13 @@ class Shaper:
         if child.newer and not newer_fields:
             self.left_out.append(column)
         elif child.kind is Kind.FREE and rest:
-            self._place_freely(part.objects.setdefault(child.name, _Object()), column, rest, index)
+            free = part.objects.setdefault(child.name, _Object(f"{part.path}{child.name}__"))
+            self._place_freely(free, column, rest, index)
         elif rest:
-            inside = part.objects.setdefault(child.name, _Object(required=_required(child)))
+            inside = part.objects.setdefault(
+                child.name,
+                _Object(f"{part.path}{child.name}__", required=_required(child), fewest=_fewest(child)),
+            )
             self._place(child, inside, column, rest, index, newer_fields=newer_fields)
         else:
             self._readers[column] = self._reader(child, column)
@@ -188,7 +303,7 @@ class Shaper:
                     self.query.where, f"{shorter!r} and {column!r} fill the same place", "rename one of them"
                 )
         for step in way:
-            inside = inside.objects.setdefault(step, _Object())
+            inside = inside.objects.setdefault(step, _Object(f"{inside.path}{step}__"))
         plain = column_reader(None, zone=self._settings.zone_of(column), places=self._settings.places)
         inside.leaves.append(_Leaf(last, index, self._anything(column), plain, None))
 
@@ -250,29 +365,37 @@ def _required(node: Node) -> frozenset[str]:
     return frozenset(name for name, child in node.children.items() if child.required and child.item is None)
 
 
+def _fewest(node: Node) -> dict[str, int]:
+    """The lists that an object must have, and how many elements each."""
+    return {name: child.fewest for name, child in node.children.items() if child.required and child.item is not None}
+
+
+def _anything(parts: Mapping[str, writing.Written], count: int) -> list[bool]:
+    """Say for each of *count* rows whether it has any of *parts*, of which none is always there."""
+    if not parts:
+        return [False] * count
+    return list(map(any, zip(*(part.columns[0] for part in parts.values()), strict=True)))
+
+
 def path_of(column: str) -> ListPath:
     """Return where in a payload the list is that *column* names."""
     *steps, last = column.split("__")
     return steps, last
 
 
-def put(payload: dict[str, Any], path: ListPath, elements: list[dict[str, Any]]) -> bool:
-    """Set the list at *path* of *payload*, making the objects on the way; say whether all of them were there."""
+def put(payload: dict[str, Any], path: ListPath, elements: list[dict[str, Any]]) -> None:
+    """Set the list at *path* of *payload*, making the objects on the way."""
     steps, last = path
-    were_there = True
     for step in steps:
-        were_there = were_there and step in payload
         payload = payload.setdefault(step, {})
     payload[last] = elements
-    return were_there
 
 
-def complete(payload: dict[str, Any], path: ListPath) -> list[Any] | None:
-    """Return the list at *path*, made empty if the object around it has none; None where there is no such object."""
+def complete(payload: dict[str, Any], path: ListPath) -> None:
+    """Make the list at *path* empty where the object around it has none; where there is no such object, nothing is made."""
     steps, last = path
     for step in steps:
         payload = payload.get(step, {})
         if not payload:
-            return None
-    found: list[Any] = payload.setdefault(last, [])
-    return found
+            return
+    payload.setdefault(last, [])

@@ -8,7 +8,7 @@ them they cost nothing (reverse_etl_anchors.md 1.3: two to three times fewer req
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -31,22 +31,35 @@ _MOMENTS = {
 
 def is_odd(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
     """Whether a record is of a kind that an API may well refuse: out of its time, worth nothing, or worth too much."""
-    end = _end_of(int(time.time() // _HOUR_S))
+    values = {**body, **{f"order__{name}": value for name, value in body.get("order", {}).items()}}
+    (odd,) = are_odd(entity, {name: [value] for name, value in values.items()}, [points])
+    return odd
+
+
+def are_odd(entity: Entity, values: Mapping[str, Sequence[Any]], points: Sequence[Decimal]) -> list[bool]:
+    """Say the same of many records, given by the *values* of their payloads, path by path; of what lacks a value it says anything."""
+    end, nothing = _end_of(int(time.time() // _HOUR_S)), [None] * len(points)
+    if entity is Entity.EVENTS:
+        paid, prices = values.get("order__discounted_value", nothing), values.get("order__value", nothing)
+        odd = [
+            one is None or price is None or not 0 <= one <= price < _HUGE or not price
+            for one, price in zip(paid, prices, strict=True)
+        ]
+    elif entity is Entity.TRANSACTIONS:
+        odd = [not 0 < abs(amount) < _HUGE for amount in points]
+    else:
+        odd = [amount >= _HUGE for amount in points]
+        lives = zip(values.get("dob", nothing), values.get("registration_date", nothing), strict=True)
+        odd = [one or _is_born_oddly(*life) for one, life in zip(odd, lives, strict=True)]
     for name in _MOMENTS[entity]:
-        moment = body.get(name)
-        if moment is not None and moment > end:
-            return True
-    if entity is Entity.CUSTOMERS:
-        return _is_born_oddly(body) or points >= _HUGE
-    if entity is Entity.TRANSACTIONS:
-        return not 0 < abs(points) < _HUGE
-    order = body["order"]
-    return not 0 <= order["discounted_value"] <= order["value"] < _HUGE or not order["value"]
+        moments = values.get(name, nothing)
+        if max(filter(None, moments), default="") > end:
+            odd = [one or (moment or "") > end for one, moment in zip(odd, moments, strict=True)]
+    return odd
 
 
-def _is_born_oddly(body: Mapping[str, Any]) -> bool:
-    born = body.get("dob")
-    return bool(born) and not _OLDEST <= str(born)[:10] <= str(body["registration_date"])[:10]
+def _is_born_oddly(born: Any, registered: Any) -> bool:
+    return bool(born) and not _OLDEST <= str(born)[:10] <= str(registered)[:10]
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ for transactions, may its customer's set go as a whole. A row's own fault is nam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 
@@ -130,7 +130,7 @@ class Triage:
         for key, alike in twins.items():
             here = [entry for entry in history.get(key, ()) if entry.run == self._lease.run]
             for occurrence, plain in enumerate(alike):
-                row = replace(plain, occurrence=occurrence) if occurrence else plain
+                row = plain._replace(occurrence=occurrence) if occurrence else plain
                 sent = [entry for entry in here if self._is_of_dead_try(entry, row)]
                 if sent:
                     self._sent_by_dead_try(row, sent[-1], history[key], judged)

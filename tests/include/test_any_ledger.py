@@ -122,7 +122,7 @@ class Walk:
             case Entity.EVENTS:
                 return event(f"e{key}", owner)
             case _:
-                return replace(transaction(f"t{key}", owner), points=Decimal(key) / 10)
+                return transaction(f"t{key}", owner)._replace(points=Decimal(key) / 10)
 
     def _records(self, entity, keys):
         return [self._record(entity, key) for key in keys]
