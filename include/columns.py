@@ -126,7 +126,7 @@ def _numbers(places: int, values: Values) -> Values | None:
     if len(types) != 1 or not types <= _NUMBERS:
         return None if types else values
     try:
-        return list(map(_rounded(places).__getitem__, values))
+        return list(map(_rounded(places, *types).__getitem__, values))
     except (TypeError, ValueError):  # a signalling NaN
         return None
 
@@ -145,14 +145,15 @@ class _Rounded(dict[Any, Any]):
             self.clear()
         # A number whose hundredfold is whole has two places, or is so near to one that has that they are written alike.
         many = float(value) * self._scale
-        number = many / self._scale if many.is_integer() and -LARGEST < many < LARGEST else self._round(value)
+        is_near = many.is_integer() and -LARGEST < many < LARGEST
+        number = float(many / self._scale if is_near else self._round(value))
         found = self[value] = int(number) if number.is_integer() else number
         return found
 
 
 @cache
-def _rounded(places: int) -> _Rounded:
-    """Return the table of numbers with *places*; everybody gets the same one."""
+def _rounded(places: int, _kind: type) -> _Rounded:
+    """Return the table of numbers with *places* that come as one kind; everybody gets the same one."""
     return _Rounded(places)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, FromClause, Select, func, select
@@ -177,10 +178,11 @@ class Legacy:
     def _with_elements(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Found]:
         if not self._elements or not rows:
             return [LegacyRow(row, {}) for row in rows]
-        key = self._key
-        keys = list(dict.fromkeys(row[key] for row in rows))
-        found = self._elements.of(connection, keys, lambda alike: self._known(connection, alike)).items()
-        return [LegacyRow(row, {path: lists.get(row[key], ()) for path, lists in found}) for row in rows]
+        keys = list(map(itemgetter(self._key), rows))
+        found = self._elements.of(connection, list(dict.fromkeys(keys)), lambda alike: self._known(connection, alike))
+        lists = ([elements.get(key, ()) for key in keys] for elements in found.values())
+        by_path = (dict(zip(found, of_row, strict=True)) for of_row in zip(*lists, strict=True))
+        return list(map(LegacyRow, rows, by_path))
 
     def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
         found: set[Any] = set()

@@ -23,7 +23,7 @@ from include.contract.tree import MODELS, Node, required_lists, tree
 from include.errors import MappingError
 from include.journey import NO_BALANCE, Entity, Record, Rejection
 from include.mapping import CUSTOMER, KEY, POSITION, Adjust
-from include.shaping import Elements, Misfit, Page, Shaper, complete, path_of, put
+from include.shaping import Filling, Misfit, Page, Shaper, complete, path_of, put
 from include.suspicion import are_odd, is_odd
 from include.values import Unfit, shape, text
 
@@ -74,7 +74,7 @@ _JUDGED_BY = {
 class _Lines(NamedTuple):
     """The elements of a list over a page: what is written of them, where those of each row end, and their *values* by path."""
 
-    elements: Elements
+    filling: Filling
     ends: Sequence[int]
     values: Mapping[str, Sequence[Any]]
 
@@ -143,7 +143,7 @@ class RecordMaker:
         """Make what records can be made without a doubt, None for the other rows."""
         count, unsure = len(rows), set[int]()
         lines = {path: self._lines(path, shaper, rows, unsure) for path, shaper in self._lists.items()}
-        page = Page([row.values for row in rows], {path: found.elements for path, found in lines.items()}, unsure)
+        page = Page([row.values for row in rows], {path: found.filling for path, found in lines.items()}, unsure)
         texts = self._shaper.write(page).texts(count)
         keys = self._shaper.texts(page, self._key)
         customers = keys if self._customer == self._key else self._shaper.texts(page, self._customer)
@@ -168,7 +168,7 @@ class RecordMaker:
         ends = list(accumulate(counts))
         lines = list(chain.from_iterable(lists))
         if not lines:
-            return _Lines(Elements([""] * len(rows), counts), ends, {})
+            return _Lines(Filling([""] * len(rows), counts), ends, {})
         page = Page(lines)
         texts = shaper.write(page).texts(len(lines))
         index, joined, start = self._positions[path], [], 0
@@ -177,13 +177,12 @@ class RecordMaker:
         for position, end in enumerate(ends):
             mine = texts[start:end]
             if end - start > 1 and not all(rises[start : end - 1]):
-                order = _order(positions[start:end], mine)
-                mine = [mine[place] for place in order]
+                mine = [mine[place] for place in _order(positions[start:end], mine)]
             joined.append(",".join(mine))
             if page.unsure and not page.unsure.isdisjoint(range(start, end)):
                 unsure.add(position)
             start = end
-        return _Lines(Elements(joined, counts), ends, page.values)
+        return _Lines(Filling(joined, counts), ends, page.values)
 
     def _worth(self, page: Page, lines: Mapping[str, _Lines]) -> _Worth:
         """Return what the records of *page* are worth; the positions of customers who owe points are unsure."""
@@ -341,15 +340,17 @@ def _ordered(positions: Sequence[Any], elements: list[dict[str, Any]]) -> list[d
 
 
 def _rises(positions: Sequence[Any]) -> list[bool]:
-    """Say of each of *positions* but the last whether it is before the next one."""
+    """Say of each of *positions* but the last whether it is before the next one, as far as they can be compared."""
     try:
         return list(map(lt, positions, positions[1:]))
     except (TypeError, InvalidOperation):
         return [False] * len(positions)  # some position is NULL or NaN, or they are not all of one type
 
 
-def _order(positions: Sequence[Any], written: Sequence[str]) -> list[int]:
+def _order(positions: Sequence[Any], written: Sequence[str]) -> Sequence[int]:
     """Return the order of elements, given by their *positions* and as JSON."""
+    if all(_rises(positions)):
+        return range(len(positions))  # only others cannot be compared
     ranks = [(*_rank(position), text) for position, text in zip(positions, written, strict=True)]
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 

@@ -37,7 +37,7 @@ class Misfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Elements:
+class Filling:
     """What another file fills a list with, for every row of a page: the JSON of its elements with a comma between them, and how many they are."""
 
     joined: writing.Texts
@@ -54,7 +54,7 @@ class Page:
     """
 
     rows: Sequence[Sequence[Any]]
-    lists: Mapping[str, Elements] = field(default_factory=dict)
+    lists: Mapping[str, Filling] = field(default_factory=dict)
     unsure: set[int] = field(default_factory=set)
     values: dict[str, Values] = field(default_factory=dict)
     placed: set[str] = field(default_factory=set)
@@ -189,12 +189,12 @@ class _Object:
         completed = [text or ("[]" if is_here else "") for text, is_here in zip(texts, here, strict=True)]
         return writing.Written("%s", [completed], is_always=False)
 
-    def _lists(self, page: Page) -> dict[str, Elements]:
+    def _lists(self, page: Page) -> dict[str, Filling]:
         """Return the lists of this object that other files fill, by name."""
-        mine = {self.path + path_of(path)[1]: path for path in page.lists}
-        mine = {path: path for path in mine if path in page.lists}
-        page.placed |= mine.keys()
-        return {path.removeprefix(self.path): page.lists[path] for path in mine}
+        names = {path_of(path)[1] for path in page.lists}
+        mine = {name: page.lists[self.path + name] for name in names if self.path + name in page.lists}
+        page.placed.update(self.path + name for name in mine)
+        return mine
 
     def _merged(self, part: _Object, page: Page, given: Values) -> list[Any]:
         """Put what *part* builds into the objects that a column of JSON has *given*."""
@@ -256,7 +256,8 @@ class Shaper:
         written = self._root.write(page, is_root=True)
         for path in page.lists.keys() - page.placed:  # of an object that no column is in
             page.unsure.update(position for position, length in enumerate(page.lists[path].counts) if length)
-        return written
+        # A payload is an object, if need be an empty one.
+        return written if written.is_always else writing.Written("%s", [[text or "{}" for text in written.columns[0]]])
 
     def texts(self, page: Page, index: int) -> Values:
         """Read the column at *index* as text, as keys are; rows without it, or with none that can be read, are unsure."""

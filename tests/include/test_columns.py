@@ -20,7 +20,7 @@ from include import columns
 from include.contract.fields import Kind
 from include.contract.tree import tree
 from include.journey import Entity, Record
-from include.mapping import Query
+from include.mapping import CUSTOMER, KEY, Query
 from include.records import LegacyRow, RecordMaker, UnreadableRow
 from include.settings import Places, Settings
 from include.shaping import Shaper
@@ -186,6 +186,30 @@ LINES: dict[Entity, tuple[str, dict[str, Any]]] = {
 }
 
 
+# Columns that a mapping may have as well: JSON beside columns of the same object, lists as JSON, codes that repeat.
+MORE: dict[Entity, dict[str, Any]] = {
+    Entity.CUSTOMERS: {
+        "metadata": '{"level": 1, "b": {"c": [2]}}',
+        "balance": f'[{{"reward_id": "{REWARD}", "amount": 5}}]',
+        "devices": '[{"device_token": "t"}]',
+        "status": "ACTIVE",
+    },
+    Entity.EVENTS: {
+        "order__products": '[{"sku": "B", "amount": 2, "value": 3.10}]',
+        "order__shipping__metadata": '{"by": "bike \\"x\\""}',
+        "order__shipping__metadata__days": 2,
+        "channel_id": "100 %",
+    },
+    Entity.TRANSACTIONS: {"brand_id": None, "cost": 1.005, "store_id": "S1", "event__order__purchase_id": "P1"},
+}
+# A list of an object of which the mapping may have no column.
+FURTHER: dict[Entity, tuple[str, dict[str, Any]]] = {
+    Entity.CUSTOMERS: ("devices", {"customer_id": "C1", "device_token": "t", "device_info__platform": "ios"}),
+    Entity.EVENTS: ("order__shipping__redeem", {"order__purchase_id": "P1", "amount": 1}),
+    Entity.TRANSACTIONS: ("event__order__redeem", {"transaction_id": "T1", "amount": 1}),
+}
+
+
 def changed(sound: dict[str, Any], data: st.DataObject) -> tuple[Any, ...]:
     """The row *sound*, with none or some of its values replaced by anything."""
     row = dict(sound)
@@ -196,22 +220,26 @@ def changed(sound: dict[str, Any], data: st.DataObject) -> tuple[Any, ...]:
 
 @given(data=st.data(), entity=st.sampled_from(list(Entity)), zone=st.sampled_from(ZONES))
 def test_a_page_is_made_as_its_rows_are(data, entity, zone):
-    path, line = LINES[entity]
-    has_list = data.draw(st.booleans())
     settings = Settings(timezone=zone)
 
     def shaper(path: str, names: list[str]) -> Shaper:
         return Shaper(Query(entity, path, "SELECT 1", f"{entity}.sql"), names, settings, newer_fields=False)
 
-    lists = {path: shaper(path, list(line))} if has_list else {}
-    maker = RecordMaker(entity, shaper("", list(SOUND[entity])), lists)
+    sound = SOUND[entity] | data.draw(st.sampled_from([{}, MORE[entity]]))
+    for name in data.draw(st.sets(st.sampled_from(sorted(sound.keys() - {KEY[entity], CUSTOMER[entity]})), max_size=4)):
+        del sound[name]
+    files = data.draw(st.lists(st.sampled_from([LINES[entity], FURTHER[entity]]), unique_by=str))
+    lines = {path: line for path, line in files if path not in sound}
+    maker = RecordMaker(entity, shaper("", list(sound)), {path: shaper(path, list(lines[path])) for path in lines})
     rows = []
     for _ in range(data.draw(st.integers(0, 5))):
         if data.draw(st.integers(0, 9)) == 0:
             rows.append(UnreadableRow("K", "C1", "unreadable_row", "name", "the driver refuses it"))
             continue
-        some = [changed(line, data) for _ in range(data.draw(st.integers(0, 3)))]
-        rows.append(LegacyRow(changed(SOUND[entity], data), {path: some} if has_list else {}))
+        some = {
+            path: [changed(line, data) for _ in range(data.draw(st.integers(0, 3)))] for path, line in lines.items()
+        }
+        rows.append(LegacyRow(changed(sound, data), some))
 
     assert maker.make_all(rows) == [maker.make(row) for row in rows]
 
