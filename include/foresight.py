@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from include.journey import Entity, Record, State
-from include.ledger.balances import as_balance, as_text
+from include.ledger.balances import as_text
 from include.ledger.knowledge import Knowledge, Known, Parent, claimed_by
 from include.ledger.store import Ledger
 
@@ -57,7 +57,7 @@ class Foresight(Knowledge):
         found = super().parents(customers)
         for key, state, balance in self._rows("SELECT key, state, balance FROM customer WHERE key IN ", customers):
             if state == State.DELIVERED or key not in found or not found[key].arrived:
-                found[key] = Parent(state, as_balance(balance))
+                found[key] = Parent(state, balance)
         return found
 
     def owners(self, emails: Sequence[tuple[str, str]]) -> list[str]:

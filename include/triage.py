@@ -247,7 +247,7 @@ class Triage:
     def _with_parent(
         self, records: Iterable[Record], family: Mapping[str, Parent], judged: Judgement
     ) -> Iterator[Record]:
-        nobody = Parent("", {})
+        nobody = Parent("")
         for record in records:
             parent = family.get(record.customer, nobody)
             if parent.arrived:
