@@ -16,6 +16,7 @@ from include.selection import Window
 
 
 _Page = TypeVar("_Page")
+_OBJECTS = 20_000  # more than a page leaves behind
 
 
 def whole_customers(
@@ -57,9 +58,16 @@ def read_ahead(pages: Iterator[_Page]) -> Iterator[_Page]:
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """Spare the garbage collector, which each page calls many times, what was there before: looking through it is a sixth of the time."""
+    """
+    Spare the garbage collector what was there before, and call it less often: nothing that a page is made of refers to itself.
+
+    It was a quarter of the time, first by looking through all that Airflow has imported, and then by being called for every page many times.
+    """
+    before = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(_OBJECTS, *before[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
