@@ -140,7 +140,7 @@ def test_of_two_runs_at_once_the_second_waits_and_goes_on_and_no_key_is_sent_twi
     assert stop.reached.wait(_PATIENCE_S)
     asked = Asked(kind, until=site.clock.now if kind is RunKind.WINDOW else None)
     second = Other(site, lambda trip: trip.migrate("second", asked=asked))
-    until(lambda: is_queued(site))
+    until(lambda: is_queued(site) and any("waiting" in message for message in caplog.messages))
     assert len(site.trip.posts()) == 1
     (waits,) = (message for message in caplog.messages if "waiting" in message)
     assert waits.startswith("waiting: another run is working on customers")
@@ -209,8 +209,29 @@ def test_a_run_that_lives_and_writes_nothing_for_long_is_not_taken_for_dead(open
     assert site.trip.account("living").adds_up
 
 
-def test_slices_of_one_run_overlap_and_send_in_order(opened):
+def test_slices_of_one_run_send_at_once_where_no_interval_keeps_requests_apart(opened, monkeypatch):
     site = opened()
+    monkeypatch.setattr(succession, "is_behind", None)  # nobody asks who goes first
+    run = site.trip.begin("run", entities=[CUSTOMERS])
+    one_, two, *others = site.trip.slices(run, CUSTOMERS)
+    stop = Stop("received:1")
+    first = Other(site, lambda trip: trip.work_off(run, one_))
+    assert stop.reached.wait(_PATIENCE_S)
+    crashing.set_trap(None)
+    site.trip.work_off(run, two)
+    stop.free.set()
+    first.done()
+    for part in others:
+        site.trip.work_off(run, part)
+
+    assert site.trip.account("run").adds_up
+    accepted = [key for line in site.trip.posts() for key, _ in line.accepted]
+    assert sorted(accepted) == [f"P{n:02}" for n in range(30)]
+    assert accepted.index("P19") < accepted.index("P09")
+
+
+def test_slices_of_one_run_overlap_and_send_in_order(opened):
+    site = opened(interval_s=0.01)
     run = site.trip.begin("run", entities=[CUSTOMERS])
     one_, two, *_ = site.trip.slices(run, CUSTOMERS)
     stop = Stop("received:1")
