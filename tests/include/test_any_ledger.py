@@ -7,7 +7,6 @@ The code asks so that an index answers; here each entry is read and counted by h
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
