@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Any
 
@@ -182,7 +182,7 @@ class Legacy:
         found = self._elements.of(connection, list(dict.fromkeys(keys)), lambda alike: self._known(connection, alike))
         lists = ([elements.get(key, ()) for key in keys] for elements in found.values())
         by_path = (dict(zip(found, of_row, strict=True)) for of_row in zip(*lists, strict=True))
-        return list(map(LegacyRow, rows, by_path))
+        return list(starmap(LegacyRow, zip(rows, by_path, strict=True)))
 
     def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
         found: set[Any] = set()

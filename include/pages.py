@@ -64,10 +64,13 @@ def lasting() -> Iterator[None]:
     It was a quarter of the time, first by looking through all that Airflow has imported, and then by being called for every page many times.
     """
     before = gc.get_threshold()
+    is_often = 0 < before[0] < _OBJECTS  # 0 is never
     gc.freeze()
-    gc.set_threshold(_OBJECTS, *before[1:])
+    if is_often:
+        gc.set_threshold(_OBJECTS, *before[1:])
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if is_often:
+            gc.set_threshold(*before)
         gc.unfreeze()

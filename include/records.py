@@ -22,8 +22,9 @@ from include.contract.fields import LONGEST_KEY, Kind
 from include.contract.tree import MODELS, Node, required_lists, tree
 from include.errors import MappingError
 from include.journey import NO_BALANCE, Entity, Record, Rejection
+from include.leaves import Filling, Page
 from include.mapping import CUSTOMER, KEY, POSITION, Adjust
-from include.shaping import Filling, Misfit, Page, Shaper, complete, path_of, put
+from include.shaping import Misfit, Shaper, complete, path_of, put
 from include.suspicion import are_odd, is_odd
 from include.values import Unfit, shape, text
 
@@ -63,7 +64,7 @@ class UnreadableRow:
     amount: Any = None
 
 
-# What a record is looked at for by column; where an object of the payload comes as JSON, it has no columns.
+# What a record is looked at for, column by column. A mapping that lacks one makes no record; which column it is, rows say by themselves.
 _JUDGED_BY = {
     Entity.CUSTOMERS: frozenset({"email", "registration_date"}),
     Entity.EVENTS: frozenset({"order__value", "order__discounted_value"}),
@@ -83,9 +84,9 @@ class _Worth(NamedTuple):
     """What records are worth, in the order in which `Record` has it, a value for each row."""
 
     points: Sequence[Decimal]
-    balances: Iterable[Mapping[str, Decimal]] = repeat(NO_BALANCE)
-    rewards: Iterable[str] = repeat("")
-    emails: Iterable[str] = repeat("")
+    balances: Iterable[Mapping[str, Decimal]]
+    rewards: Iterable[str]
+    emails: Iterable[str]
 
 
 class RecordMaker:
@@ -155,8 +156,8 @@ class RecordMaker:
         worth = self._worth(page, lines)
         odd = are_odd(self.entity, page.values, worth.points)
         bodies = list(map(str.encode, texts))
-        what = (repeat(self.entity), keys, customers, bodies, map(_hash, bodies))
-        made: list[Record | None] = list(map(Record._make, zip(*what, *worth, repeat(0), odd, strict=False)))
+        what = (repeat(self.entity, count), keys, customers, bodies, map(_hash, bodies))
+        made: list[Record | None] = list(map(Record._make, zip(*what, *worth, repeat(0, count), odd, strict=True)))
         for position in unsure:
             made[position] = None
         return made
@@ -187,19 +188,20 @@ class RecordMaker:
     def _worth(self, page: Page, lines: Mapping[str, _Lines]) -> _Worth:
         """Return what the records of *page* are worth; the positions of customers who owe points are unsure."""
         count = len(page.rows)
+        no_balance, nothing = [NO_BALANCE] * count, [""] * count
         if self.entity is Entity.EVENTS:
-            return _Worth([Decimal(0)] * count)
+            return _Worth([Decimal(0)] * count, no_balance, nothing, nothing)
         if self.entity is Entity.TRANSACTIONS:
             points = [Decimal(0) if amount is None else _decimal(amount) for amount in page.values["amount"]]
             rewards = [str(reward or "").lower() for reward in page.values["reward_id"]]
-            return _Worth(points, rewards=rewards)
+            return _Worth(points, no_balance, rewards, nothing)
         balances = [_by_reward(some) for some in self._balances(page, lines)]
         for position, balance in enumerate(balances):
             if any(amount < 0 for amount in balance.values()):
                 page.unsure.add(position)
         points = [sum(balance.values(), Decimal(0)) for balance in balances]
         emails = [str(email or "").lower() for email in page.values["email"]]
-        return _Worth(points, balances, emails=emails)
+        return _Worth(points, balances, nothing, emails)
 
     def _balances(self, page: Page, lines: Mapping[str, _Lines]) -> Iterator[list[tuple[Any, Any]]]:
         """Yield the lines of each customer's balance, as reward and amount."""
@@ -391,6 +393,6 @@ def _hash(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
-@lru_cache(maxsize=65536)  # amounts repeat
+@lru_cache(maxsize=65536)  # amounts repeat; a whole one is always an int, so 1 and 1.0 do not meet here
 def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))

@@ -14,10 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from include import writing
-from include.columns import ColumnReader, Values, check_all, column_reader, distinct, read_all, texts
+from include.columns import Values, column_reader, read_all, texts
 from include.contract.fields import Kind
 from include.contract.tree import Node
 from include.errors import MappingError
+from include.leaves import Filling, Leaf, Page
 from include.mapping import Query, check_aliases, root_of
 from include.settings import Settings
 from include.values import Reader, Unfit, from_json, reader, shape, text
@@ -36,80 +37,6 @@ class Misfit(Exception):
         self.shape = shape
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
-    """What another file fills a list with, for every row of a page: the JSON of its elements with a comma between them, and how many they are."""
-
-    joined: writing.Texts
-    counts: Sequence[int]
-
-
-@dataclass(slots=True)
-class Page:
-    """
-    Rows to be shaped together, with the *lists* that other files fill, by path.
-
-    *values* are what was read, by path, column by column. The positions of rows that nobody vouches for are in *unsure*: what stands for
-    them is not to be used.
-    """
-
-    rows: Sequence[Sequence[Any]]
-    lists: Mapping[str, Filling] = field(default_factory=dict)
-    unsure: set[int] = field(default_factory=set)
-    values: dict[str, Values] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
-    columns: Sequence[Values] = field(init=False)
-    _moments: list[tuple[ColumnReader, Values, Values]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.columns = list(zip(*self.rows, strict=True))
-
-    def read(self, leaf: _Leaf) -> Values:
-        """Read and check the column of *leaf*."""
-        given = self.columns[leaf.index]
-        if leaf.node is None or leaf.node.kind is not Kind.INSTANT:
-            return leaf.values(given, self.unsure)
-        # When it was sold and when it was paid for are often the same column.
-        for plain, alike, values in self._moments:
-            if plain is leaf.plain and alike == given:
-                return values
-        doubtful: set[int] = set()
-        values = leaf.values(given, doubtful)
-        self.unsure |= doubtful
-        if not doubtful:
-            self._moments.append((leaf.plain, given, values))
-        return values
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    """One value of the payload: from which column, and how one value or a whole column is read. *node* is None in free objects."""
-
-    name: str
-    index: int
-    read: Reader
-    plain: ColumnReader
-    node: Node | None
-
-    def values(self, given: Values, unsure: set[int]) -> Values:
-        """Read and check a whole column; the positions of rows that it is not sure of are added to *unsure*."""
-        few = distinct(given)
-        if few is None:
-            return self._read(given, unsure)
-        doubtful: set[int] = set()
-        found = dict(zip(few, self._read(few, doubtful), strict=True))
-        if doubtful:
-            bad = {few[position] for position in doubtful}
-            unsure.update(position for position, value in enumerate(given) if value in bad)
-        return list(map(found.__getitem__, given))
-
-    def _read(self, given: Values, unsure: set[int]) -> Values:
-        values = read_all(given, self.plain, self.read, unsure)
-        if self.node is not None and self.node.several is not None:
-            check_all(values, self.node.several, unsure)
-        return values
-
-
 @dataclass(slots=True)
 class _Object:
     """
@@ -120,7 +47,7 @@ class _Object:
     """
 
     path: str = ""
-    leaves: list[_Leaf] = field(default_factory=list)
+    leaves: list[Leaf] = field(default_factory=list)
     sent_as_null: list[str] = field(default_factory=list)
     objects: dict[str, _Object] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
@@ -291,7 +218,7 @@ class Shaper:
         else:
             self._readers[column] = self._reader(child, column)
             plain = column_reader(child.kind, zone=self._settings.zone_of(column), places=self._settings.places)
-            part.leaves.append(_Leaf(child.name, index, self._readers[column], plain, child))
+            part.leaves.append(Leaf(child.name, index, self._readers[column], plain, child))
             if child.null_is_sent:
                 part.sent_as_null.append(child.name)
 
@@ -306,7 +233,7 @@ class Shaper:
         for step in way:
             inside = inside.objects.setdefault(step, _Object(f"{inside.path}{step}__"))
         plain = column_reader(None, zone=self._settings.zone_of(column), places=self._settings.places)
-        inside.leaves.append(_Leaf(last, index, self._anything(column), plain, None))
+        inside.leaves.append(Leaf(last, index, self._anything(column), plain, None))
 
     def _reader(self, node: Node, column: str) -> Reader:
         if node.item is not None:

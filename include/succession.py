@@ -48,15 +48,14 @@ class InOrder:
         self._silent_s = max(_SILENT_INTERVALS * limits.interval_s, _SILENT_S)
         self._look_s = min(_LONGEST_LOOK_S, max(0.01, limits.interval_s / _LOOKS_PER_INTERVAL))
         self._sleep = sleep
-        # Without an interval there is no lane to keep busy, and slices that send at once are done sooner.
-        self._waits_for_none = part.number == 1 or not limits.interval_s
+        self._is_first = part.number == 1
         self.start = lane.start
         self.freeze = lane.freeze
 
     def turn(self) -> float:
         """Wait until earlier slices have nothing to send, then for a turn; return the seconds waited."""
         waited = 0.0
-        while not self._waits_for_none and is_behind(self._ledger, self._run, self._part, lively_s=self._silent_s):
+        while not self._is_first and is_behind(self._ledger, self._run, self._part, lively_s=self._silent_s):
             self._sleep(self._look_s)
             waited += self._look_s
         return waited + self._lane.turn()

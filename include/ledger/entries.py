@@ -20,8 +20,6 @@ from include.ledger import schema
 
 # Rows of one statement; SQLite takes 32,766 values in one, which is more than these have.
 _MOST_TOGETHER, _FEW_TOGETHER = 500, 20
-
-
 _SEPARATOR = "\x1f"
 
 
@@ -83,7 +81,8 @@ def _joined(kind: str, values: Sequence[Any]) -> str | None:
         return None
     texts = [f"\\x{value.hex()}" for value in values] if kind == "bytea" else list(map(str, values))
     joined = _SEPARATOR.join(texts)
-    return joined if joined.count(_SEPARATOR) == len(texts) - 1 and joined != "" else None
+    # An empty text would be cut to no values, not to one.
+    return joined if joined and joined.count(_SEPARATOR) == len(texts) - 1 else None
 
 
 def _add_together(connection: Connection, columns: Columns, count: int) -> None:

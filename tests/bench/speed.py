@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from tests.bench.rig.ways import ENTITIES, ledger, other, ours  # noqa: E402
 
 
 PEERS = os.environ.get("MASIVO_BENCH_PEERS", "")
-# Slices at a time, each in a process of its own, as Airflow's executors work them off.
-TASKS = (1, 2)
 TOOLS = ("dlt", "dlt-rows", "drt")
 
 
@@ -37,16 +34,15 @@ def main() -> None:
         f"{EVENTS:,} events with lines, {EVENTS:,} transactions, {EVENTS // 5:,} customers; load average {load:.1f} at the start"
     )
     _say(
-        f"{'way':<28}{'entity':<14}{'rows':>10}{'wall s':>9}{'rows/s':>10}{'CPU s':>8}{'MB':>7}{'requests':>10}{'least':>7}"
+        f"{'way':<22}{'entity':<14}{'rows':>10}{'wall s':>9}{'rows/s':>10}{'CPU s':>8}{'MB':>7}{'requests':>10}{'least':>7}"
     )
     with ExitStack() as stack:
         url, taker = stack.enter_context(shop()), stack.enter_context(sink())
-        for kind, tasks in product(("sqlite", "postgres"), TASKS):
+        for kind in ("sqlite", "postgres"):
             kept = ledger(stack, kind)
             ours(url, kept, taker.url, "begin")
             for entity in ENTITIES:
-                took = ours(url, kept, taker.url, entity, tasks=tasks)
-                _line(f"this, {kind}, {tasks} at a time", entity, took, taker)
+                _line(f"this, ledger {kind}", entity, ours(url, kept, taker.url, entity), taker)
         plan = ours(url, ledger(stack, "sqlite"), taker.url, "plan")
         _line("this, the plan of all", "all", plan, taker)
         for way in ("hand", *(TOOLS if PEERS else ()), "copy", "post"):
@@ -66,7 +62,7 @@ def _line(way: str, entity: str, took: dict[str, Any], taker: Sink) -> None:
     least = -(-counted["records"] // 1000)
     speed = took["rows"] / took["seconds"]
     _say(
-        f"{way:<28}{entity:<14}{took['rows']:>10,}{took['seconds']:>9.1f}{speed:>10,.0f}{took['cpu']:>8.1f}{took['megabytes']:>7.0f}"
+        f"{way:<22}{entity:<14}{took['rows']:>10,}{took['seconds']:>9.1f}{speed:>10,.0f}{took['cpu']:>8.1f}{took['megabytes']:>7.0f}"
         f"{counted['requests']:>10,}{least:>7,}"
     )
 

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
@@ -28,6 +29,7 @@ from include.values import Unfit, reader
 
 
 REWARD = UUID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
+_NEW_YORK = ZoneInfo("America/New_York")
 ZONES = ["UTC", "America/Mexico_City", "Europe/London"]
 
 # What a driver may hand out for a column of each kind: mostly of one plain type, as columns are, and now and then whatever comes.
@@ -58,6 +60,11 @@ _MOMENTS = st.one_of(
             datetime(1899, 12, 31, 23),
             datetime(1, 1, 1),
             datetime(9999, 12, 31, 23, 59, 59, 999999),
+            # One o'clock comes twice on this night; Python takes the two for equal.
+            datetime(2024, 11, 3, 1, 30, tzinfo=_NEW_YORK),
+            datetime(2024, 11, 3, 1, 30, fold=1, tzinfo=_NEW_YORK),
+            datetime(2024, 10, 27, 1, 30),
+            datetime(2024, 10, 27, 1, 30, fold=1),
         ]
     ),
 )
@@ -242,6 +249,38 @@ def test_a_page_is_made_as_its_rows_are(data, entity, zone):
         rows.append(LegacyRow(changed(sound, data), some))
 
     assert maker.make_all(rows) == [maker.make(row) for row in rows]
+
+
+@given(data=st.data(), entity=st.sampled_from(list(Entity)))
+def test_a_large_page_of_few_values_is_made_as_its_rows_are(data, entity):
+    """What repeats is read once for all rows that have it, also what is unfit, empty or wrong."""
+    query = Query(entity, "", "SELECT 1", f"{entity}.sql")
+    sound = SOUND[entity] | MORE[entity]
+    maker = RecordMaker(entity, Shaper(query, list(sound), Settings(timezone="UTC"), newer_fields=False), {})
+    kinds = [changed(sound, data) for _ in range(data.draw(st.integers(1, 4)))]
+    chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=8, max_size=80))
+    rows = [LegacyRow(values, {}) for values in chosen]
+    assert maker.make_all(rows) == [maker.make(row) for row in rows]
+
+
+_TWICE = datetime(2024, 11, 3, 1, 30, tzinfo=_NEW_YORK), datetime(2024, 11, 3, 1, 30, fold=1, tzinfo=_NEW_YORK)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+@pytest.mark.parametrize("twice", [_TWICE, [moment.replace(tzinfo=None) for moment in _TWICE]])
+def test_two_columns_that_differ_by_the_repeated_hour_are_two_points_in_time(twice, zone):
+    sound = SOUND[Entity.TRANSACTIONS]
+    query = Query(Entity.TRANSACTIONS, "", "SELECT 1", "transactions.sql")
+    maker = RecordMaker(
+        Entity.TRANSACTIONS, Shaper(query, list(sound), Settings(timezone=zone), newer_fields=False), {}
+    )
+    first, second = twice
+    rows = [
+        LegacyRow(tuple({**sound, "issued_at": issued, "resolved_at": resolved}.values()), {})
+        for issued, resolved in [(first, second), (second, first), (second, second), (first, first)]
+    ]
+    for some in (rows, rows[:1], rows[1:2]):
+        assert maker.make_all(some) == [maker.make(row) for row in some]
 
 
 @pytest.mark.parametrize("entity", Entity)

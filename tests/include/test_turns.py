@@ -209,29 +209,8 @@ def test_a_run_that_lives_and_writes_nothing_for_long_is_not_taken_for_dead(open
     assert site.trip.account("living").adds_up
 
 
-def test_slices_of_one_run_send_at_once_where_no_interval_keeps_requests_apart(opened, monkeypatch):
-    site = opened()
-    monkeypatch.setattr(succession, "is_behind", None)  # nobody asks who goes first
-    run = site.trip.begin("run", entities=[CUSTOMERS])
-    one_, two, *others = site.trip.slices(run, CUSTOMERS)
-    stop = Stop("received:1")
-    first = Other(site, lambda trip: trip.work_off(run, one_))
-    assert stop.reached.wait(_PATIENCE_S)
-    crashing.set_trap(None)
-    site.trip.work_off(run, two)
-    stop.free.set()
-    first.done()
-    for part in others:
-        site.trip.work_off(run, part)
-
-    assert site.trip.account("run").adds_up
-    accepted = [key for line in site.trip.posts() for key, _ in line.accepted]
-    assert sorted(accepted) == [f"P{n:02}" for n in range(30)]
-    assert accepted.index("P19") < accepted.index("P09")
-
-
 def test_slices_of_one_run_overlap_and_send_in_order(opened):
-    site = opened(interval_s=0.01)
+    site = opened()
     run = site.trip.begin("run", entities=[CUSTOMERS])
     one_, two, *_ = site.trip.slices(run, CUSTOMERS)
     stop = Stop("received:1")

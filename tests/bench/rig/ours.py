@@ -1,9 +1,8 @@
 """
-This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL STEP NUMBER TASKS``.
+This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL STEP``.
 
 *STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an entity, whose slices are worked off with
-validation, hashing and ledger: every *TASKS*-th one, from *NUMBER*, as so many mapped tasks of Airflow would share them. Says that it is
-ready, waits for a line, and prints one line of JSON: rows, seconds, CPU seconds and the most memory that was used.
+validation, hashing and ledger. Prints one line of JSON: rows, seconds, CPU seconds and the most memory that was used.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 from include.forecast import Foretelling  # noqa: E402
 from include.journey import Entity  # noqa: E402
 from tests.bench.rig.measured import measured  # noqa: E402
-from tests.bench.rig.ways import READY  # noqa: E402
 from tests.journey import UNLIMITED, Trip, environment  # noqa: E402
 
 
@@ -28,9 +26,7 @@ RUN = "bench"
 
 def main() -> None:
     """Do one step of the run."""
-    legacy_url, ledger_url, sink_url, step, number, tasks = sys.argv[1:7]
-    print(READY, flush=True)  # noqa: T201 (whoever started it waits for this)
-    sys.stdin.readline()
+    legacy_url, ledger_url, sink_url, step = sys.argv[1:5]
     with environment(variables(legacy_url, ledger_url, sink_url)), measured() as result:
         trip = Trip(None, legacy_url)
         trip.api = trip.place.hook  # tests keep all that they send
@@ -41,7 +37,7 @@ def main() -> None:
         else:
             trip.place.ledger.open()
             run = trip.place.ledger.run(RUN)
-            for part in trip.slices(run, Entity(step))[int(number) :: int(tasks)]:
+            for part in trip.slices(run, Entity(step)):
                 result["rows"] += trip.work_off(run, part).rows
         trip.close()
 
