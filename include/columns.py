@@ -132,7 +132,7 @@ def _numbers(places: int, values: Values) -> Values | None:
 
 
 class _Rounded(dict[Any, Any]):
-    """Numbers as they are sent, by how they came: prices repeat, and looking one up costs a tenth of rounding it."""
+    """Numbers as they are sent, by how they came: prices repeat, and looking one up is cheaper than rounding it."""
 
     def __init__(self, places: int) -> None:
         self._scale = 10**places

@@ -76,7 +76,7 @@ def _add_arrays(connection: Connection, columns: Columns) -> None:
 
 
 def _joined(kind: str, values: Sequence[Any]) -> str | None:
-    """Join *values* to one text, which costs the driver a twentieth of an array; None where they cannot be told apart in it."""
+    """Join *values* to one text, which the driver hands on as it is; None where they cannot be told apart in it."""
     if not values or None in values:
         return None
     texts = [f"\\x{value.hex()}" for value in values] if kind == "bytea" else list(map(str, values))
