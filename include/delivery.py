@@ -94,6 +94,10 @@ class Delivery:
         self._is_accepting = True
         self.doubts: list[Doubt] = []
 
+    def pack(self, batches: Sequence[Batch]) -> None:
+        """Write *batches*, which are to be delivered in this order, into the ledger before their turns."""
+        self._sending.pack(batches, self._again, unproven=self._resent)
+
     def deliver(self, batch: Batch) -> list[Unit]:
         """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
         left: list[Unit] = []

@@ -126,7 +126,7 @@ class Settler:
 
     def _wait_s(self, batches: Iterable[Sequence[Doubt]]) -> float:
         youngest = max((members[0].sent_at for members in batches), default=None)
-        return 0.0 if youngest is None else max(0.0, self._patience.settle_after_s - _age_s(youngest))
+        return 0.0 if youngest is None else max(0.0, self._patience.settle_after_s - self._age_s(youngest))
 
     def _read(self, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, Finding]:
         """Read the records of one batch; nothing that is not visible is called absent before the last read."""
@@ -185,7 +185,10 @@ class Settler:
         if is_visible_later is not None:
             return is_visible_later
         is_enough = doubt.is_refused or self._entity is Entity.CUSTOMERS
-        return is_enough and _age_s(doubt.sent_at) >= self._patience.certain_after_s
+        return is_enough and self._age_s(doubt.sent_at) >= self._patience.certain_after_s
+
+    def _age_s(self, moment: datetime) -> float:
+        return (self._ledger.moment() - moment).total_seconds()
 
     def _is_visible_later(self, later: Sequence[tuple[str, str]]) -> bool | None:
         """Whether the records of a *later* batch are visible; None where they cannot show it."""
@@ -214,10 +217,6 @@ def _by_batch(doubts: Iterable[Doubt]) -> list[list[Doubt]]:
         return doubt.batch, doubt.sent_at
 
     return [list(members) for _, members in groupby(sorted(doubts, key=of), key=of)]
-
-
-def _age_s(moment: datetime) -> float:
-    return (datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds()
 
 
 def _tells(text: str, key: str, shown: Collection[str]) -> bool:

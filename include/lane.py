@@ -104,7 +104,7 @@ class Lane:
                 waited += wait
             if at is None:
                 continue
-            if self._is_open(at):
+            if wait <= 0 or self._is_open(at):
                 return waited
             self._forget_turn()
 

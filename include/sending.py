@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
-from include.errors import Stopped, TryAgainLater
+from include.errors import Fenced, Stopped, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Limits, Purpose
 from include.ledger.store import Ledger, Receipt
 from include.ledger.turns import Lease
@@ -103,6 +106,27 @@ class Sending:
         self._log = log
         self._sleep = sleep
         self._asked_s = 0.0
+        self._waiting: dict[int, tuple[int, Batch]] = {}
+        self._given_back: list[int] = []
+        self._taken_back: set[str] = set()
+
+    def pack(self, batches: Sequence[Batch], again: Collection[str] = (), *, unproven: Collection[str] = ()) -> None:
+        """Write *batches* down ahead of their turns, all or none; they are to be sent in this order, with `send`."""
+        ids = self._ledger.pack_together(self._lease, batches, self._carried(again), unproven=unproven)
+        self._waiting |= {id(batch): (number, batch) for number, batch in zip(ids, batches, strict=True)}
+        crash_point("packed")
+
+    @contextmanager
+    def giving_back(self) -> Iterator[None]:
+        """Give back what is written down and was not sent, when the block fails."""
+        try:
+            yield
+        except Fenced:
+            raise  # another try has settled all that
+        except Exception:
+            with suppress(SQLAlchemyError, Fenced):  # the next try settles it as well
+                self._give_back("run_stopped")
+            raise
 
     def send(
         self,
@@ -118,8 +142,12 @@ class Sending:
         *again* are keys that this slice sent before, *unproven* those that may have arrived then. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
         the answer may be a yes in words that the contract does not have; no record is lost by either.
         """
-        batch_id = self._ledger.pack(self._lease, batch, again, unproven=unproven, purpose=purpose)
-        crash_point("packed")
+        batch_id, _ = self._waiting.pop(id(batch), (0, batch))
+        if not batch_id:
+            # A doubt is settled by what was written down and sent after it, so both must stay in one order.
+            self._unpack()
+            batch_id = self._ledger.pack(self._lease, batch, self._carried(again), unproven=unproven, purpose=purpose)
+            crash_point("packed")
         tries, self._asked_s = 0, 0.0
         while True:
             answer = self._post(batch_id, batch)
@@ -150,7 +178,7 @@ class Sending:
         try:
             self._lane.turn()
         except TryAgainLater:
-            self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+            self._give_back("api_unavailable", batch_id)
             raise
 
     def _enter(self, batch_id: int, batch: Batch, answer: Answer) -> None:
@@ -161,7 +189,7 @@ class Sending:
                 self._ledger.receive(self._lease, batch_id, receipt)
             else:
                 self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
-                self._ledger.give_back(self._lease, batch_id, "run_stopped")
+                self._give_back("run_stopped", batch_id)
             raise Stopped(_stopped(answer))
         state, reason = _STATES[judged], ""
         if judged is Verdict.IN_DOUBT:
@@ -172,7 +200,7 @@ class Sending:
     def _wait_or_give_up(self, batch_id: int, answer: Answer, tries: int) -> None:
         if answer.status == 401:
             # The hook has fetched a new token and tried it already.
-            self._ledger.give_back(self._lease, batch_id, "run_stopped")
+            self._give_back("run_stopped", batch_id)
             msg = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
             raise Stopped(msg)
         pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
@@ -181,15 +209,35 @@ class Sending:
             self._lane.freeze(asked, too_fast=answer.status == 429)
             self._asked_s += asked
             if self._asked_s > _LONGEST_FREEZE_S:
-                self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+                self._give_back("api_unavailable", batch_id)
                 msg = f"the API asks to wait {asked:,.0f} s ({answer}); the rest of the slice is sent by a later try"
                 raise TryAgainLater(msg, asked)
         if tries >= _TRIES:
-            self._ledger.give_back(self._lease, batch_id, "api_unavailable")
+            self._give_back("api_unavailable", batch_id)
             msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"
             raise TryAgainLater(msg)
         if answer.status != 429:
             self._sleep(pause)
+
+    def _unpack(self) -> None:
+        """Take back what waits: each batch is written down again when it is sent."""
+        if self._waiting:
+            ids = [number for number, _ in self._waiting.values()]
+            self._ledger.unpack(self._lease, ids)
+            self._given_back += ids  # what of them is not written down again must have a state in the end
+            self._taken_back |= {record.key for _, batch in self._waiting.values() for record in batch.records}
+            self._waiting.clear()
+
+    def _carried(self, again: Collection[str]) -> Collection[str]:
+        """Return the keys that have an entry in some batch of this slice already."""
+        return self._taken_back.union(again) if self._taken_back else again
+
+    def _give_back(self, reason: str, *batch_ids: int) -> None:
+        """Give back *batch_ids*, and with them all that was to be sent after them."""
+        ids = [*batch_ids, *(number for number, _ in self._waiting.values()), *self._given_back]
+        self._waiting.clear()
+        if ids:
+            self._ledger.give_back(self._lease, ids, reason)
 
     def _report(self, batch: Batch, answer: Answer) -> None:
         records = len(batch.records)

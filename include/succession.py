@@ -55,10 +55,14 @@ class InOrder:
     def turn(self) -> float:
         """Wait until earlier slices have nothing to send, then for a turn; return the seconds waited."""
         waited = 0.0
-        while not self._is_first and is_behind(self._ledger, self._run, self._part, lively_s=self._silent_s):
+        while self.is_behind():
             self._sleep(self._look_s)
             waited += self._look_s
         return waited + self._lane.turn()
+
+    def is_behind(self) -> bool:
+        """Whether an earlier slice of the run is sending, so that this one has no turn yet."""
+        return not self._is_first and is_behind(self._ledger, self._run, self._part, lively_s=self._silent_s)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from include.ahead import Ahead
 from include.among import MOST_KEYS
 from include.crashing import crash_point
 from include.culprits import Unit
@@ -89,7 +90,7 @@ class _Work:
     legacy: Legacy
     ledger: Ledger
     api: Api
-    lane: Turns
+    lane: InOrder
     limits: Limits
     patience: Patience
     log: Log
@@ -111,14 +112,15 @@ class _Work:
         resends = getattr(self.legacy.policies.unproven, self.part.entity) == "resend"
         delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log, resends_unproven=resends)
 
-        self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
-        for _ in range(_ROUNDS):
-            doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
-            again = [*delivery.settle(doubts), *self._settle_earlier(lease, delivery, triage)]
-            self.doubts = []
-            if not again:
-                break
-            self._send(delivery, triage, iter(again))
+        with sending.giving_back():
+            self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
+            for _ in range(_ROUNDS):
+                doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
+                again = [*delivery.settle(doubts), *self._settle_earlier(lease, delivery, triage)]
+                self.doubts = []
+                if not again:
+                    break
+                self._send(delivery, triage, iter(again))
         crash_point("finishing")
         # Rows that an earlier try read and sent belong to the run, also those that are gone from the legacy database since.
         self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again)
@@ -162,20 +164,29 @@ class _Work:
     def _send(self, delivery: Delivery, triage: Triage, groups: Iterator[Unit]) -> None:
         """Pack *groups* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
         packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
+
+        def pack(batches: Sequence[Batch]) -> None:
+            delivery.pack(batches)
+            for batch in batches:
+                triage.entered(batch)
+
+        ahead = Ahead(pack, self.lane.is_behind, self.limits)
         left: list[Unit] = []
         for group in groups:
-            left += self._deliver(delivery, triage, packer.add(group))
+            ahead.add(packer.add(group))
+            left += self._deliver(delivery, ahead.due())
             while left:
-                left += self._deliver(delivery, triage, packer.add(left.pop(0)))
-        left += self._deliver(delivery, triage, packer.close())
+                ahead.add(packer.add(left.pop(0)))
+                left += self._deliver(delivery, ahead.due())
+        ahead.add(packer.close())
+        left += self._deliver(delivery, ahead.rest())
         if left:
             self._send(delivery, triage, iter(left))
 
-    def _deliver(self, delivery: Delivery, triage: Triage, batches: Iterable[Batch]) -> list[Unit]:
+    def _deliver(self, delivery: Delivery, batches: Iterable[Batch]) -> list[Unit]:
         left: list[Unit] = []
         for batch in batches:
             left += delivery.deliver(batch)
-            triage.entered(batch)
             self.batches += 1
             self.records += len(batch.records)
         return left

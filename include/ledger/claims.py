@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from include.among import one_of
 from include.journey import Entity
 from include.ledger import schema
 
@@ -38,10 +39,12 @@ def release(connection: Connection, kept: Mapping[str, bytes], *, run: int, is_f
     """
     table, entry = schema.claim, schema.entry
     owners = set(kept)
-    if is_first_try:
+    if is_first_try and owners:
         # Whoever is new has claimed nothing else: a first load must not look through all claims for each batch.
         before = select(entry.c.key).where(
-            entry.c.entity == Entity.CUSTOMERS, entry.c.key.in_(owners), entry.c.run != run
+            entry.c.entity == Entity.CUSTOMERS,
+            one_of(entry.c.key, list(owners), connection.dialect.name),
+            schema.run_beside_key != run,
         )
         owners &= set(connection.execute(before.distinct()).scalars())
     if not owners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, literal_column, select
@@ -24,3 +25,10 @@ def clock(dialect: str) -> ColumnElement[Any]:
 def now(connection: Connection) -> float:
     """Return the moment, in seconds since 1970."""
     return float(connection.execute(select(clock(connection.dialect.name))).scalar_one())
+
+
+def stamp(connection: Connection) -> datetime:
+    """Return the moment as the ledger's tables keep it: UTC, without a zone. SQLite's clock is this machine's, but counts milliseconds."""
+    is_here = connection.dialect.name == "sqlite"
+    moment = datetime.now(UTC) if is_here else datetime.fromtimestamp(now(connection), UTC)
+    return moment.replace(tzinfo=None)

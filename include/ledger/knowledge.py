@@ -15,7 +15,7 @@ from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.claims import claim
-from include.ledger.opened import now
+from include.ledger.clock import stamp
 from include.ledger.store import Ledger
 from include.reasons import RESENT_UNPROVEN
 
@@ -201,7 +201,7 @@ def delivered_after(
     """
     Return keys and customers of the first *batches* of *entity* that were accepted, and packed and sent after *batch* at *moment*.
 
-    Both, because workers' clocks may differ and batches are numbered by the database.
+    Both, because stamps were once of workers' clocks, which may differ; batches have always been numbered by the database.
     """
     entry, table = schema.entry, schema.batch
     first = (
@@ -302,15 +302,13 @@ def isolated_within_hour(ledger: Ledger) -> int:
     """
     Return the requests of the account's last hour that took refused batches apart, whichever slice or run sent them.
 
-    The hour is this machine's, against other workers' stamps: clocks that differ by minutes move the hour by as much. A stamp from
-    the future counts, so that a clock that was set back cannot open the budget.
+    By the ledger's clock, as they are stamped. A stamp from the future counts, so that a clock that was set back cannot open the budget.
     """
     batch = schema.batch
-    since = now() - timedelta(hours=1)
-    spent = select(func.coalesce(func.sum(batch.c.requests), 0)).where(
-        batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > since
-    )
     with ledger.reading() as connection:
+        spent = select(func.coalesce(func.sum(batch.c.requests), 0)).where(
+            batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > stamp(connection) - timedelta(hours=1)
+        )
         return int(connection.execute(spent).scalar_one())
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from include.errors import EmptyLedger, LedgerError
 from include.ledger import schema, sqlite
+from include.ledger.clock import stamp
 from include.ledger.upgrade import cannot, check, empty, upgrade
 
 
@@ -66,6 +67,11 @@ class Opened:
     def reading(self) -> Connection:
         """Open a connection that only reads, so that SQLite's readers do not wait for its writer."""
         return self.engine.connect().execution_options(reads_only=True)
+
+    def moment(self) -> datetime:
+        """Return the time by the ledger database's clock, as its tables keep it: requests are stamped by it."""
+        with self.reading() as connection:
+            return stamp(connection)
 
     def digest(self, text: str) -> bytes:
         """Hash *text* with the ledger's own salt, so that personal data is compared and not kept."""

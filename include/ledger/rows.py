@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from include.journey import Entity, Record, Rejection, Slice, State
+from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, Slice, State
 from include.ledger import balances
 from include.ledger.bounds import as_text
 from include.ledger.entries import Same
+from include.ledger.turns import Lease
 from include.reasons import RESENT_UNPROVEN
 
 
@@ -24,6 +27,24 @@ def of_slice(part: Slice) -> dict[str, Any]:
         "planned_rows": part.rows,
         "selects": part.selects,
         "fence": 0,
+    }
+
+
+def of_packed(lease: Lease, batch: Batch, purpose: Purpose, *, at: datetime) -> dict[str, Any]:
+    """Return the row of a batch that waits for its turn."""
+    return {
+        "run": lease.run,
+        "entity": lease.entity,
+        "slice": lease.slice,
+        "fence": lease.fence,
+        "number": batch.number,
+        "state": BatchState.PACKED,
+        "records": len(batch.records),
+        "customers": batch.customers,
+        "bytes": len(batch.body),
+        "body_hash": hashlib.blake2b(batch.body, digest_size=16).digest(),
+        "packed_at": at,
+        "purpose": purpose,
     }
 
 
@@ -66,7 +87,7 @@ def _entries(given: Sequence[Record | Rejection]) -> dict[str, Sequence[Any] | S
     return {
         "key": [row.key for row in given],
         "customer": [row.customer for row in given],
-        "occurrence": [row.occurrence for row in given],
+        "occurrence": [row.occurrence for row in given] if any(row.occurrence for row in given) else Same(0),
         "content_hash": [record and record.content_hash for record in records],
         "state": Same(None),
         "reason": Same(""),

@@ -7,7 +7,6 @@ the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from include.among import one_of
 from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
-from include.ledger.clock import clock
+from include.ledger.clock import clock, stamp
 from include.ledger.entries import Same, add, at
 from include.ledger.moving import move
 from include.ledger.opened import now
@@ -101,39 +100,50 @@ class Ledger(Runs):
         Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
         in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say so.
         """
+        return self.pack_together(lease, [batch], again, unproven=unproven, purpose=purpose)[0]
+
+    def pack_together(
+        self,
+        lease: Lease,
+        batches: Sequence[Batch],
+        again: Collection[str] = (),
+        *,
+        unproven: Collection[str] = (),
+        purpose: Purpose = Purpose.DELIVERY,
+    ) -> list[int]:
+        """
+        Do what `pack` does with several *batches* in one transaction: all are written, or none is; return their ids.
+
+        Keys come in no order, so every commit changes another page of their index for nearly each of its rows; many batches share them.
+        """
+        ids = []
         with self.engine.begin() as connection:
             self._hold(connection, lease)
-            self._refuse_moved(connection, lease, batch)
-            made = connection.execute(
-                insert(schema.batch).values(
-                    run=lease.run,
-                    entity=lease.entity,
-                    slice=lease.slice,
-                    fence=lease.fence,
-                    number=batch.number,
-                    state=BatchState.PACKED,
-                    records=len(batch.records),
-                    customers=batch.customers,
-                    bytes=len(batch.body),
-                    body_hash=hashlib.blake2b(batch.body, digest_size=16).digest(),
-                    packed_at=now(),
-                    purpose=purpose,
-                )
-            )
-            batch_id = int((made.inserted_primary_key or (0,))[0])
-            fresh = [record for record in batch.records if record.key not in again] if again else batch.records
-            add(connection, _at(lease) | rows.of_batch(fresh, batch_id, unproven))
-            moved = [record for record in batch.records if record.key in again] if again else []
-            if moved:
-                anew = rows.of_batch(moved, batch_id, unproven)
-                move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
-        return batch_id
+            for batch in batches:
+                self._refuse_moved(connection, lease, batch)
+                made = connection.execute(insert(schema.batch).values(rows.of_packed(lease, batch, purpose, at=now())))
+                batch_id = int((made.inserted_primary_key or (0,))[0])
+                fresh = [record for record in batch.records if record.key not in again] if again else batch.records
+                add(connection, _at(lease) | rows.of_batch(fresh, batch_id, unproven))
+                moved = [record for record in batch.records if record.key in again] if again else []
+                if moved:
+                    anew = rows.of_batch(moved, batch_id, unproven)
+                    move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
+                ids.append(batch_id)
+        return ids
+
+    def unpack(self, lease: Lease, batch_ids: Sequence[int]) -> None:
+        """Take back packed batches that are not to be sent as they are: what they carry is packed again, as sent before (`pack`, *again*)."""
+        with self.engine.begin() as connection:
+            self._hold(connection, lease)
+            self._give_back(connection, batch_ids)
 
     def sending(self, lease: Lease, batch_id: int) -> None:
         """Commit that the batch is being sent: the last write before its POST. Raises `Fenced`."""
-        values = {"state": BatchState.SENDING, "sent_at": now(), "requests": schema.batch.c.requests + 1}
         with self.engine.begin() as connection:
-            self._move(connection, lease, batch_id, BatchState.PACKED, **values)
+            # By the one clock of all workers: what was sent later can prove something of what was sent before.
+            values = {"sent_at": stamp(connection), "requests": schema.batch.c.requests + 1}
+            self._move(connection, lease, batch_id, BatchState.PACKED, state=BatchState.SENDING, **values)
 
     def not_sent(self, lease: Lease, batch_id: int, *, status: int, words: str) -> None:
         """Note that the request was provably not accepted: the batch may be sent again."""
@@ -203,18 +213,15 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             connection.execute(update(schema.ledger).values(refusals=refusals))
 
-    def give_back(self, lease: Lease, batch_id: int, reason: str) -> None:
-        """Hold the records of a packed batch that cannot be sent now; the next try of the slice judges them again."""
+    def give_back(self, lease: Lease, batch_ids: Sequence[int], reason: str) -> None:
+        """Hold the records of packed batches that cannot be sent now; the next try of the slice judges them again."""
+        entry = schema.entry
         with self.engine.begin() as connection:
             self._hold(connection, lease)
+            self._give_back(connection, batch_ids)
             connection.execute(
-                update(schema.batch)
-                .where(schema.batch.c.id == batch_id, schema.batch.c.state == BatchState.PACKED)
-                .values(state=BatchState.GIVEN_BACK, settled_at=now())
-            )
-            connection.execute(
-                update(schema.entry)
-                .where(*_of_slice(lease), schema.entry.c.batch == batch_id)
+                update(entry)
+                .where(*_of_slice(lease), entry.c.batch.in_(list(batch_ids)))
                 .values(state=State.HELD, reason=reason)
             )
 
@@ -223,6 +230,14 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             connection.execute(update(schema.part).where(*_this(lease)).values(read_rows=read_rows, finished_at=now()))
+
+    def _give_back(self, connection: Connection, batch_ids: Sequence[int]) -> None:
+        batch = schema.batch
+        connection.execute(
+            update(batch)
+            .where(batch.c.id.in_(list(batch_ids)), batch.c.state == BatchState.PACKED)
+            .values(state=BatchState.GIVEN_BACK, settled_at=now())
+        )
 
     def _keep(self, connection: Connection, lease: Lease, quarantined: Iterable[Record | Rejection]) -> None:
         records = [row for row in quarantined if isinstance(row, Record)] if self._seal else []

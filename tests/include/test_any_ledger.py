@@ -133,7 +133,7 @@ class Walk:
         again = self._carried(lease) & names if is_again else set()
         number = self.ledger.pack(lease, batch(records), again, unproven=names if is_unproven else ())
         if outcome == "given_back":
-            self.ledger.give_back(lease, number, "run_stopped")
+            self.ledger.give_back(lease, [number], "run_stopped")
         elif outcome != "packed":
             self.ledger.sending(lease, number)
             if outcome != "sending":

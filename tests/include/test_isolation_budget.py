@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, func, select, update
 
 from include.journey import BatchState, Entity, Purpose
-from include.ledger import knowledge, opened, schema
+from include.ledger import knowledge, schema
 from include.ledger.knowledge import isolated_within_hour
 from include.ledger.store import Receipt
 from tests.include.nouns import batch, customer, one_slice, plan_slices
@@ -60,8 +60,8 @@ def test_requests_of_the_last_hour_count_over_slices_and_runs(ledger):
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=30), -timedelta(minutes=30)])
 def test_a_clock_that_was_set_back_does_not_open_the_budget(ledger, monkeypatch, ahead):
     sent(ledger, "one", 1, Purpose.ISOLATION)
-    real = opened.now
-    monkeypatch.setattr(knowledge, "now", lambda: real() + ahead)
+    real = knowledge.stamp
+    monkeypatch.setattr(knowledge, "stamp", lambda connection: real(connection) + ahead)
     assert isolated_within_hour(ledger) == 1
 
 

@@ -9,14 +9,15 @@ import time
 from contextlib import ExitStack, suppress
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
-from include import crashing, succession
+from include import ahead, crashing, succession
 from include.crashing import trap_at
-from include.errors import TryAgainLater
-from include.journey import Entity
+from include.errors import Stopped, TryAgainLater
+from include.journey import BatchState, Entity, State
 from include.ledger import schema
 from include.ledger.clock import now
+from include.sandbox.faults import Rule, Script
 from include.windows import Asked, RunKind
 from tests.include import changing_shop
 from tests.include.changing_shop import INCREMENT, Site, line, person, sale
@@ -225,6 +226,47 @@ def test_slices_of_one_run_overlap_and_send_in_order(opened):
     second.done()
 
     assert [key for line in site.trip.posts() for key, _ in line.accepted] == [f"P{n:02}" for n in range(20)]
+
+
+def packed(site, number):
+    """Return how many batches of slice *number* are written down and were not sent."""
+    batch = schema.batch
+    return one(site, select(func.count()).where(batch.c.slice == number, batch.c.state == BatchState.PACKED))
+
+
+def test_a_slice_that_waits_behind_another_writes_down_all_that_it_has_and_sends_it_at_its_turn(opened, monkeypatch):
+    monkeypatch.setattr(ahead, "TOGETHER_BYTES", 1)
+    site = opened(slice_requests=3)
+    run = site.trip.begin("run", entities=[CUSTOMERS])
+    one_, two, *_ = site.trip.slices(run, CUSTOMERS)
+    stop = Stop("received:1")
+    first = Other(site, lambda trip: trip.work_off(run, one_))
+    assert stop.reached.wait(_PATIENCE_S)
+    second = Other(site, lambda trip: trip.work_off(run, two))
+    until(lambda: packed(site, 2) == 3)
+    assert len(site.trip.posts()) == 1
+    stop.free.set()
+    first.done()
+    second.done()
+    assert [key for line in site.trip.posts() for key, _ in line.accepted] == [f"P{n:02}" for n in range(30)]
+
+
+def test_what_waits_when_the_api_refuses_everybody_is_given_back_and_sent_by_the_next_try(opened):
+    site = opened(slice_requests=6)
+    run = site.trip.begin("run", entities=[CUSTOMERS])
+    (part,) = site.trip.slices(run, CUSTOMERS)
+    site.trip.sandbox.follow(Script(rules=(Rule(faults=("403",), nth=(2,)),)))
+    with pytest.raises(Stopped):
+        site.trip.work_off(run, part)
+    assert site.trip.account("run").trouble
+    entry = schema.entry
+    reasons = select(func.count()).where(entry.c.state == State.HELD, entry.c.reason == "run_stopped")
+    assert one(site, reasons) == 25
+    assert packed(site, 1) == 0
+
+    site.trip.work_off(run, part)
+    assert site.everything_sent() == dict.fromkeys([f"P{n:02}" for n in range(30)], 1)
+    assert site.trip.account("run").adds_up
 
 
 def test_a_row_that_moves_to_another_customer_between_two_slices_is_not_sent_twice(opened):

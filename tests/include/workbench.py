@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ from sqlalchemy import make_url, select
 from include.culprits import Unit
 from include.delivery import Delivery
 from include.doubt import Patience, Settler
-from include.journey import Entity, Limits, Record
+from include.journey import Batch, Entity, Limits, Record
 from include.lane import Lane
 from include.ledger import schema
 from include.ledger.store import Ledger
@@ -62,6 +62,9 @@ def _record(
     return Record(entity, key, owner, raw, hashlib.blake2b(raw, digest_size=16).digest(), points, email=email)
 
 
+PACKS_AHEAD = False  # whether `Bench.migrate` writes all batches down before the first is sent
+
+
 @dataclass(slots=True)
 class Bench:
     """One account: a sandbox, a ledger, and runs of one slice each."""
@@ -99,32 +102,42 @@ class Bench:
     def delivery(self, entity: Entity) -> Delivery:
         """A slice that begins."""
         lease = self.lease(entity)
+        return self._delivery(lease, self.sending(lease))
+
+    def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
+        """Do what a slice does with *batches*, the last rounds included; return state and reason by key."""
+        lease = self.lease(batches[0][0].entity)
+        sending = self.sending(lease)
+        delivery = self._delivery(lease, sending)
+        with sending.giving_back():
+            self._deliver(delivery, [one_request(_units(records), n) for n, records in enumerate(batches, 1)])
+            for _ in range(3):
+                doubts, delivery.doubts = delivery.doubts, []
+                again = delivery.settle(doubts)
+                while again:
+                    again = delivery.deliver(one_request(again, 3))
+        return self.states()
+
+    def _deliver(self, delivery: Delivery, requests: Sequence[Batch]) -> None:
+        if PACKS_AHEAD:
+            delivery.pack(requests)
+        left: list[Unit] = []
+        for request in requests:
+            left += delivery.deliver(request)
+        while left:
+            left = delivery.deliver(one_request(left, 2))
+
+    def _delivery(self, lease: Lease, sending: Sending) -> Delivery:
         log = logging.getLogger("bench")
         return Delivery(
             self.ledger,
             lease,
-            self.sending(lease),
-            self.settler(entity),
+            sending,
+            self.settler(lease.entity),
             replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
             log=log,
             resends_unproven=self.resends_unproven,
         )
-
-    def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
-        """Do what a slice does with *batches*, the last rounds included; return state and reason by key."""
-        delivery = self.delivery(batches[0][0].entity)
-        left: list[Unit] = []
-        for records in batches:
-            left += delivery.deliver(one_request(_units(records), 1))
-        while left:
-            again, left = left, []
-            left += delivery.deliver(one_request(again, 2))
-        for _ in range(3):
-            doubts, delivery.doubts = delivery.doubts, []
-            again = delivery.settle(doubts)
-            while again:
-                again = delivery.deliver(one_request(again, 3))
-        return self.states()
 
     def states(self) -> dict[str, tuple[str, str]]:
         """State and reason of every record, by key; what was delivered has none, whatever its batch went through."""

@@ -2,12 +2,15 @@
 This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL STEP``.
 
 *STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an entity, whose slices are worked off with
-validation, hashing and ledger. Prints one line of JSON: rows, seconds, CPU seconds and the most memory that was used.
+validation, hashing and ledger: as an executor does it, each slice in a process of its own and two at a time, or ``one`` after the other, where that is said last.
+Prints one line of JSON: rows, seconds, CPU seconds of all these processes and the most memory that one of them used.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import resource
 import sys
 from pathlib import Path
 
@@ -17,29 +20,61 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
 from include.forecast import Foretelling  # noqa: E402
 from include.journey import Entity  # noqa: E402
-from tests.bench.rig.measured import measured  # noqa: E402
+from tests.bench.rig.measured import measured, peak  # noqa: E402
 from tests.journey import UNLIMITED, Trip, environment  # noqa: E402
 
 
 RUN = "bench"
+AT_A_TIME = 2  # as the DAG has it (`max_active_tis_per_dag`)
 
 
 def main() -> None:
     """Do one step of the run."""
-    legacy_url, ledger_url, sink_url, step = sys.argv[1:5]
+    legacy_url, ledger_url, sink_url, step, *one = sys.argv[1:]
     with environment(variables(legacy_url, ledger_url, sink_url)), measured() as result:
-        trip = Trip(None, legacy_url)
-        trip.api = trip.place.hook  # tests keep all that they send
         if step in {"begin", "plan"}:
+            trip = _trip(legacy_url)
             run = trip.begin(RUN)
             if step == "plan":
                 result["rows"] = _foretold(trip, run)
-        else:
-            trip.place.ledger.open()
-            run = trip.place.ledger.run(RUN)
-            for part in trip.slices(run, Entity(step)):
-                result["rows"] += trip.work_off(run, part).rows
-        trip.close()
+            trip.close()
+            return
+        # Forked, as LocalExecutor does it: what is imported already is imported for all. Whoever forks has no connection.
+        context = multiprocessing.get_context("fork")
+        with context.Pool(1 if one else AT_A_TIME, maxtasksperchild=1) as tasks:
+            numbers = tasks.apply(_slices, (legacy_url, step))
+            done = tasks.starmap(_worked_off, [(legacy_url, step, number) for number in numbers], chunksize=1)
+            tasks.close()
+            tasks.join()
+        result["rows"] = sum(rows for rows, _ in done)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result["cpu_of_tasks"] = used.ru_utime + used.ru_stime
+        result["megabytes"] = max(megabytes for _, megabytes in done)
+
+
+def _slices(legacy_url: str, step: str) -> list[int]:
+    """Return the numbers of the slices of the entity that *step* names."""
+    trip = _trip(legacy_url)
+    numbers = [part.number for part in trip.slices(trip.place.ledger.run(RUN), Entity(step))]
+    trip.close()
+    return numbers
+
+
+def _worked_off(legacy_url: str, step: str, number: int) -> tuple[int, float]:
+    """Work off a slice, and return its rows and the most memory that this process has used, in MB."""
+    trip = _trip(legacy_url)
+    trip.place.ledger.open()
+    run = trip.place.ledger.run(RUN)
+    part = next(one for one in trip.place.ledger.slices(run.number, Entity(step)) if one.number == number)
+    rows = trip.work_off(run, part).rows
+    trip.close()
+    return rows, peak()
+
+
+def _trip(legacy_url: str) -> Trip:
+    trip = Trip(None, legacy_url)
+    trip.api = trip.place.hook  # tests keep all that they send
+    return trip
 
 
 def variables(legacy_url: str, ledger_url: str, sink_url: str) -> dict[str, str]:

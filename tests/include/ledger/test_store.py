@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,9 +14,9 @@ import pytest
 from masivo import engines
 from sqlalchemy import func, make_url, select, text, update
 
-from include.errors import Fenced, LedgerError
+from include.errors import Fenced, LedgerError, TryAgainLater
 from include.journey import BatchState, Entity, Rejection, State
-from include.ledger import schema
+from include.ledger import schema, store
 from include.ledger.knowledge import known
 from include.ledger.rows import Entry
 from include.ledger.store import Ledger, Receipt
@@ -140,10 +141,51 @@ def test_a_record_that_is_sent_again_has_one_entry_about_what_was_sent_last(ledg
 def test_a_batch_that_cannot_go_is_given_back_and_its_records_are_held(ledger, run):
     lease = ledger.claim(run, Entity.CUSTOMERS, 1)
     number = ledger.pack(lease, batch([customer("A")]))
-    ledger.give_back(lease, number, "api_unavailable")
+    ledger.give_back(lease, [number], "api_unavailable")
     assert entries(ledger) == [("A", "held", "api_unavailable")]
     with pytest.raises(Fenced):
         ledger.sending(lease, number)
+
+
+def test_batches_that_are_written_together_are_all_there_or_none_is(ledger, run):
+    lease, neighbour = (ledger.claim(run, Entity.CUSTOMERS, number) for number in (1, 2))
+    sent(ledger, neighbour, customer("moved"))
+    together = [batch([customer("A")], 1), batch([customer("B"), customer("moved")], 2)]
+    with pytest.raises(TryAgainLater):
+        ledger.pack_together(lease, together)
+    assert entries(ledger) == [("moved", "delivered", "")]
+
+    numbers = ledger.pack_together(lease, [batch([customer("A")], 1), batch([customer("B"), customer("C")], 2)])
+    assert numbers == sorted(numbers)
+    assert entries(ledger)[:-1] == [(key, "packed", "") for key in "ABC"]
+    ledger.sending(lease, numbers[0])
+    ledger.receive(lease, numbers[0], DELIVERED)
+    assert entries(ledger)[:-1] == [("A", "delivered", ""), ("B", "packed", ""), ("C", "packed", "")]
+
+
+def test_a_packed_batch_that_is_taken_back_is_packed_anew_with_one_entry_a_record(ledger, run):
+    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
+    first, second = ledger.pack_together(lease, [batch([customer("A"), customer("B")], 1), batch([customer("C")], 2)])
+    ledger.unpack(lease, [first, second])
+    with pytest.raises(Fenced):
+        ledger.sending(lease, first)
+    number = ledger.pack(lease, batch([customer("B"), customer("A")]), again={"A", "B", "C"})
+    ledger.sending(lease, number)
+    ledger.receive(lease, number, DELIVERED)
+    ledger.give_back(lease, [first, second], "run_stopped")
+    assert entries(ledger) == [("A", "delivered", ""), ("B", "delivered", ""), ("C", "held", "run_stopped")]
+    assert [row.state for row in batches(ledger)] == ["given_back", "given_back", "delivered"]
+
+
+def test_requests_are_stamped_by_the_ledgers_clock_whatever_the_workers_says(ledger, run, monkeypatch):
+    """Two workers' clocks may differ by minutes, and what was sent later proves something."""
+    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
+    monkeypatch.setattr(store, "now", lambda: datetime.min)
+    before = ledger.moment()
+    sent(ledger, lease, customer("A"))
+    (row,) = batches(ledger)
+    assert before <= row.sent_at <= ledger.moment()
+    assert row.packed_at == datetime.min
 
 
 def test_a_new_try_calls_in_doubt_what_was_out_and_forgets_what_was_not_sent(ledger, run):
@@ -182,13 +224,15 @@ def write(ledger, lease, number, what):
         "sending": lambda: ledger.sending(lease, number),
         "not_sent": lambda: ledger.not_sent(lease, number, status=429, words=""),
         "receive": lambda: ledger.receive(lease, number, DELIVERED),
-        "give_back": lambda: ledger.give_back(lease, number, "run_stopped"),
+        "pack_together": lambda: ledger.pack_together(lease, [batch([customer("B")])]),
+        "unpack": lambda: ledger.unpack(lease, [number]),
+        "give_back": lambda: ledger.give_back(lease, [number], "run_stopped"),
         "judge": lambda: ledger.judge(lease, ["A"], State.DELIVERED),
         "finish": lambda: ledger.finish(lease, 1),
     }[what]
 
 
-WRITES = ("pack", "enter", "sending", "not_sent", "receive", "give_back", "judge", "finish")
+WRITES = ("pack", "pack_together", "unpack", "enter", "sending", "not_sent", "receive", "give_back", "judge", "finish")
 
 
 @pytest.mark.parametrize("what", WRITES)

@@ -1,0 +1,103 @@
+"""Batches ahead of their turn: none is lost, none overtakes another, and what waits stays within its room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include import ahead
+from include.ahead import MOST_BYTES, TOGETHER_BYTES, Ahead
+from include.journey import Batch, Entity, Limits
+
+
+HURRIED, UNHURRIED = Limits(interval_s=0), Limits(interval_s=5.0)
+_A_MOMENT_S = ahead._PART_OF_INTERVAL * UNHURRIED.interval_s
+
+
+def batch(number: int, size: int = 1) -> Batch:
+    return Batch(Entity.EVENTS, number, (), b"x" * size)
+
+
+class Trying:
+    """An `Ahead` with a clock and another slice that a test sets; *packed* are the numbers of each commit, *sent* those given out."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.now, self.is_behind = 0.0, False
+        self.packed: list[list[int]] = []
+        self.sent: list[int] = []
+        self.ahead = Ahead(self._pack, lambda: self.is_behind, limits, clock=lambda: self.now)
+
+    def _pack(self, batches: Sequence[Batch]) -> None:
+        self.packed.append([one.number for one in batches])
+
+    def add(self, *batches: Batch) -> None:
+        self.ahead.add(batches)
+        self.send(self.ahead.due())
+
+    def send(self, batches) -> None:
+        for one in batches:
+            assert any(one.number in commit for commit in self.packed)
+            self.sent.append(one.number)
+
+
+def test_where_an_interval_keeps_requests_apart_a_batch_waits_for_others_no_longer_than_the_lane_notices():
+    trying = Trying(UNHURRIED)
+    trying.add(batch(1))
+    assert trying.packed == []
+    trying.now = _A_MOMENT_S
+    trying.add(batch(2))
+    assert trying.packed == [[1, 2]]
+    assert trying.sent == [1, 2]
+    trying.add(batch(3))
+    trying.now += _A_MOMENT_S / 2
+    trying.add()
+    assert trying.sent == [1, 2]
+    trying.send(trying.ahead.rest())
+    assert trying.sent == [1, 2, 3]
+
+
+def test_without_an_interval_batches_share_a_commit_as_long_as_there_is_room():
+    trying = Trying(HURRIED)
+    for number in range(1, 7):
+        trying.now += 3600
+        trying.add(batch(number, TOGETHER_BYTES // 3))
+    assert trying.packed == [[1, 2, 3, 4]]
+    assert trying.sent == [1, 2, 3, 4]
+
+
+def test_a_slice_behind_another_writes_down_until_its_room_is_full_and_sends_when_it_is_its_turn():
+    trying = Trying(HURRIED)
+    trying.is_behind = True
+    trying.add(*(batch(number, TOGETHER_BYTES // 2) for number in (1, 2)))
+    trying.add(batch(3, TOGETHER_BYTES))
+    assert trying.packed == [[1, 2], [3]]
+    assert trying.sent == []
+    trying.is_behind = False
+    trying.add(batch(4, TOGETHER_BYTES))
+    assert trying.sent == [1, 2, 3, 4]
+    trying.is_behind = True
+    trying.add(batch(5, MOST_BYTES))
+    assert trying.sent == [1, 2, 3, 4, 5]
+
+
+@given(
+    st.sampled_from([HURRIED, UNHURRIED]),
+    st.lists(st.tuples(st.integers(0, TOGETHER_BYTES), st.booleans(), st.floats(0, 0.1), st.integers(0, 3))),
+)
+def test_every_batch_is_written_once_and_sent_in_order(limits, steps):
+    trying = Trying(limits)
+    number = most = 0
+    for size, is_behind, passed, count in steps:
+        trying.now += passed
+        trying.is_behind = is_behind
+        batches = [batch(number + one, size) for one in range(1, count + 1)]
+        number += count
+        trying.add(*batches)
+        most = max(most, trying.ahead._gathered_bytes + trying.ahead._packed_bytes)
+    trying.send(trying.ahead.rest())
+    assert trying.sent == list(range(1, number + 1))
+    assert [one for commit in trying.packed for one in commit] == trying.sent
+    # The batches of one step come in one piece.
+    assert most < MOST_BYTES + TOGETHER_BYTES + 3 * TOGETHER_BYTES
