@@ -236,6 +236,7 @@ class Sending:
         """Give back *batch_ids*, and with them all that was to be sent after them."""
         ids = [*batch_ids, *(number for number, _ in self._waiting.values()), *self._given_back]
         self._waiting.clear()
+        self._given_back.clear()
         if ids:
             self._ledger.give_back(self._lease, ids, reason)
 

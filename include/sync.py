@@ -1,7 +1,8 @@
 """
 One slice from its legacy rows to its ledger entries: every station of the journey, in order.
 
-Memory is one page of rows and the open batches, whatever the table's size; only what is in doubt is kept until it is settled.
+Memory is one page of rows, the open batches and those that wait for their turn (`include.ahead`), whatever the table's size; only what is in
+doubt is kept until it is settled.
 """
 
 from __future__ import annotations

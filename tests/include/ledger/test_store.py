@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -180,12 +180,13 @@ def test_a_packed_batch_that_is_taken_back_is_packed_anew_with_one_entry_a_recor
 def test_requests_are_stamped_by_the_ledgers_clock_whatever_the_workers_says(ledger, run, monkeypatch):
     """Two workers' clocks may differ by minutes, and what was sent later proves something."""
     lease = ledger.claim(run, Entity.CUSTOMERS, 1)
-    monkeypatch.setattr(store, "now", lambda: datetime.min)
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    monkeypatch.setattr(store, "now", lambda: long_ago)
     before = ledger.moment()
     sent(ledger, lease, customer("A"))
     (row,) = batches(ledger)
     assert before <= row.sent_at <= ledger.moment()
-    assert row.packed_at == datetime.min
+    assert row.packed_at == long_ago
 
 
 def test_a_new_try_calls_in_doubt_what_was_out_and_forgets_what_was_not_sent(ledger, run):
