@@ -26,8 +26,6 @@ _ARRAYS: dict[frozenset[type], type[TypeEngine[Any]]] = {
 }
 
 
-_STR = frozenset({str})
-_SEPARATOR = "\x1f"
 _IN_JSON = frozenset({frozenset({str}), frozenset({int})})
 
 
@@ -35,13 +33,11 @@ def one_of(term: ColumnElement[Any], values: Sequence[Any], dialect: str) -> Col
     """
     Return whether *term* is one of *values*, as the database of *dialect* hands them out.
 
-    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and taken apart every time, and one text is
-    quicker to hand over than many; nor for SQLite as JSON, which has no bytes and no decimals.
+    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and taken apart every time, nor for SQLite as
+    JSON, which has no bytes and no decimals.
     """
     types = frozenset(map(type, values))
     if dialect == "postgresql" and types in _ARRAYS:
-        if types == _STR and (joined := _SEPARATOR.join(values)).count(_SEPARATOR) == len(values) - 1 and joined:
-            return term == any_(func.string_to_array(joined, _SEPARATOR, type_=ARRAY(String)))
         return term == any_(literal(list(values), ARRAY(_ARRAYS[types])))
     if dialect == "sqlite" and types in _IN_JSON:
         given = func.json_each(bindparam(None, orjson.dumps(list(values)).decode(), type_=String)).table_valued("value")

@@ -95,8 +95,13 @@ class Delivery:
         self.doubts: list[Doubt] = []
 
     def pack(self, batches: Sequence[Batch]) -> None:
-        """Write *batches*, which are to be delivered in this order, into the ledger before their turns."""
-        self._sending.pack(batches, self._again, unproven=self._resent)
+        """
+        Write *batches*, which are to be delivered in this order, into the ledger before their turns.
+
+        Not where records are sent again unproven: given back, they would no longer be known as perhaps arrived.
+        """
+        if not self._resent:
+            self._sending.pack(batches, self._again)
 
     def deliver(self, batch: Batch) -> list[Unit]:
         """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
