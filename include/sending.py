@@ -110,9 +110,9 @@ class Sending:
         self._given_back: list[int] = []
         self._taken_back: set[str] = set()
 
-    def pack(self, batches: Sequence[Batch], again: Collection[str] = (), *, unproven: Collection[str] = ()) -> None:
+    def pack(self, batches: Sequence[Batch], again: Collection[str] = ()) -> None:
         """Write *batches* down ahead of their turns, all or none; they are to be sent in this order, with `send`."""
-        ids = self._ledger.pack_together(self._lease, batches, self._carried(again), unproven=unproven)
+        ids = self._ledger.pack_together(self._lease, batches, self._carried(again))
         self._waiting |= {id(batch): (number, batch) for number, batch in zip(ids, batches, strict=True)}
         crash_point("packed")
 

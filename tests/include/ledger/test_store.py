@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -182,10 +182,10 @@ def test_requests_are_stamped_by_the_ledgers_clock_whatever_the_workers_says(led
     lease = ledger.claim(run, Entity.CUSTOMERS, 1)
     long_ago = datetime(2001, 1, 1, tzinfo=UTC).replace(tzinfo=None)
     monkeypatch.setattr(store, "now", lambda: long_ago)
-    before = ledger.moment()
     sent(ledger, lease, customer("A"))
     (row,) = batches(ledger)
-    assert before <= row.sent_at <= ledger.moment()
+    # The servers run on this machine; a wrong zone would be an hour off at least.
+    assert abs(datetime.now(UTC).replace(tzinfo=None) - row.sent_at) < timedelta(minutes=5)
     assert row.packed_at == long_ago
 
 
