@@ -5,8 +5,9 @@ The elements of lists: each with the row that it belongs to, on every database.
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import column, event, select, text
 
+from include.among import one_of
 from include.errors import MappingError
 from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
 
@@ -68,6 +69,18 @@ def test_lines_whose_key_is_spelled_otherwise_belong_to_the_key_that_the_databas
     (page,) = pages(legacy)
     found = {place(legacy, row)[1]: {element[2] for element in row.lists["order__products"]} for row in page}
     assert found == {"r1": {"R1", "r1 "}, "r2": {"r2"}, "R2": {"R2"}}
+
+
+def test_postgres_finds_the_padded_keys_of_a_char_column(postgres):
+    """A comparison with text would cut the blanks off one side, and the lines of every such receipt would be missing."""
+    with postgres.connect() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE padded (no char(5))")
+        connection.exec_driver_sql("INSERT INTO padded VALUES ('a'), ('b'), ('c')")
+        no = column("no")
+        keys = [*connection.execute(select(no).select_from(text("padded")).where(no != "c")).scalars()]
+        assert keys == ["a    ", "b    "]
+        found = connection.execute(select(no).select_from(text("padded")).where(one_of(no, keys, "postgresql")))
+        assert sorted(found.scalars()) == keys
 
 
 def test_lines_whose_key_only_the_database_takes_for_another_are_a_fault_of_the_mapping(mariadb, tmp_path):
