@@ -64,7 +64,7 @@ class Ledger(Runs):
                 .where(*this)
                 .values(
                     fence=table.c.fence + 1,
-                    started_at=now(),
+                    started_at=stamp(connection),  # compared with when batches of other workers were settled
                     finished_at=None,
                     read_rows=None,
                     renewed_at=clock(connection.dialect.name),
@@ -169,7 +169,7 @@ class Ledger(Runs):
                 status=receipt.status,
                 seconds=receipt.seconds,
                 words=rows.kept(receipt.words, 500),
-                settled_at=now(),
+                settled_at=stamp(connection),
             )
             if receipt.state is BatchState.DELIVERED:
                 self._let_go(connection, lease, records)

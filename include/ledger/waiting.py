@@ -8,7 +8,7 @@ the run stopped, or an earlier version is out     at once
 it is in doubt                                    at once, for a day: after that a person has to settle it
 its batch was refused in its company              at once: in a later run it is sent apart
 its customer was not there                        its customer is delivered
-its customer's points did not add up              its customer was delivered again since
+its customer's points did not add up              its customer was delivered since its slice began
 a policy held it                                  the mapping's policy says otherwise now
 ================================================  =====================================================================
 """
@@ -124,8 +124,8 @@ def _what_is_read(entity: Entity) -> ColumnElement[Any]:
 
 
 def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
-    """Whether the entry's customer was delivered, if *since* after the entry was written."""
-    entry = schema.entry
+    """Whether the entry's customer was delivered, if *since* after the entry was judged, or while its slice was worked off."""
+    entry, part = schema.entry, schema.part
     owner, carried = entry.alias("owner"), schema.batch.alias("carried")
     state = or_(
         owner.c.state.in_(_ARRIVED),
@@ -134,6 +134,9 @@ def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
     )
     conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
     if since:
-        conditions.append(owner.c.id > entry.c.id)
+        # A customer may have been written down before, and have waited for its turn.
+        judging = (part.c.run == entry.c.run, part.c.entity == entry.c.entity, part.c.number == entry.c.slice)
+        began = select(part.c.started_at).where(*judging).correlate(entry).scalar_subquery()
+        conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began))
     joined = owner.outerjoin(carried, owner.c.batch == carried.c.id)
     return exists(select(owner.c.id).select_from(joined).where(*conditions).correlate(entry))
