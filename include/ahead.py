@@ -20,6 +20,9 @@ from include.journey import Batch, Limits
 TOGETHER_BYTES, MOST_BYTES = 8_000_000, 24_000_000
 # What the lane may idle without being noticed, and others may wait for a ledger that has one writer at a time.
 _PART_OF_INTERVAL = 0.02
+# Without an interval: a slice that writes nothing for two seconds counts as silent, and the next one overtakes it (`InOrder`).
+_LONGEST_GATHERING_S = 1.5
+_BETWEEN_LOOKS_S = 0.1
 
 
 class Ahead:
@@ -39,9 +42,10 @@ class Ahead:
     ) -> None:
         self._pack = pack
         self._is_behind = is_behind
-        self._gathering_s = _PART_OF_INTERVAL * limits.interval_s or math.inf
+        self._gathering_s = _PART_OF_INTERVAL * limits.interval_s or _LONGEST_GATHERING_S
         self._clock = clock
         self._since = 0.0
+        self._look_at = -math.inf
         self._gathered: list[Batch] = []
         self._packed: list[Batch] = []
         self._gathered_bytes = self._packed_bytes = 0
@@ -54,14 +58,16 @@ class Ahead:
             self._gathered.append(batch)
             self._gathered_bytes += len(batch.body)
 
-    def due(self) -> Iterator[Batch]:
-        """Give what is to be sent now: nothing while more may be gathered, or while there is room and another slice goes first."""
-        if not self._gathered:
-            return
-        if self._gathered_bytes < TOGETHER_BYTES and self._clock() - self._since < self._gathering_s:
-            return
-        self._write()
-        if self._packed_bytes >= MOST_BYTES or not self._is_behind():
+    def due(self, *, is_idle: bool = False) -> Iterator[Batch]:
+        """
+        Give what is to be sent now: nothing while more may be gathered, or while there is room and another slice goes first.
+
+        To be asked whenever batches are complete and after each page, also after one that made none; *is_idle* where the next page is
+        waited for, so that there is nothing to gather.
+        """
+        if self._gathered and (is_idle or self._has_gathered()):
+            self._write()
+        if self._packed and (self._packed_bytes >= MOST_BYTES or self._is_next()):
             yield from self.rest()
 
     def rest(self) -> Iterator[Batch]:
@@ -70,6 +76,16 @@ class Ahead:
         packed, self._packed, self._packed_bytes = self._packed[::-1], [], 0
         while packed:
             yield packed.pop()
+
+    def _has_gathered(self) -> bool:
+        return self._gathered_bytes >= TOGETHER_BYTES or self._clock() - self._since >= self._gathering_s
+
+    def _is_next(self) -> bool:
+        if self._clock() < self._look_at:
+            return False
+        is_behind = self._is_behind()
+        self._look_at = self._clock() + _BETWEEN_LOOKS_S if is_behind else -math.inf
+        return not is_behind
 
     def _write(self) -> None:
         if self._gathered:

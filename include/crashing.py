@@ -18,6 +18,7 @@ VARIABLE = "MASIVO_CRASH_AT"
 POINTS = (
     "page_entered",
     "packed",
+    "unpacked",
     "turn_taken",
     "sending",
     "answered",

@@ -86,6 +86,7 @@ class Delivery:
         # Whatever the mapping says: points that are sent twice count twice.
         self._resends_unproven = resends_unproven and lease.entity is not Entity.TRANSACTIONS
         self._resent: set[str] = set()
+        self._outdated: dict[str, int] = {}
         self._refusals = ledger.refusals
         self._again: set[str] = set()
         self._doubts_in_a_row = 0
@@ -98,7 +99,7 @@ class Delivery:
         """
         Write *batches*, which are to be delivered in this order, into the ledger before their turns.
 
-        Not where records are sent again unproven: given back, they would no longer be known as perhaps arrived.
+        Not where records are sent again unproven: those that are written down and not sent count as sent again all the same.
         """
         if not self._resent:
             self._sending.pack(batches, self._again)
@@ -156,6 +157,10 @@ class Delivery:
     def _may_resend(self, doubt: Doubt) -> bool:
         # What the API refused would be refused again; and one more doubt in the same run shows that the API is not well.
         return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._resent
+
+    def outdate(self, doubts: Iterable[Doubt]) -> None:
+        """Supersede *doubts* of earlier runs, which are sent again unproven, when that is written down and not before."""
+        self._outdated |= {doubt.record.key: doubt.entry for doubt in doubts}
 
     def learn_from(self, absent: Sequence[Unit]) -> list[Unit]:
         """
@@ -215,7 +220,9 @@ class Delivery:
         self._isolation.beware()
         if self.doubts or self._put_off:
             self._settler.note_baseline(batch.records)
-        answer = self._sending.send(batch, self._again, unproven=self._resent, purpose=purpose)
+        unproven = self._resent & {record.key for record in batch.records} if self._resent else set()
+        outdated = [self._outdated.pop(key) for key in unproven & self._outdated.keys()]
+        answer = self._sending.send(batch, self._again, unproven=unproven, outdated=outdated, purpose=purpose)
         if verdict(answer) is Verdict.IN_DOUBT:
             self.doubts += self._doubts_of(batch.records)
             self._doubts_in_a_row += 1

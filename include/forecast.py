@@ -268,7 +268,7 @@ class _Slice:
     def read(self, windows: Iterable[Window]) -> None:
         """Read and judge the rows of *windows*, pack what would be sent, and count."""
         for window in windows:
-            for page in whole_customers(self._part.entity, self._legacy, self._part, window):
+            for page in filter(None, whole_customers(self._part.entity, self._legacy, self._part, window)):
                 self._found.rows += len(page)
                 judged = self._triage.judge(page)
                 self._note(judged)

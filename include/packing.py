@@ -19,7 +19,7 @@ perf.md 5 (which strategy fills how well).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,14 +40,14 @@ _EMPTY_SIZE = len(_HEAD) + len(_TAIL) - 1  # every record and customer below cou
 class Packer(Protocol):
     """Takes the groups of one entity in order and gives the batches that are ready."""
 
-    def add(self, group: Sequence[Record]) -> Iterator[Batch]:
+    def add(self, group: Sequence[Record]) -> list[Batch]:
         """
-        Take *group* at once, whether or not the result is looked at, and give the batches that this completes.
+        Take *group* and give the batches that this completes.
 
         Raise `ValueError` if `fits_alone` says no to *group*; the packer is of no use afterwards.
         """
 
-    def close(self) -> Iterator[Batch]:
+    def close(self) -> list[Batch]:
         """Give what is still open. The packer is empty afterwards and goes on counting."""
 
 
@@ -156,15 +156,15 @@ class _InOrder:
         self._records = limits.records if entity.has_parent else min(limits.records, limits.customers)
         self._open = _Request(entity)
 
-    def add(self, group: Sequence[Record]) -> Iterator[Batch]:
+    def add(self, group: Sequence[Record]) -> list[Batch]:
         ready: list[Batch] = []
         if not self._take_whole(group):
             for record in group:
                 self._put(record, ready)
-        return iter(ready)
+        return ready
 
-    def close(self) -> Iterator[Batch]:
-        return iter([self._emit()] if self._open.records else [])
+    def close(self) -> list[Batch]:
+        return [self._emit()] if self._open.records else []
 
     def _take_whole(self, group: Sequence[Record]) -> bool:
         """Take all of one customer's *group* where the request has room for that and more, as it mostly has; say whether it was so."""
@@ -219,11 +219,11 @@ class _WholeCustomers:
         self._number = first_number
         self._open: list[_Request] = []
 
-    def add(self, group: Sequence[Record]) -> Iterator[Batch]:
+    def add(self, group: Sequence[Record]) -> list[Batch]:
         if not fits_alone(group, self._limits):
             raise _unsendable(group, self._limits)
         if not group:
-            return iter(())
+            return []
         if len({record.customer for record in group}) > 1:
             raise ValueError("transactions: a group holds several customers; give each customer's by itself")
 
@@ -235,11 +235,11 @@ class _WholeCustomers:
             self._put(group)
         while self._open and self._open[0].load(self._limits) >= 1:
             ready.append(self._emit_fullest())
-        return iter(ready)
+        return ready
 
-    def close(self) -> Iterator[Batch]:
+    def close(self) -> list[Batch]:
         self._open = _packed_anew(self._open, self._limits)
-        return iter([self._emit_fullest() for _ in range(len(self._open))])
+        return [self._emit_fullest() for _ in range(len(self._open))]
 
     def _put(self, group: Sequence[Record]) -> bool:
         return _put(group, self._open, self._limits, most=OPEN_REQUESTS)

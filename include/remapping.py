@@ -52,7 +52,7 @@ def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
     delivered = different = 0
     by_customer: dict[str, int] = {}
     everything = Slice(legacy.entity, 1, 1, None, None, 0)
-    for page in whole_customers(legacy.entity, legacy, everything, Window()):
+    for page in filter(None, whole_customers(legacy.entity, legacy, everything, Window())):
         records = [row for row in page if isinstance(row, Record)]
         history = known(ledger, legacy.entity, {record.key for record in records})
         for record in records:

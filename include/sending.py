@@ -106,6 +106,7 @@ class Sending:
         self._log = log
         self._sleep = sleep
         self._asked_s = 0.0
+        self._at_hand: list[int] = []
         self._waiting: dict[int, tuple[int, Batch]] = {}
         self._given_back: list[int] = []
         self._taken_back: set[str] = set()
@@ -134,20 +135,25 @@ class Sending:
         again: Collection[str] = (),
         *,
         unproven: Collection[str] = (),
+        outdated: Sequence[int] = (),
         purpose: Purpose = Purpose.DELIVERY,
     ) -> Answer:
         """
         Send *batch* until the API has decided about it, and enter the receipt; return the deciding answer.
 
-        *again* are keys that this slice sent before, *unproven* those that may have arrived then. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where
-        the answer may be a yes in words that the contract does not have; no record is lost by either.
+        *again* are keys that this slice sent before, *unproven* those that may have arrived then; *outdated* are entries of earlier runs
+        about the same doubt. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where the answer may be a yes in
+        words that the contract does not have; no record is lost by either.
         """
         batch_id, _ = self._waiting.pop(id(batch), (0, batch))
         if not batch_id:
             # A doubt is settled by what was written down and sent after it, so both must stay in one order.
             self._unpack()
-            batch_id = self._ledger.pack(self._lease, batch, self._carried(again), unproven=unproven, purpose=purpose)
+            batch_id = self._ledger.pack(
+                self._lease, batch, self._carried(again), unproven=unproven, outdated=outdated, purpose=purpose
+            )
             crash_point("packed")
+        self._at_hand = [batch_id]
         tries, self._asked_s = 0, 0.0
         while True:
             answer = self._post(batch_id, batch)
@@ -157,14 +163,15 @@ class Sending:
                 break
             self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
             tries += answer.status != 429
-            self._wait_or_give_up(batch_id, answer, tries)
+            self._wait_or_give_up(answer, tries)
         self._enter(batch_id, batch, answer)
+        self._at_hand = []
         crash_point("received")
         return answer
 
     def _post(self, batch_id: int, batch: Batch) -> Answer:
         while True:
-            self._take_turn(batch_id)
+            self._take_turn()
             crash_point("turn_taken")
             began = time.monotonic()
             self._ledger.sending(self._lease, batch_id)
@@ -174,11 +181,11 @@ class Sending:
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
             self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
 
-    def _take_turn(self, batch_id: int) -> None:
+    def _take_turn(self) -> None:
         try:
             self._lane.turn()
         except TryAgainLater:
-            self._give_back("api_unavailable", batch_id)
+            self._give_back("api_unavailable")
             raise
 
     def _enter(self, batch_id: int, batch: Batch, answer: Answer) -> None:
@@ -189,7 +196,7 @@ class Sending:
                 self._ledger.receive(self._lease, batch_id, receipt)
             else:
                 self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
-                self._give_back("run_stopped", batch_id)
+                self._give_back("run_stopped")
             raise Stopped(_stopped(answer))
         state, reason = _STATES[judged], ""
         if judged is Verdict.IN_DOUBT:
@@ -197,10 +204,10 @@ class Sending:
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
         self._ledger.receive(self._lease, batch_id, receipt, batch.records)
 
-    def _wait_or_give_up(self, batch_id: int, answer: Answer, tries: int) -> None:
+    def _wait_or_give_up(self, answer: Answer, tries: int) -> None:
         if answer.status == 401:
             # The hook has fetched a new token and tried it already.
-            self._give_back("run_stopped", batch_id)
+            self._give_back("run_stopped")
             msg = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
             raise Stopped(msg)
         pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
@@ -209,11 +216,11 @@ class Sending:
             self._lane.freeze(asked, too_fast=answer.status == 429)
             self._asked_s += asked
             if self._asked_s > _LONGEST_FREEZE_S:
-                self._give_back("api_unavailable", batch_id)
+                self._give_back("api_unavailable")
                 msg = f"the API asks to wait {asked:,.0f} s ({answer}); the rest of the slice is sent by a later try"
                 raise TryAgainLater(msg, asked)
         if tries >= _TRIES:
-            self._give_back("api_unavailable", batch_id)
+            self._give_back("api_unavailable")
             msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"
             raise TryAgainLater(msg)
         if answer.status != 429:
@@ -224,6 +231,7 @@ class Sending:
         if self._waiting:
             ids = [number for number, _ in self._waiting.values()]
             self._ledger.unpack(self._lease, ids)
+            crash_point("unpacked")
             self._given_back += ids  # what of them is not written down again must have a state in the end
             self._taken_back |= {record.key for _, batch in self._waiting.values() for record in batch.records}
             self._waiting.clear()
@@ -232,9 +240,10 @@ class Sending:
         """Return the keys that have an entry in some batch of this slice already."""
         return self._taken_back.union(again) if self._taken_back else again
 
-    def _give_back(self, reason: str, *batch_ids: int) -> None:
-        """Give back *batch_ids*, and with them all that was to be sent after them."""
-        ids = [*batch_ids, *(number for number, _ in self._waiting.values()), *self._given_back]
+    def _give_back(self, reason: str) -> None:
+        """Give back the batch at hand, unless it was sent, and all that was to be sent after it."""
+        ids = [*self._at_hand, *(number for number, _ in self._waiting.values()), *self._given_back]
+        self._at_hand = []
         self._waiting.clear()
         self._given_back.clear()
         if ids:

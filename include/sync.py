@@ -114,22 +114,29 @@ class _Work:
         delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log, resends_unproven=resends)
 
         with sending.giving_back():
-            self._send(delivery, triage, self._suspects_last(self._sendable(lease, triage)))
+            self._send(delivery, triage, self._sendable(lease, triage))
             for _ in range(_ROUNDS):
                 doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
                 again = [*delivery.settle(doubts), *self._settle_earlier(lease, delivery, triage)]
                 self.doubts = []
                 if not again:
                     break
-                self._send(delivery, triage, iter(again))
+                self._send(delivery, triage, [again])
         crash_point("finishing")
         # Rows that an earlier try read and sent belong to the run, also those that are gone from the legacy database since.
         self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again)
         return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
 
-    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Unit]:
-        """Read and judge the slice's rows, page by page, and yield what may be sent."""
+    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit]]:
+        """
+        Read and judge the slice's rows, and yield what may be sent, page by page; nothing while the next page is waited for.
+
+        Suspects come after all others: packed together they keep nobody else up, and share one request at most.
+        """
         for page in self._pages():
+            if not page:
+                yield ()
+                continue
             self.rows += len(page)
             judged = triage.judge(page)
             if judged.entries or judged.outdated:
@@ -139,9 +146,10 @@ class _Work:
             self.doubts += judged.doubts
             self.earlier += judged.earlier
             self.has_others |= {entry.row.customer for entry in judged.entries if entry.reason != "duplicate_row"}
-            yield from judged.groups
+            yield judged.groups
             if len(self.suspects) > MOST_SUSPECTS:
-                yield from self._suspects_now()
+                yield self._suspects_now()
+        yield self._suspects_now()
 
     def _pages(self) -> Iterator[Sequence[Record | Rejection]]:
         """Yield the slice's rows: those of the window, or those that the ledger names, a page of keys at a time."""
@@ -153,17 +161,12 @@ class _Work:
             yield from whole_customers(self.part.entity, self.legacy, self.part, self.window.named(keys))
             behind = keys[-1]
 
-    def _suspects_last(self, groups: Iterator[Unit]) -> Iterator[Unit]:
-        """Yield the suspects after all *groups*: packed together they keep nobody else up, and share one request at most."""
-        yield from groups
-        yield from self._suspects_now()
-
-    def _suspects_now(self) -> Iterator[Unit]:
+    def _suspects_now(self) -> list[Unit]:
         suspects, self.suspects = self.suspects, []
-        yield from suspects
+        return suspects
 
-    def _send(self, delivery: Delivery, triage: Triage, groups: Iterator[Unit]) -> None:
-        """Pack *groups* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
+    def _send(self, delivery: Delivery, triage: Triage, pages: Iterable[Sequence[Unit]]) -> None:
+        """Pack the groups of *pages* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
         packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
 
         def pack(batches: Sequence[Batch]) -> None:
@@ -173,16 +176,22 @@ class _Work:
 
         ahead = Ahead(pack, self.lane.is_behind, self.limits)
         left: list[Unit] = []
-        for group in groups:
-            ahead.add(packer.add(group))
-            left += self._deliver(delivery, ahead.due())
-            while left:
-                ahead.add(packer.add(left.pop(0)))
-                left += self._deliver(delivery, ahead.due())
+
+        def take(group: Unit) -> None:
+            if batches := packer.add(group):
+                ahead.add(batches)
+                left.extend(self._deliver(delivery, ahead.due()))
+
+        for page in pages:
+            for group in page:
+                take(group)
+                while left:
+                    take(left.pop(0))
+            left += self._deliver(delivery, ahead.due(is_idle=not page))
         ahead.add(packer.close())
         left += self._deliver(delivery, ahead.rest())
         if left:
-            self._send(delivery, triage, iter(left))
+            self._send(delivery, triage, [left])
 
     def _deliver(self, delivery: Delivery, batches: Iterable[Batch]) -> list[Unit]:
         left: list[Unit] = []
@@ -206,7 +215,8 @@ class _Work:
         anew = [*found.absent, *found.resend]
         self.ledger.settle(lease, [doubt.entry for doubt in found.present], State.DELIVERED)
         self.ledger.release(lease, [doubt.record for doubt in found.present if not doubt.is_changed])
-        self.ledger.settle(lease, [doubt.entry for doubt in anew], State.SUPERSEDED)
+        self.ledger.settle(lease, [doubt.entry for doubt in found.absent], State.SUPERSEDED)
+        delivery.outdate(found.resend)
         entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found.unproven]
         send: list[Record] = []
         for doubt in found.present:

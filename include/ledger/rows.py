@@ -30,7 +30,9 @@ def of_slice(part: Slice) -> dict[str, Any]:
     }
 
 
-def of_packed(lease: Lease, batch: Batch, purpose: Purpose, *, at: datetime) -> dict[str, Any]:
+def of_packed(
+    lease: Lease, batch: Batch, purpose: Purpose, *, at: datetime, sent_at: datetime | None = None
+) -> dict[str, Any]:
     """Return the row of a batch that waits for its turn."""
     return {
         "run": lease.run,
@@ -44,6 +46,7 @@ def of_packed(lease: Lease, batch: Batch, purpose: Purpose, *, at: datetime) -> 
         "bytes": len(batch.body),
         "body_hash": hashlib.blake2b(batch.body, digest_size=16).digest(),
         "packed_at": at,
+        "sent_at": sent_at,
         "purpose": purpose,
     }
 

@@ -24,7 +24,7 @@ from include.ledger.opened import now
 from include.ledger.payloads import keep
 from include.ledger.rows import Entry
 from include.ledger.runs import Runs
-from include.ledger.takeover import take_over
+from include.ledger.takeover import held_or_in_doubt, take_over
 from include.ledger.turns import Lease, is_my_turn
 
 
@@ -92,15 +92,17 @@ class Ledger(Runs):
         again: Collection[str] = (),
         *,
         unproven: Collection[str] = (),
+        outdated: Sequence[int] = (),
         purpose: Purpose = Purpose.DELIVERY,
     ) -> int:
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
         Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
-        in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say so.
+        in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say
+        so, and stay in doubt if the batch is not sent; it supersedes the *outdated* entries of earlier runs.
         """
-        return self.pack_together(lease, [batch], again, unproven=unproven, purpose=purpose)[0]
+        return self.pack_together(lease, [batch], again, unproven=unproven, outdated=outdated, purpose=purpose)[0]
 
     def pack_together(
         self,
@@ -109,6 +111,7 @@ class Ledger(Runs):
         again: Collection[str] = (),
         *,
         unproven: Collection[str] = (),
+        outdated: Sequence[int] = (),
         purpose: Purpose = Purpose.DELIVERY,
     ) -> list[int]:
         """
@@ -119,9 +122,13 @@ class Ledger(Runs):
         ids = []
         with self.engine.begin() as connection:
             self._hold(connection, lease)
+            self._supersede(connection, outdated)
+            # Until they are sent again, the moment before which they may have been.
+            sent_at = stamp(connection) if unproven else None
             for batch in batches:
                 self._refuse_moved(connection, lease, batch)
-                made = connection.execute(insert(schema.batch).values(rows.of_packed(lease, batch, purpose, at=now())))
+                packed = rows.of_packed(lease, batch, purpose, at=now(), sent_at=sent_at)
+                made = connection.execute(insert(schema.batch).values(packed))
                 batch_id = int((made.inserted_primary_key or (0,))[0])
                 fresh = [record for record in batch.records if record.key not in again] if again else batch.records
                 add(connection, _at(lease) | rows.of_batch(fresh, batch_id, unproven))
@@ -214,15 +221,18 @@ class Ledger(Runs):
             connection.execute(update(schema.ledger).values(refusals=refusals))
 
     def give_back(self, lease: Lease, batch_ids: Sequence[int], reason: str) -> None:
-        """Hold the records of packed batches that cannot be sent now; the next try of the slice judges them again."""
-        entry = schema.entry
+        """
+        Hold the records of packed batches that cannot be sent now; the next try of the slice judges them again.
+
+        One of *batch_ids* that is being sent, or was, stays as it is; what may have arrived before is in doubt as before.
+        """
+        entry, batch = schema.entry, schema.batch
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._give_back(connection, batch_ids)
+            unsent = select(batch.c.id).where(batch.c.id.in_(list(batch_ids)), batch.c.state == BatchState.GIVEN_BACK)
             connection.execute(
-                update(entry)
-                .where(*_of_slice(lease), entry.c.batch.in_(list(batch_ids)))
-                .values(state=State.HELD, reason=reason)
+                update(entry).where(*_of_slice(lease), entry.c.batch.in_(unsent)).values(held_or_in_doubt(reason))
             )
 
     def finish(self, lease: Lease, read_rows: int) -> None:

@@ -4,7 +4,8 @@ What a try does, when it claims a slice, with what other tries left: it must nei
 ================  ==========================================  =========================================
 a batch left as   what it becomes                             its records
 ================  ==========================================  =========================================
-packed            given back: provably not sent               forgotten or, of another run, held
+packed            given back: provably not sent               forgotten or, of another run, held; what may
+                                                              have arrived before is in doubt as before
 being sent        in doubt: perhaps sent                      read back
 refused           refused, and perhaps partly accepted        forgotten, or read back if that may be
 ================  ==========================================  =========================================
@@ -13,12 +14,14 @@ refused           refused, and perhaps partly accepted        forgotten, or read
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, Select, case, delete, select, update
 
 from include.errors import LedgerError
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
+from include.reasons import RESENT_UNPROVEN
 
 
 def take_over(connection: Connection, run: int, entity: Entity, number: int, *, at: datetime) -> None:
@@ -31,6 +34,15 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
     _settle(connection, run, entity, number, at)
     _forget_unsent(connection, run, entity, number)
     _fence_other_runs(connection, run, entity, at)
+
+
+def held_or_in_doubt(reason: str) -> dict[str, Any]:
+    """Return what entries of a batch that was not sent become: held for *reason*, or in doubt where they may have arrived before."""
+    is_unproven = schema.entry.c.reason == RESENT_UNPROVEN
+    return {
+        "state": case((is_unproven, State.IN_DOUBT), else_=State.HELD),
+        "reason": case((is_unproven, RESENT_UNPROVEN), else_=reason),
+    }
 
 
 def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
@@ -50,7 +62,7 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
     connection.execute(
         update(entry)
         .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)))
-        .values(state=State.HELD, reason="run_stopped")
+        .values(held_or_in_doubt("run_stopped"))
     )
     if connection.execute(select(schema.ledger.c.refusals)).scalar() != "atomic":
         # The API may have taken the good records of a batch that it refused.
@@ -73,7 +85,9 @@ def _refuse_folded(connection: Connection, run: int, entity: Entity) -> None:
 
 def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int) -> None:
     entry = schema.entry
-    given_back = entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK))
+    given_back = entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)) & (
+        entry.c.reason != RESENT_UNPROVEN
+    )
     unjudged = entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)) & entry.c.state.is_(None)
     unsent = (
         entry.c.run == run,

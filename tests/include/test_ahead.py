@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include import ahead
+from include import ahead, succession
 from include.ahead import MOST_BYTES, TOGETHER_BYTES, Ahead
 from include.journey import Batch, Entity, Limits
 
@@ -61,10 +62,42 @@ def test_where_an_interval_keeps_requests_apart_a_batch_waits_for_others_no_long
 def test_without_an_interval_batches_share_a_commit_as_long_as_there_is_room():
     trying = Trying(HURRIED)
     for number in range(1, 7):
-        trying.now += 3600
+        trying.now += ahead._LONGEST_GATHERING_S / 10
         trying.add(batch(number, TOGETHER_BYTES // 3))
     assert trying.packed == [[1, 2, 3, 4]]
     assert trying.sent == [1, 2, 3, 4]
+
+
+def test_without_an_interval_a_slice_writes_before_it_counts_as_silent():
+    assert ahead._LONGEST_GATHERING_S < succession._SILENT_S
+    trying = Trying(HURRIED)
+    trying.add(batch(1))
+    trying.now = ahead._LONGEST_GATHERING_S
+    trying.add()
+    assert trying.sent == [1]
+
+
+@pytest.mark.parametrize("limits", [HURRIED, UNHURRIED])
+def test_what_is_ready_does_not_wait_for_a_page_that_is_slow(limits):
+    trying = Trying(limits)
+    trying.add(batch(1))
+    assert trying.sent == []
+    trying.send(trying.ahead.due(is_idle=True))
+    assert trying.sent == [1]
+
+
+def test_a_slice_that_waits_finds_its_turn_also_while_there_is_nothing_to_add():
+    trying = Trying(UNHURRIED)
+    trying.is_behind = True
+    trying.add(batch(1))
+    trying.send(trying.ahead.due(is_idle=True))
+    assert (trying.packed, trying.sent) == ([[1]], [])
+    trying.is_behind = False
+    trying.add()
+    assert trying.sent == []  # looked a moment ago
+    trying.now += ahead._BETWEEN_LOOKS_S
+    trying.add()
+    assert trying.sent == [1]
 
 
 def test_a_slice_behind_another_writes_down_until_its_room_is_full_and_sends_when_it_is_its_turn():
@@ -75,6 +108,7 @@ def test_a_slice_behind_another_writes_down_until_its_room_is_full_and_sends_whe
     assert trying.packed == [[1, 2], [3]]
     assert trying.sent == []
     trying.is_behind = False
+    trying.now = ahead._BETWEEN_LOOKS_S
     trying.add(batch(4, TOGETHER_BYTES))
     assert trying.sent == [1, 2, 3, 4]
     trying.is_behind = True
@@ -84,17 +118,20 @@ def test_a_slice_behind_another_writes_down_until_its_room_is_full_and_sends_whe
 
 @given(
     st.sampled_from([HURRIED, UNHURRIED]),
-    st.lists(st.tuples(st.integers(0, TOGETHER_BYTES), st.booleans(), st.floats(0, 0.1), st.integers(0, 3))),
+    st.lists(
+        st.tuples(st.integers(0, TOGETHER_BYTES), st.booleans(), st.booleans(), st.floats(0, 0.1), st.integers(0, 3))
+    ),
 )
 def test_every_batch_is_written_once_and_sent_in_order(limits, steps):
     trying = Trying(limits)
     number = most = 0
-    for size, is_behind, passed, count in steps:
+    for size, is_behind, is_idle, passed, count in steps:
         trying.now += passed
         trying.is_behind = is_behind
         batches = [batch(number + one, size) for one in range(1, count + 1)]
         number += count
         trying.add(*batches)
+        trying.send(trying.ahead.due(is_idle=is_idle))
         most = max(most, trying.ahead._gathered_bytes + trying.ahead._packed_bytes)
     trying.send(trying.ahead.rest())
     assert trying.sent == list(range(1, number + 1))

@@ -48,6 +48,8 @@ outcomes = st.sampled_from(
         "packed",
         "sending",
         "given_back",
+        "unpacked",
+        "packed anew",
         *(one.value for one in (BatchState.DELIVERED, BatchState.IN_DOUBT, BatchState.REFUSED)),
     ]
 )
@@ -134,6 +136,12 @@ class Walk:
         number = self.ledger.pack(lease, batch(records), again, unproven=names if is_unproven else ())
         if outcome == "given_back":
             self.ledger.give_back(lease, [number], "run_stopped")
+        elif outcome in {"unpacked", "packed anew"}:
+            self.ledger.unpack(lease, [number])
+            if outcome == "packed anew":
+                # One of them may be left out; it is given back like the rest in the end.
+                self.ledger.pack(lease, batch(records[:2]), names, unproven=names if is_unproven else ())
+                self.ledger.give_back(lease, [number], "run_stopped")
         elif outcome != "packed":
             self.ledger.sending(lease, number)
             if outcome != "sending":

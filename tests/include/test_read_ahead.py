@@ -8,6 +8,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -43,8 +44,8 @@ def readers() -> list[threading.Thread]:
 @given(pages=st.lists(st.lists(st.integers(), max_size=3), max_size=6), taken=st.integers(0, 7))
 def test_pages_come_as_they_are_and_at_most_one_is_read_beyond(pages, taken):
     source = Source(pages)
-    reading = read_ahead(source.pages())
-    found = [page for page, _ in zip(reading, range(taken), strict=False)]
+    reading = read_ahead(source.pages(), patience_s=60)
+    found = [page for page, _ in zip((page for page in reading if page is not None), range(taken), strict=False)]
     reading.close()
 
     assert found == pages[:taken]
@@ -55,7 +56,7 @@ def test_pages_come_as_they_are_and_at_most_one_is_read_beyond(pages, taken):
 
 def test_what_reading_raises_comes_after_the_pages_before_it():
     source = Source([[1], [2]], fails=True)
-    reading = read_ahead(source.pages())
+    reading = read_ahead(source.pages(), patience_s=60)
     assert [next(reading), next(reading)] == [[1], [2]]
     with pytest.raises(ConnectionError):
         next(reading)
@@ -63,10 +64,26 @@ def test_what_reading_raises_comes_after_the_pages_before_it():
     assert not readers()
 
 
+def test_whoever_waits_for_a_slow_page_is_told_so_and_loses_nothing():
+    may_go_on = threading.Event()
+
+    def pages() -> Iterator[list[int]]:
+        yield [1]
+        may_go_on.wait()
+        yield [2]
+
+    reading = read_ahead(pages(), patience_s=0.001)
+    found = list(islice((page for page in reading if page), 1))
+    assert next(reading) is next(reading) is None
+    may_go_on.set()
+    assert found + [page for page in reading if page] == [[1], [2]]
+    assert not readers()
+
+
 def test_a_reading_that_nobody_ends_is_ended_by_the_garbage_collector():
     """As a task that failed leaves it: in a circle with its own traceback. Waiting there would keep the process from ending."""
     source = Source([[1], [2], [3]])
-    reading = read_ahead(source.pages())
+    reading = read_ahead(source.pages(), patience_s=60)
     next(reading)
     circle: list[object] = [reading]
     circle.append(circle)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from masivo.hook import MasivoHook
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from include import crashing
 from include.errors import Stopped, TryAgainLater
@@ -221,3 +222,38 @@ def test_a_status_line_that_says_201_counts_whatever_follows(tmp_path, fault):
         send(on)
         # A header that cannot be read takes the status with it.
         assert on.states()["C1"][0] in ({"delivered"} if fault != "huge_header" else {"delivered", "in_doubt"})
+
+
+class Failing:
+    """A lane or a ledger that cannot be asked, once, for *what*; all else is as it was."""
+
+    def __init__(self, whole, what):
+        self._whole, self._what = whole, what
+
+    def __getattr__(self, name):
+        if name != self._what:
+            return getattr(self._whole, name)
+        self._what = ""
+        raise OperationalError("the ledger is away", None, Exception("gone"))
+
+
+@pytest.mark.parametrize("is_ahead", [True, False])
+@pytest.mark.parametrize("what", ["turn", "start", "sending", "receive"])
+def test_a_ledger_that_fails_for_a_moment_leaves_no_batch_packed_and_none_sent_that_counts_as_not_sent(
+    tmp_path, what, is_ahead
+):
+    with bench(tmp_path) as on:
+        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending._lane, sending._ledger = Failing(sending._lane, what), Failing(sending._ledger, what)
+        together = [one_request(BATCH[:1], 1), one_request(BATCH[1:], 2)]
+        if is_ahead:
+            sending.pack(together)
+        with pytest.raises(OperationalError), sending.giving_back():
+            sending.send(together[0])
+        is_sent = what == "receive"
+        is_out = what in {"start", "receive"}
+        assert on.posts() == is_sent
+        first = ("sending", "") if is_out else ("held", "run_stopped")
+        assert on.states() == {"C1": first} | ({"C2": ("held", "run_stopped")} if is_ahead else {})
+        on.ledger.claim(1, Entity.CUSTOMERS, 1)
+        assert on.states() == ({"C1": ("in_doubt", "task_died")} if is_out else {})

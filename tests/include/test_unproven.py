@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from include import crashing
 from include.account import as_text
-from include.errors import MappingError
+from include.errors import MappingError, Stopped
 from include.journey import Entity
+from include.ledger.turns import let_go
 from include.mapping import load
 from include.sandbox.faults import Rule, Script
 from include.sandbox.options import Refusal
 from tests.include.sandbox.bodies import balance
 from tests.include.workbench import bench, customer, transaction
-from tests.journey import UNHURRIED, UNLIMITED, Trip, journey
+from tests.journey import UNHURRIED, UNLIMITED, Died, Trip, journey
 from tests.proof import shop
 
 
@@ -59,6 +61,11 @@ def travel(tmp_path):
         return journey(*urls, mapping=mapping(tmp_path / "mapping", policies), sandbox=sandbox, extra=PATIENT)
 
     return opened
+
+
+def die():
+    """Kill the process, as far as its own exception clauses see."""
+    raise Died
 
 
 def taken(trip, entity):
@@ -155,6 +162,31 @@ def test_what_an_earlier_run_left_unproven_is_sent_again_by_the_next(travel, tmp
     assert then.adds_up
     assert second.adds_up
     assert third.adds_up
+
+
+@pytest.mark.parametrize("entity", [Entity.CUSTOMERS, Entity.EVENTS])
+@pytest.mark.parametrize("how", ["stopped", "killed before", "killed after it was written down"])
+def test_what_was_to_be_sent_again_and_could_not_be_is_in_doubt_as_before(travel, tmp_path, entity, how):
+    script = losing(entity, "close_after_accept", 1)
+    refuses = Rule(faults=("403",), path=f"/customers/migrate{PATHS[entity]}", nth=(2,))
+    with travel(Script(rules=(*script.rules, refuses)) if how == "stopped" else script) as trip:
+        trip.migrate("first", entities=[entity]) if entity is Entity.CUSTOMERS else trip.migrate("first")
+        mapping(tmp_path / "mapping", RESEND)
+        later = Trip(trip.sandbox, str(trip.legacy.url))
+        if how != "stopped":
+            crashing.set_trap(crashing.trap_at("settling" if how == "killed before" else "packed", die))
+        with pytest.raises((Stopped, Died)):
+            later.migrate("second", entities=[entity])
+        crashing.set_trap(None)
+        assert set(taken(trip, entity).values()) == {1}
+        let_go(later.place.ledger, later.place.ledger.run("second").number)
+        third = later.migrate("third", entities=[entity])
+        found = taken(trip, entity)
+        accounts = [third, *(trip.account(name) for name in ("first", "second"))]
+        later.close()
+    assert set(found.values()) == {2}
+    assert of(third, entity).states.get("delivered") == len(found) == resent(third, entity)
+    assert [of(one, entity).states.get("in_doubt", 0) for one in accounts] == [0, 0, 0]
 
 
 def test_a_run_sends_again_once_and_the_next_one_once_more(travel):

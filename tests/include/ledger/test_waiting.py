@@ -62,6 +62,8 @@ def test_a_customer_who_was_written_down_before_and_delivered_after_frees_its_tr
     of_transactions = begin(ledger, "transactions again", *Entity)
     lease = ledger.claim(of_transactions, Entity.TRANSACTIONS, 1)
     with ledger.reading() as connection:
-        old = connection.execute(select(schema.entry.c.id).where(schema.entry.c.state == State.QUARANTINED)).scalar_one()
+        old = connection.execute(
+            select(schema.entry.c.id).where(schema.entry.c.state == State.QUARANTINED)
+        ).scalar_one()
     ledger.enter(lease, [Entry(transaction("T1", "A"), State.QUARANTINED, "points_do_not_sum")], [old])
     assert free(ledger, of_transactions) == []
