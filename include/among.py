@@ -19,6 +19,8 @@ _Value = TypeVar("_Value")
 # before it looks for them; Oracle takes no more than 1,000 in one list.
 MOST_KEYS = 500
 
+_TAKE_ANY_NUMBER = frozenset({"postgresql", "sqlite"})
+
 _ARRAYS: dict[frozenset[type], type[TypeEngine[Any]]] = {
     frozenset({str}): String,
     frozenset({int}): BigInteger,
@@ -43,6 +45,11 @@ def one_of(term: ColumnElement[Any], values: Sequence[Any], dialect: str) -> Col
         given = func.json_each(bindparam(None, orjson.dumps(list(values)).decode(), type_=String)).table_valued("value")
         return term.in_(select(given.c.value))
     return term.in_(values)
+
+
+def at_once(values: Sequence[_Value], dialect: str) -> Iterator[Sequence[_Value]]:
+    """Cut *values* into parts that one statement of *dialect* takes, and works off well."""
+    return portions(values, most=max(1, len(values)) if dialect in _TAKE_ANY_NUMBER else MOST_KEYS)
 
 
 def portions(values: Sequence[_Value], *, most: int) -> Iterator[Sequence[_Value]]:

@@ -4,12 +4,13 @@ The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from include.among import MOST_KEYS, portions
+from include.among import at_once
 from include.errors import MappingError
 from include.journey import Entity
 from include.mapping import CHANGED, PARENT_KEY, Mapping, Query
@@ -19,8 +20,6 @@ from include.shaping import Shaper
 
 Rows = Sequence[Sequence[Any]]
 Columns = Callable[[Query], list[str]]
-
-_TAKE_ANY_NUMBER = frozenset({"postgresql", "sqlite"})
 
 
 class Elements:
@@ -87,12 +86,12 @@ class Elements:
         self, connection: Connection, path: str, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
     ) -> dict[Any, Rows]:
         parent = self.shapers[path].index(self._parent)
-        found: dict[Any, list[Sequence[Any]]] = {}
+        found: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         dialect = connection.dialect.name
-        for some in portions(keys, most=len(keys) if dialect in _TAKE_ANY_NUMBER else MOST_KEYS):
+        for some in at_once(keys, dialect):
             statement = elements(self._queries[path], self._columns[path], some, dialect=dialect)
             for row in connection.execute(statement).all():
-                found.setdefault(row[parent], []).append(row)
+                found[row[parent]].append(row)
         strangers = found.keys() - set(keys)
         if strangers:
             alike = {_folded(key): key for key in keys}
@@ -100,7 +99,7 @@ class Elements:
                 if _folded(stranger) not in alike:
                     problem = f"has a {self._parent!r} that the database takes for a key which is written otherwise"
                     raise MappingError(self._queries[path].where, problem, "cast both to the same type and collation")
-                found.setdefault(alike[_folded(stranger)], []).extend(found.pop(stranger))
+                found[alike[_folded(stranger)]] += found.pop(stranger)
         return found  # type: ignore[return-value]
 
 

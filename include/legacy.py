@@ -30,7 +30,10 @@ from include.shaping import Shaper
 from include.values import Unfit, instant
 
 
+# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are larger, as far as rows and
+# elements are few enough for the memory that everybody has.
 PAGE = 1000
+_MOST_PAGES, _MOST_WITH_ELEMENTS = 8, 24
 
 Found = LegacyRow | UnreadableRow
 
@@ -156,13 +159,18 @@ class Legacy:
         """Stream *statement* in pages that end where a key ends, so that rows of one key stay together."""
         with self._database.reading() as connection, self._database.beside(connection) as lists:
             held: list[Sequence[Any]] = []
+            size = PAGE
             for rows in streamed(connection, statement, PAGE):
                 held += rows
                 is_last = len(rows) < PAGE
+                if len(held) < size and not is_last:
+                    continue
                 cut = len(held) if is_last else self._end_of_whole_keys(held)
                 if cut:
-                    yield self._with_elements(lists, held[:cut])
+                    page = self._with_elements(lists, held[:cut])
                     held = held[cut:]
+                    size = _size_after(page)
+                    yield page
             if held:
                 yield self._with_elements(lists, held)
 
@@ -180,8 +188,11 @@ class Legacy:
             return [LegacyRow(row, {}) for row in rows]
         keys = list(map(itemgetter(self._key), rows))
         found = self._elements.of(connection, list(dict.fromkeys(keys)), lambda alike: self._known(connection, alike))
-        lists = ([elements.get(key, ()) for key in keys] for elements in found.values())
-        by_path = (dict(zip(found, of_row, strict=True)) for of_row in zip(*lists, strict=True))
+        lists = {path: [elements.get(key, ()) for key in keys] for path, elements in found.items()}
+        if len(lists) == 1:
+            ((path, of_rows),) = lists.items()
+            return [LegacyRow(row, {path: of_row}) for row, of_row in zip(rows, of_rows, strict=True)]
+        by_path = (dict(zip(lists, of_row, strict=True)) for of_row in zip(*lists.values(), strict=True))
         return list(starmap(LegacyRow, zip(rows, by_path, strict=True)))
 
     def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
@@ -277,6 +288,12 @@ class Legacy:
 
     def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
         return LegacyError(f"{self._query.where}: the database cannot read it: {kind_of(refusal)}")
+
+
+def _size_after(page: Sequence[Found]) -> int:
+    """Return how many rows the page after *page* should have, if they are alike."""
+    weight = sum(1 + sum(map(len, row.lists.values())) for row in page if isinstance(row, LegacyRow))
+    return min(_MOST_PAGES * PAGE, max(PAGE, _MOST_WITH_ELEMENTS * PAGE * len(page) // max(1, weight)))
 
 
 def _type(value: Any) -> str:

@@ -17,7 +17,7 @@ from include.selection import Window
 
 _Page = TypeVar("_Page")
 _PATIENCE_S = 0.1  # the lane does not notice, and a look at what waits costs less than a hundredth of it
-_OBJECTS = 20_000  # more than a page leaves behind
+_OBJECTS = 200_000  # about as many as the pages and batches leave that are under way
 
 
 def whole_customers(
@@ -72,7 +72,7 @@ def lasting() -> Iterator[None]:
     """
     Spare the garbage collector what was there before, and call it less often: nothing that a page is made of refers to itself.
 
-    Looking through all that Airflow has imported was a sixth of the time, and being called many times for each page a tenth of the rest.
+    Looking through all that Airflow has imported was a sixth of the time, and being called several times for each page a tenth of the rest.
     """
     before = gc.get_threshold()
     is_often = 0 < before[0] < _OBJECTS  # 0 is never

@@ -8,6 +8,7 @@ row: no dictionary is built that would only be taken apart again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -37,7 +38,12 @@ class Written(NamedTuple):
             return self.columns[0]
         if not self.columns:
             return [self.template % ()] * count
-        return list(map(self.template.__mod__, zip(*self.columns, strict=True)))
+        # Joining takes half the time of filling the template in. JSON has no NUL, so it can stand for a percent sign.
+        first, *pieces = (piece.replace("\0", "%") for piece in self.template.replace("%%", "\0").split("%s"))
+        between = (
+            column for values, piece in zip(self.columns, pieces, strict=True) for column in (values, repeat(piece))
+        )
+        return list(map("".join, zip(repeat(first, len(self.columns[0])), *between, strict=False)))
 
 
 def column(values: Sequence[Any]) -> Written:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from include.among import one_of
+from include.among import at_once, one_of
 from include.errors import Fenced, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
@@ -125,8 +125,8 @@ class Ledger(Runs):
             self._supersede(connection, outdated)
             # Until they are sent again, the moment before which they may have been.
             sent_at = stamp(connection) if unproven else None
+            self._refuse_moved(connection, lease, [record.key for batch in batches for record in batch.records])
             for batch in batches:
-                self._refuse_moved(connection, lease, batch)
                 packed = rows.of_packed(lease, batch, purpose, at=now(), sent_at=sent_at)
                 made = connection.execute(insert(schema.batch).values(packed))
                 batch_id = int((made.inserted_primary_key or (0,))[0])
@@ -288,25 +288,27 @@ class Ledger(Runs):
         if connection.execute(mine.values(renewed_at=clock(connection.dialect.name))).rowcount != 1:
             raise Fenced(_lost(lease))
 
-    def _refuse_moved(self, connection: Connection, lease: Lease, batch: Batch) -> None:
-        """Refuse *batch* where another slice of the run sends one of its keys: the row got another customer between two readings."""
+    def _refuse_moved(self, connection: Connection, lease: Lease, keys: Sequence[str]) -> None:
+        """Refuse *keys* where another slice of the run sends one of them: the row got another customer between two readings."""
         entry = schema.entry
         connection.execute(select(schema.run.c.id).where(schema.run.c.id == lease.run).with_for_update())
-        moved = connection.execute(
-            select(entry.c.key)
-            .where(
-                entry.c.entity == lease.entity,
-                one_of(entry.c.key, [record.key for record in batch.records], connection.dialect.name),
-                schema.run_beside_key == lease.run,
-                entry.c.slice != lease.slice,
-                entry.c.batch.is_not(None),
+        dialect = connection.dialect.name
+        for some in at_once(keys, dialect):
+            moved = (
+                select(entry.c.key)
+                .where(
+                    entry.c.entity == lease.entity,
+                    one_of(entry.c.key, some, dialect),
+                    schema.run_beside_key == lease.run,
+                    entry.c.slice != lease.slice,
+                    entry.c.batch.is_not(None),
+                )
+                .limit(1)
             )
-            .limit(1)
-        ).first()
-        if moved is not None:
-            raise TryAgainLater(
-                f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
-            )
+            if connection.execute(moved).first() is not None:
+                raise TryAgainLater(
+                    f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
+                )
 
 
 def _this(lease: Lease) -> tuple[Any, ...]:

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
+import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
+
 from include.forecast import Foretelling  # noqa: E402
 from include.journey import Entity  # noqa: E402
 from tests.bench.rig.measured import measured, peak  # noqa: E402
