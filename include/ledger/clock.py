@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, literal_column, select
 
 
 # Seconds since 1970 with fractions, at this very moment, not at the transaction's start.
@@ -24,7 +25,12 @@ def clock(dialect: str) -> ColumnElement[Any]:
 
 def now(connection: Connection) -> float:
     """Return the moment, in seconds since 1970."""
-    return float(connection.execute(select(clock(connection.dialect.name))).scalar_one())
+    return float(connection.execute(_what_time(connection.dialect.name)).scalar_one())
+
+
+@cache
+def _what_time(dialect: str) -> Select[Any]:
+    return select(clock(dialect))
 
 
 def stamp(connection: Connection) -> datetime:

@@ -9,9 +9,10 @@ Of those who wait, news go before the past: an increment is taken in between two
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, exists, insert, select, update
+from sqlalchemy import Connection, Double, Select, bindparam, case, delete, exists, insert, select, update
 
 from include.journey import Entity, Slice
 from include.ledger import schema
@@ -68,18 +69,25 @@ def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: flo
 
 def is_behind(ledger: Opened, run: int, part: Slice, *, lively_s: float) -> bool:
     """Whether an earlier slice of the same run and entity is being worked off, and wrote something within *lively_s*."""
+    statement = _is_another_sending(ledger.engine.dialect.name)
+    mine = {"of_run": run, "of_entity": part.entity, "of_slice": part.number, "lively_s": lively_s}
+    with ledger.reading() as connection:
+        return bool(connection.execute(statement, mine).scalar())
+
+
+@cache
+def _is_another_sending(dialect: str) -> Select[tuple[bool]]:
+    """Return the question of `is_behind`; it is asked for every batch, and made once."""
     table = schema.part
-    statement = select(
+    return select(
         exists().where(
-            table.c.run == run,
-            table.c.entity == part.entity,
-            table.c.number < part.number,
+            table.c.run == bindparam("of_run"),
+            table.c.entity == bindparam("of_entity"),
+            table.c.number < bindparam("of_slice"),
             table.c.finished_at.is_(None),
-            table.c.renewed_at > clock(ledger.engine.dialect.name) - lively_s,
+            table.c.renewed_at > clock(dialect) - bindparam("lively_s", type_=Double),
         )
     )
-    with ledger.reading() as connection:
-        return bool(connection.execute(statement).scalar())
 
 
 def renew(ledger: Opened, lease: Lease) -> None:
