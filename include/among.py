@@ -19,7 +19,8 @@ _Value = TypeVar("_Value")
 # before it looks for them; Oracle takes no more than 1,000 in one list.
 MOST_KEYS = 500
 
-_TAKE_ANY_NUMBER = frozenset({"postgresql", "sqlite"})
+# SQLite takes 32,766 parameters; of more keys than a small part of a table PostgreSQL reads the whole table instead, and with several processes.
+_MOST_KEYS_OF = {"sqlite": 10_000, "postgresql": 2_000}
 
 _ARRAYS: dict[frozenset[type], type[TypeEngine[Any]]] = {
     frozenset({str}): String,
@@ -49,7 +50,7 @@ def one_of(term: ColumnElement[Any], values: Sequence[Any], dialect: str) -> Col
 
 def at_once(values: Sequence[_Value], dialect: str) -> Iterator[Sequence[_Value]]:
     """Cut *values* into parts that one statement of *dialect* takes, and works off well."""
-    return portions(values, most=max(1, len(values)) if dialect in _TAKE_ANY_NUMBER else MOST_KEYS)
+    return portions(values, most=_MOST_KEYS_OF.get(dialect, MOST_KEYS))
 
 
 def portions(values: Sequence[_Value], *, most: int) -> Iterator[Sequence[_Value]]:

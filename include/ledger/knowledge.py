@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
-from include.among import MOST_KEYS, one_of, portions
+from include.among import at_once, one_of
 from include.journey import BatchState, Entity, Purpose, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
@@ -23,9 +23,7 @@ from include.reasons import RESENT_UNPROVEN
 _ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
 _OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
 _NO_SIGHTINGS = tuple(state.value for state in State if state not in {State.UNCHANGED, State.SUPERSEDED})
-_Value = TypeVar("_Value", str, bytes)
 ADOPTED = "adopted"
-_PARAMETERS = 10_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, li
     """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
     found: dict[str, list[Known]] = {}
     with ledger.reading() as connection:
-        for some in _portions(keys, connection):
+        for some in at_once(list(keys), connection.dialect.name):
             for key, *entry in connection.execute(_entries_of(entity, some, connection.dialect.name)).all():
                 if key in keys:  # MySQL's comparison ignores blanks at the end
                     found.setdefault(key, []).append(Known(*entry))
@@ -121,7 +119,7 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
     entry = schema.entry
     sent: dict[str, bool] = {}
     with ledger.reading() as connection:
-        for some in _portions(customers, connection):
+        for some in at_once(list(customers), connection.dialect.name):
             rows = connection.execute(
                 select(entry.c.customer, schema.state_of_entry.label("is_state"))
                 .select_from(schema.entry_and_batch)
@@ -142,7 +140,7 @@ def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
     """Return what is known of *customers*; whoever was never read is missing."""
     found: dict[str, Parent] = {}
     with ledger.reading() as connection:
-        for some in _portions(customers, connection):
+        for some in at_once(list(customers), connection.dialect.name):
             for row in connection.execute(_states_of_customers(some, connection.dialect.name)).all():
                 if row.key in customers:  # MySQL's comparison ignores blanks at the end
                     found[row.key] = _after(found.get(row.key), *row[1:])
@@ -154,7 +152,7 @@ def claimed_by(ledger: Ledger, kind: str, digests: Collection[bytes]) -> dict[by
     table = schema.claim
     found: dict[bytes, str] = {}
     with ledger.reading() as connection:
-        for some in _portions(digests, connection):
+        for some in at_once(list(digests), connection.dialect.name):
             rows = connection.execute(
                 select(table.c.digest, table.c.key).where(
                     table.c.kind == kind, one_of(table.c.digest, some, connection.dialect.name)
@@ -274,12 +272,6 @@ def _is_no_sighting() -> ColumnElement[bool]:
     """Whether an entry is more than unchanged or superseded; asked so that an index with state and reason answers it, on PostgreSQL too."""
     entry = schema.entry
     return or_(entry.c.state.is_(None), entry.c.state.in_(_NO_SIGHTINGS), entry.c.reason == ADOPTED)
-
-
-def _portions(values: Collection[_Value], connection: Connection) -> Iterator[Sequence[_Value]]:
-    """Cut *values* into what the database takes well as the parameters of one statement."""
-    is_mysql = connection.dialect.name in {"mysql", "mariadb"}
-    yield from portions(list(values), most=MOST_KEYS if is_mysql else _PARAMETERS)
 
 
 def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:

@@ -62,10 +62,12 @@ class Entry:
     shape: str = ""
 
 
-def of_batch(records: Sequence[Record], batch: int, unproven: Collection[str] = ()) -> dict[str, Sequence[Any] | Same]:
-    """Return the entries of *records*, whose state is that of their *batch*; keys in *unproven* may have arrived before."""
+def of_batch(
+    records: Sequence[Record], batches: int | Sequence[int], unproven: Collection[str] = ()
+) -> dict[str, Sequence[Any] | Same]:
+    """Return the entries of *records*, whose states are those of their *batches*, each of its own or all of one; keys in *unproven* may have arrived before."""
     reasons = [RESENT_UNPROVEN if record.key in unproven else "" for record in records] if unproven else Same("")
-    return _entries(records) | {"batch": Same(batch), "reason": reasons}
+    return _entries(records) | {"batch": Same(batches) if isinstance(batches, int) else batches, "reason": reasons}
 
 
 def of_unsent(ended: Sequence[Entry]) -> dict[str, Sequence[Any] | Same]:

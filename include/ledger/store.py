@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
@@ -118,7 +119,8 @@ class Ledger(Runs):
         """
         Do what `pack` does with several *batches* in one transaction: all are written, or none is; return their ids.
 
-        Keys come in no order, so every commit changes another page of their index for nearly each of its rows; many batches share them.
+        Keys come in no order, so every commit changes another page of their index for nearly each of its rows; many batches share them, and
+        are written in the order of their keys.
         """
         ids = []
         with self.engine.begin() as connection:
@@ -127,17 +129,21 @@ class Ledger(Runs):
             # Until they are sent again, the moment before which they may have been.
             sent_at = stamp(connection) if unproven else None
             self._refuse_moved(connection, lease, [record.key for batch in batches for record in batch.records])
+            new: list[tuple[str, int, Record]] = []
             for batch in batches:
                 packed = rows.of_packed(lease, batch, purpose, at=now(), sent_at=sent_at)
                 made = connection.execute(_PACKED, packed)
                 batch_id = int((made.inserted_primary_key or (0,))[0])
-                fresh = [record for record in batch.records if record.key not in again] if again else batch.records
-                add(connection, _at(lease) | rows.of_batch(fresh, batch_id, unproven))
+                ids.append(batch_id)
+                new += [(record.key, batch_id, record) for record in batch.records if record.key not in again]
                 moved = [record for record in batch.records if record.key in again] if again else []
                 if moved:
                     anew = rows.of_batch(moved, batch_id, unproven)
                     move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
-                ids.append(batch_id)
+            # By their keys, so that neighbours in the index are written one after the other.
+            new.sort(key=itemgetter(0))
+            entries = rows.of_batch([record for _, _, record in new], [number for _, number, _ in new], unproven)
+            add(connection, _at(lease) | entries)
         return ids
 
     def unpack(self, lease: Lease, batch_ids: Sequence[int]) -> None:

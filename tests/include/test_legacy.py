@@ -89,6 +89,22 @@ def test_slices_cut_anywhere_hold_every_row_once_and_no_page_parts_the_rows_of_a
 
 
 @pytest.mark.usefixtures("small_pages")
+def test_pages_grow_where_rows_are_small_and_do_not_where_they_carry_long_lists(legacy_engine, tmp_path):
+    shop = Shop(legacy_engine, tmp_path)
+    shop.add_receipts([("A", f"{number:03}") for number in range(60)])
+    sizes = [len(page) for page in pages(shop.legacy())]
+    assert sizes[0] <= 3
+    assert max(sizes) > 3 * 4
+    assert max(sizes) <= 3 * include.legacy._MOST_PAGES
+    assert sum(sizes) == 60
+
+    lists = "SELECT r.no AS order__purchase_id, n.no AS sku, 1 AS amount, 1 AS value FROM receipt r, receipt n"
+    legacy = shop.legacy(**{"events.order__products": lists})
+    sizes = [len(page) for page in pages(legacy)]
+    assert (max(sizes), sum(sizes)) == (3, 60)
+
+
+@pytest.mark.usefixtures("small_pages")
 def test_the_rows_of_one_key_stay_on_one_page_however_many_they_are(legacy_engine, tmp_path):
     shop = Shop(legacy_engine, tmp_path)
     shop.add_receipts([("A", "1"), ("A", "2"), *[("B", "1")] * 8, ("B", "2"), *[("C", "1")] * 3])

@@ -44,7 +44,8 @@ def test_a_batch_is_written_whole(ledger, lease, count):
     records = [record(position) for position in range(count)]
     ledger.pack(lease, Batch(Entity.TRANSACTIONS, 1, tuple(records), b"{}"))
     assert written(ledger) == [
-        (one.key, one.customer, one.content_hash, one.points, one.reward, None) for one in records
+        (one.key, one.customer, one.content_hash, one.points, one.reward, None)
+        for one in sorted(records, key=lambda record: record.key)
     ]
 
 
