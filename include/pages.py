@@ -17,7 +17,7 @@ from include.selection import Window
 
 _Page = TypeVar("_Page")
 _PATIENCE_S = 0.1  # the lane does not notice, and a look at what waits costs less than a hundredth of it
-_OBJECTS = 200_000  # about as many as the pages and batches leave that are under way
+_OBJECTS = 200_000  # a few large pages, and the batches that wait
 
 
 def whole_customers(
