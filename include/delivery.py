@@ -303,8 +303,10 @@ class Delivery:
             self._log.info("the API's refusals are %s", refusals)
 
     def _call_in_doubt(self, batch: Batch) -> None:
-        keys = [record.key for record in batch.records]
-        self._ledger.judge(self._lease, keys, State.IN_DOUBT, "refusal_unproven")
+        keys = {record.key for record in batch.records}
+        self._ledger.judge(self._lease, sorted(keys - self._resent), State.IN_DOUBT, "refusal_unproven")
+        if resent := keys & self._resent:  # by the API's verdict on this request nothing is proved of the one before
+            self._ledger.judge(self._lease, sorted(resent), State.IN_DOUBT, RESENT_UNPROVEN)
         if self._refusals == "partial":
             self.doubts += self._doubts_of(batch.records, is_refused=True)
 

@@ -88,10 +88,16 @@ class Elements:
         parent = self.shapers[path].index(self._parent)
         found: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         dialect = connection.dialect.name
+        to_come, done = set(keys), set[Any]()
         for some in at_once(keys, dialect):
+            to_come.difference_update(some)
+            # A database that takes a key for one of another part gives its elements with both.
+            elsewhere = to_come | done
             statement = elements(self._queries[path], self._columns[path], some, dialect=dialect)
             for row in connection.execute(statement).all():
-                found[row[parent]].append(row)
+                if row[parent] not in elsewhere:
+                    found[row[parent]].append(row)
+            done.update(some, found)
         strangers = found.keys() - set(keys)
         if strangers:
             alike = {_folded(key): key for key in keys}

@@ -30,10 +30,11 @@ from include.shaping import Shaper
 from include.values import Unfit, instant
 
 
-# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are larger, as far as rows and
-# elements are few enough for the memory that everybody has.
+# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large, if they
+# have no more rows and elements together than that, and no more characters.
 PAGE = 1000
-_MOST_PAGES, _MOST_WITH_ELEMENTS = 8, 24
+_MOST_PAGES, _MOST_WITH_ELEMENTS, _MOST_CHARACTERS = 8, 24, 8_000_000
+_SAMPLE = 10
 
 Found = LegacyRow | UnreadableRow
 
@@ -134,13 +135,15 @@ class Legacy:
         if window.keys is None and not key:
             yield from self._keyless(part, window)
         behind: Place | None = None
+        grows = True
         while True:
             try:
-                for page in self._stream(self._selection.rows(part, window, behind=behind, key=key)):
+                for page in self._stream(self._selection.rows(part, window, behind=behind, key=key), grows=grows):
                     yield page
                     behind = self._place(page[-1])
             except REFUSALS as refusal:
                 fault = self._cannot_be_read(refusal)
+                grows = False  # the fewer rows are read again for the next that is refused
             else:
                 return
             places = self._places(part, window, behind, fault, key=key)
@@ -155,24 +158,46 @@ class Legacy:
         for query, statement in self._elements.statements(key or None):
             yield query, *self._database.compiled(statement)
 
-    def _stream(self, statement: Select[Any]) -> Iterator[list[Found]]:
-        """Stream *statement* in pages that end where a key ends, so that rows of one key stay together."""
+    def _stream(self, statement: Select[Any], *, grows: bool) -> Iterator[list[Found]]:
+        """Stream *statement* in pages that end where a key ends, so that rows of one key stay together; if it *grows*, in larger ones later on."""
         with self._database.reading() as connection, self._database.beside(connection) as lists:
             held: list[Sequence[Any]] = []
-            size = PAGE
+            size, characters = PAGE, 0
             for rows in streamed(connection, statement, PAGE):
                 held += rows
+                characters += _characters(rows)
                 is_last = len(rows) < PAGE
-                if len(held) < size and not is_last:
+                if len(held) < size and characters < _MOST_CHARACTERS and not is_last:
                     continue
                 cut = len(held) if is_last else self._end_of_whole_keys(held)
-                if cut:
-                    page = self._with_elements(lists, held[:cut])
-                    held = held[cut:]
-                    size = _size_after(page)
-                    yield page
+                yield from self._with_elements_in_pages(lists, held[:cut])
+                held = held[cut:]
+                characters = 0
+                size = _MOST_PAGES * PAGE if grows else PAGE
             if held:
-                yield self._with_elements(lists, held)
+                yield from self._with_elements_in_pages(lists, held)
+
+    def _with_elements_in_pages(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> Iterator[list[Found]]:
+        """Yield *rows* with their elements as one page, or as several where they have many."""
+        page: list[Found] = []
+        weight = start = 0
+        while start < len(rows):
+            end = min(start + 2 * PAGE, len(rows))
+            while end < len(rows) and self._is_same(rows[end - 1], rows[end]):
+                end += 1
+            some = self._with_elements(connection, rows[start:end])
+            start = end
+            page += some
+            weight += sum(1 + sum(map(len, row.lists.values())) for row in some if isinstance(row, LegacyRow))
+            if weight >= _MOST_WITH_ELEMENTS * PAGE:
+                yield page
+                page, weight = [], 0
+        if page:
+            yield page
+
+    def _is_same(self, one: Sequence[Any], other: Sequence[Any]) -> bool:
+        """Whether both are rows of the same key."""
+        return (one[self._customer], one[self._key]) == (other[self._customer], other[self._key])
 
     def _end_of_whole_keys(self, rows: Sequence[Sequence[Any]]) -> int:
         """Return where the last key of *rows*, which may go on in the next page, begins."""
@@ -290,10 +315,10 @@ class Legacy:
         return LegacyError(f"{self._query.where}: the database cannot read it: {kind_of(refusal)}")
 
 
-def _size_after(page: Sequence[Found]) -> int:
-    """Return how many rows the page after *page* should have, if they are alike."""
-    weight = sum(1 + sum(map(len, row.lists.values())) for row in page if isinstance(row, LegacyRow))
-    return min(_MOST_PAGES * PAGE, max(PAGE, _MOST_WITH_ELEMENTS * PAGE * len(page) // max(1, weight)))
+def _characters(rows: Sequence[Sequence[Any]]) -> int:
+    """Return about how many characters *rows* have."""
+    some = rows[:: max(1, len(rows) // _SAMPLE)]
+    return sum(len(str(cell)) for row in some for cell in row) * len(rows) // max(1, len(some))
 
 
 def _type(value: Any) -> str:

@@ -98,8 +98,8 @@ _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
     (
         RESENT_UNPROVEN,
-        "sent before without a usable answer, nothing could be proved, and it was sent again, as the mapping's `unproven` says",
-        "nothing; compare with Masivo where a double would matter",
+        "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the mapping's `unproven` says",
+        "nothing: what is in doubt is settled by the next run; compare with Masivo where a double would matter",
     ),
     (
         NOT_SHOWN,

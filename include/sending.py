@@ -243,11 +243,11 @@ class Sending:
     def _give_back(self, reason: str) -> None:
         """Give back the batch at hand, unless it was sent, and all that was to be sent after it."""
         ids = [*self._at_hand, *(number for number, _ in self._waiting.values()), *self._given_back]
+        if ids:
+            self._ledger.give_back(self._lease, ids, reason)
         self._at_hand = []
         self._waiting.clear()
         self._given_back.clear()
-        if ids:
-            self._ledger.give_back(self._lease, ids, reason)
 
     def _report(self, batch: Batch, answer: Answer) -> None:
         records = len(batch.records)

@@ -127,15 +127,15 @@ class _Work:
         self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again)
         return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
 
-    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit]]:
+    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit] | None]:
         """
-        Read and judge the slice's rows, and yield what may be sent, page by page; nothing while the next page is waited for.
+        Read and judge the slice's rows, and yield what may be sent, page by page; None while the next page is waited for.
 
         Suspects come after all others: packed together they keep nobody else up, and share one request at most.
         """
         for page in self._pages():
             if not page:
-                yield ()
+                yield None
                 continue
             self.rows += len(page)
             judged = triage.judge(page)
@@ -165,7 +165,7 @@ class _Work:
         suspects, self.suspects = self.suspects, []
         return suspects
 
-    def _send(self, delivery: Delivery, triage: Triage, pages: Iterable[Sequence[Unit]]) -> None:
+    def _send(self, delivery: Delivery, triage: Triage, pages: Iterable[Sequence[Unit] | None]) -> None:
         """Pack the groups of *pages* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
         packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
 
@@ -183,11 +183,11 @@ class _Work:
                 left.extend(self._deliver(delivery, ahead.due()))
 
         for page in pages:
-            for group in page:
+            for group in page or ():
                 take(group)
                 while left:
                     take(left.pop(0))
-            left += self._deliver(delivery, ahead.due(is_idle=not page))
+            left += self._deliver(delivery, ahead.due(is_idle=page is None))
         ahead.add(packer.close())
         left += self._deliver(delivery, ahead.rest())
         if left:

@@ -24,7 +24,7 @@ def trail(ledger: Ledger, customer: str, unseal: Callable[[bytes], str] | None =
             schema.reason_of_entry.label("reason"),
             batch.c.id.label("batch"),
             batch.c.status,
-            batch.c.sent_at,
+            schema.sent_at_of_batch,
             payload.c.sealed,
         )
         .select_from(

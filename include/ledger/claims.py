@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from include.among import one_of
+from include.among import at_once, one_of
 from include.journey import Entity
 from include.ledger import schema
 
@@ -62,11 +62,13 @@ def release(connection: Connection, kept: Mapping[str, bytes], *, run: int, is_f
 def _claimed(engine: Engine, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dict[bytes, str]:
     table = schema.claim
     with engine.begin() as connection:
-        digests = [digest for digest, _ in wanted]
-        rows = connection.execute(
-            select(table.c.digest, table.c.key).where(table.c.kind == kind, table.c.digest.in_(digests))
-        )
-        owners = {bytes(row.digest): row.key for row in rows}
+        owners: dict[bytes, str] = {}
+        dialect = connection.dialect.name
+        for some in at_once([digest for digest, _ in wanted], dialect):
+            theirs = select(table.c.digest, table.c.key).where(
+                table.c.kind == kind, one_of(table.c.digest, some, dialect)
+            )
+            owners |= {bytes(row.digest): row.key for row in connection.execute(theirs)}
         fresh = {digest: key for digest, key in reversed(wanted) if digest not in owners}
         if fresh:
             # In order, so that two tasks cannot wait for each other.

@@ -36,6 +36,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     func,
     literal_column,
     text,
@@ -307,6 +308,8 @@ tally = Table(
 # What an entry's state and reason are: its own, or its batch's.
 state_of_entry = func.coalesce(entry.c.state, batch.c.state)
 reason_of_entry = func.coalesce(func.nullif(entry.c.reason, ""), batch.c.reason, "")
+# A batch of what may have arrived before has a stamp before it is sent: the moment before which that was.
+sent_at_of_batch = case((batch.c.requests > 0, batch.c.sent_at)).label("sent_at")
 # To be said beside the states that are asked for: SQLite takes the index of a part only where its condition is repeated, word for word.
 is_open = entry.c.state.not_in([literal_column("'unchanged'"), literal_column("'superseded'")])
 # The run of an entry that is looked for by its key. As it stands a database without statistics takes a run for a few rows, and reads all of it.

@@ -7,7 +7,8 @@ a batch left as   what it becomes                             its records
 packed            given back: provably not sent               forgotten or, of another run, held; what may
                                                               have arrived before is in doubt as before
 being sent        in doubt: perhaps sent                      read back
-refused           refused, and perhaps partly accepted        forgotten, or read back if that may be
+refused           refused, and perhaps partly accepted        forgotten, or read back if that may be, or if
+                                                              they may have arrived before
 ================  ==========================================  =========================================
 """
 
@@ -63,6 +64,13 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         update(entry)
         .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)))
         .values(held_or_in_doubt("run_stopped"))
+    )
+    # The API has not taken what it refused now, and may have taken what was sent before.
+    connection.execute(
+        update(entry)
+        .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)))
+        .where(entry.c.reason == RESENT_UNPROVEN)
+        .values(state=State.IN_DOUBT)
     )
     if connection.execute(select(schema.ledger.c.refusals)).scalar() != "atomic":
         # The API may have taken the good records of a batch that it refused.

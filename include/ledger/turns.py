@@ -77,7 +77,7 @@ def is_behind(ledger: Opened, run: int, part: Slice, *, lively_s: float) -> bool
 
 @cache
 def _is_another_sending(dialect: str) -> Select[tuple[bool]]:
-    """Return the question of `is_behind`; it is asked for every batch, and made once."""
+    """Return the question of `is_behind`; it is asked again and again, and made once."""
     table = schema.part
     return select(
         exists().where(

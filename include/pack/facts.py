@@ -71,7 +71,7 @@ def facts(ledger: Ledger, run_id: str) -> Facts:
             raise LedgerError(msg)
         times = connection.execute(
             select(func.min(batch.c.sent_at).label("first"), func.max(batch.c.settled_at).label("last")).where(
-                batch.c.run == run.id
+                batch.c.run == run.id, batch.c.requests > 0
             )
         ).one()
         answers = connection.execute(

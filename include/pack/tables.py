@@ -176,7 +176,7 @@ def _batch_cells(row: Row[Any], body: str) -> Sequence[Any]:
         row.status,
         row.seconds,
         stamp(row.packed_at),
-        stamp(row.sent_at),
+        stamp(row.sent_at if row.requests else None),
         stamp(row.settled_at),
     )
 
@@ -197,7 +197,7 @@ def _entries(run: int, entity: Entity) -> Select[Any]:
             entry.c.slice,
             entry.c.batch,
             batch.c.status,
-            batch.c.sent_at,
+            schema.sent_at_of_batch,
             batch.c.settled_at,
         )
         .select_from(schema.entry_and_batch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import column, event, select, text
 
+from include import among
 from include.among import one_of
 from include.errors import MappingError
 from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
@@ -61,14 +62,28 @@ def re_cast(sql: str) -> str:
     return sql.replace(f"{alias} AS order__purchase_id", f"CAST({alias} AS CHAR(20)) AS order__purchase_id")
 
 
-def test_lines_whose_key_is_spelled_otherwise_belong_to_the_key_that_the_database_takes_it_for(mariadb, tmp_path):
+@pytest.mark.parametrize("at_once", [1, 2, among.MOST_KEYS])
+def test_lines_whose_key_is_spelled_otherwise_belong_to_the_key_that_the_database_takes_it_for(
+    mariadb, tmp_path, monkeypatch, at_once
+):
+    monkeypatch.setattr(among, "MOST_KEYS", at_once)
     shop = Shop(mariadb, tmp_path)
     shop.add_receipts([("A", "r1"), ("A", "r2"), ("A", "R2")])
     shop.add(shop.lines, [{"no": no, "pos": 1, "sku": no, "qty": 1} for no in ("R1", "r1 ", "r2", "R2")])
     legacy = shop.legacy()
     (page,) = pages(legacy)
-    found = {place(legacy, row)[1]: {element[2] for element in row.lists["order__products"]} for row in page}
-    assert found == {"r1": {"R1", "r1 "}, "r2": {"r2"}, "R2": {"R2"}}
+    found = {place(legacy, row)[1]: sorted(element[2] for element in row.lists["order__products"]) for row in page}
+    assert found == {"r1": ["R1", "r1 "], "r2": ["r2"], "R2": ["R2"]}
+
+
+@pytest.mark.parametrize("at_once", [1, among.MOST_KEYS])
+def test_a_line_that_two_keys_are_taken_for_is_counted_once(mariadb, tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(among, "MOST_KEYS", at_once)
+    shop = Shop(mariadb, tmp_path)
+    shop.add_receipts([("A", "r1a"), ("A", "R1a")])
+    shop.add(shop.lines, [{"no": "R1A", "pos": 1, "sku": "x", "qty": 1}])
+    (page,) = pages(shop.legacy())
+    assert sum(len(row.lists["order__products"]) for row in page) == 1
 
 
 def test_postgres_finds_the_padded_keys_of_a_char_column(postgres):

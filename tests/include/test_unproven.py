@@ -189,6 +189,27 @@ def test_what_was_to_be_sent_again_and_could_not_be_is_in_doubt_as_before(travel
     assert [of(one, entity).states.get("in_doubt", 0) for one in accounts] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("refusals", ["atomic", ""])
+def test_what_was_sent_again_and_refused_is_in_doubt_as_before_when_its_try_dies(travel, tmp_path, refusals):
+    """The API's verdict on the second request says nothing of the first."""
+    refuses = Rule(faults=("422_opaque",), path="/customers/migrate/events", nth=(2,))
+    with travel(Script(rules=(*losing(Entity.EVENTS, "close_after_accept", 1).rules, refuses))) as trip:
+        trip.migrate("first")
+        if refusals:
+            trip.place.ledger.learn(refusals)
+        mapping(tmp_path / "mapping", RESEND)
+        later = Trip(trip.sandbox, str(trip.legacy.url))
+        crashing.set_trap(crashing.trap_at("received", die))
+        with pytest.raises(Died):
+            later.migrate("second", entities=[Entity.EVENTS])
+        crashing.set_trap(None)
+        later.place.ledger.claim(later.place.ledger.run("second").number, Entity.EVENTS, 1)
+        made = later.account("second")
+        later.close()
+    assert {(one.state, one.reason) for one in made.troubles} >= {("in_doubt", RESENT)}
+    assert not {one.reason for one in made.troubles if one.state == "in_doubt"} - {RESENT}
+
+
 def test_a_run_sends_again_once_and_the_next_one_once_more(travel):
     with travel(losing(Entity.EVENTS, "close_after_accept"), RESEND) as trip:
         made = [trip.migrate("first"), trip.migrate("second")]
