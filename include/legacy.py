@@ -30,8 +30,8 @@ from include.shaping import Shaper
 from include.values import Unfit, instant
 
 
-# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large, if they
-# have no more rows and elements together than that, and no more characters.
+# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large; but no
+# larger than about 24,000 rows and elements, and 8 million characters, whatever the rows are like.
 PAGE = 1000
 _MOST_PAGES, _MOST_WITH_ELEMENTS, _MOST_CHARACTERS = 8, 24, 8_000_000
 _SAMPLE = 10
