@@ -3,8 +3,8 @@ Batches that are ready before their turn: gathered, written down together, and s
 
 Writing down costs the ledger most, because keys come in no order: each commit changes another page of their index for nearly every row, and
 batches that share a commit share those pages. So batches are gathered for a moment that the lane does not notice, or, where no interval
-keeps requests apart, for a second or until there are many; and no longer than there are rows. A slice that waits behind another one goes on reading and writing down as long: its own
-turn finds the requests ready, and two workers work at the same time.
+keeps requests apart, for a second or until there are many; and no longer than rows come. A slice that waits behind another one goes on
+reading and writing down: its own turn finds the requests ready, and two workers work at the same time.
 """
 
 from __future__ import annotations

@@ -195,7 +195,8 @@ class Delivery:
 
     def _settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
         found = self.read_back(doubts)
-        if any(doubt.is_refused for doubt in found.present):
+        # What was sent again unproven may be there from before.
+        if any(doubt.is_refused and doubt.record.key not in self._resent for doubt in found.present):
             self._know("partial")
         self._judge((doubt for doubt in found.present if doubt.record.key not in self._resent), State.DELIVERED)
         resent = [doubt for doubt in found.present if doubt.record.key in self._resent]
@@ -260,7 +261,9 @@ class Delivery:
         """
         batch, _ = self._put_off[0]
         suspects = units(batch)
-        sample = suspects[:: -(-len(suspects) // _SAMPLE)]
+        # What was sent again unproven may be there from before, which says nothing of this refusal.
+        telling = [unit for unit in suspects if self._resent.isdisjoint(record.key for record in unit)]
+        sample = telling[:: max(1, -(-len(telling) // _SAMPLE))]
         self._log.info("reading back what the API took of the first batch that it refused")
         findings = self._settler.settle(
             self._doubts_of([record for unit in sample for record in unit], is_refused=True)

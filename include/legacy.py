@@ -201,10 +201,8 @@ class Legacy:
 
     def _end_of_whole_keys(self, rows: Sequence[Sequence[Any]]) -> int:
         """Return where the last key of *rows*, which may go on in the next page, begins."""
-        customer, key = self._customer, self._key
-        last = (rows[-1][customer], rows[-1][key])
         end = len(rows)
-        while end and (rows[end - 1][customer], rows[end - 1][key]) == last:
+        while end and self._is_same(rows[end - 1], rows[-1]):
             end -= 1
         return end
 

@@ -132,7 +132,7 @@ class Ledger(Runs):
             new: list[tuple[str, int, Record]] = []
             for batch in batches:
                 packed = rows.of_packed(lease, batch, purpose, at=now(), sent_at=sent_at)
-                made = connection.execute(_PACKED, packed)
+                made = connection.execute(_PACKING, packed)
                 batch_id = int((made.inserted_primary_key or (0,))[0])
                 ids.append(batch_id)
                 new += [(record.key, batch_id, record) for record in batch.records if record.key not in again]
@@ -287,13 +287,13 @@ class Ledger(Runs):
         self._hold(connection, lease)
         this = {"of_batch": batch_id, "of_state": expected}
         new = {f"new_{name}": value for name, value in values.items()}
-        if connection.execute(_moved(tuple(values)), this | new).rowcount != 1:
+        if connection.execute(_moving(tuple(values)), this | new).rowcount != 1:
             raise Fenced(_lost(lease))
 
     def _hold(self, connection: Connection, lease: Lease) -> None:
         """Lock the slice for this transaction, if it is still ours, and show that its try lives."""
         mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
-        if connection.execute(_held(connection.dialect.name), mine).rowcount != 1:
+        if connection.execute(_holding(connection.dialect.name), mine).rowcount != 1:
             raise Fenced(_lost(lease))
 
     def _refuse_moved(self, connection: Connection, lease: Lease, keys: Sequence[str]) -> None:
@@ -323,7 +323,7 @@ class Ledger(Runs):
 
 
 @cache
-def _held(dialect: str) -> Update:
+def _holding(dialect: str) -> Update:
     """Return the statement that shows that the try of a slice lives, if the slice is its own."""
     part = schema.part
     return (
@@ -335,7 +335,7 @@ def _held(dialect: str) -> Update:
 
 
 @cache
-def _moved(names: tuple[str, ...]) -> Update:
+def _moving(names: tuple[str, ...]) -> Update:
     """Return the statement that changes the columns *names* of a batch that is in a certain state; with ``sent_at`` it counts the request."""
     batch = schema.batch
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
@@ -346,7 +346,7 @@ def _moved(names: tuple[str, ...]) -> Update:
     )
 
 
-_PACKED = insert(schema.batch)
+_PACKING = insert(schema.batch)
 
 
 def _this(lease: Lease) -> tuple[Any, ...]:
