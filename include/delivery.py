@@ -24,7 +24,7 @@ from typing import NamedTuple
 from include.answers import Answer, Verdict, verdict
 from include.crashing import crash_point
 from include.culprits import Unit
-from include.doubt import Doubt, Finding, Settler
+from include.doubt import Doubt, Finding, Settler, doubt_about
 from include.errors import TryAgainLater
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Purpose, Record, State
@@ -82,10 +82,13 @@ class Delivery:
             self._send_apart,
             spent=lambda: isolated_within_hour(ledger),
             per_hour=limits.isolation_per_hour,
+            stays_in_doubt=self._stays_in_doubt,
         )
         # Whatever the mapping says: points that are sent twice count twice.
         self._resends_unproven = resends_unproven and lease.entity is not Entity.TRANSACTIONS
+        # What may have arrived before, and what this run has sent again for that reason.
         self._resent: set[str] = set()
+        self._has_resent: set[str] = set()
         self._outdated: dict[str, int] = {}
         self._refusals = ledger.refusals
         self._again: set[str] = set()
@@ -117,7 +120,6 @@ class Delivery:
                 return left
             batch = one_request(rest, batch.number)
         if self._put_off and self._is_accepting and not self._has_tried_to_learn:
-            self._has_tried_to_learn = True
             left = self._learn()
         return left + self._deliver(batch)
 
@@ -130,7 +132,9 @@ class Delivery:
         left = self._learn() if self._put_off else []
         # Learning may have made doubts of what was put off.
         doubts, self.doubts = [*doubts, *self.doubts], []
-        self._resent |= {doubt.record.key for doubt in doubts if doubt.is_resent}
+        resent = {doubt.record.key for doubt in doubts if doubt.is_resent}
+        self._resent |= resent
+        self._has_resent |= resent
         return left + self._settle(doubts) if doubts else left
 
     def read_back(self, doubts: Sequence[Doubt]) -> Found:
@@ -147,7 +151,10 @@ class Delivery:
                     found.absent.append(doubt)
                 case Finding.UNPROVEN:
                     (found.resend if self._may_resend(doubt) else found.unproven).append(doubt)
-        self._resent |= {doubt.record.key for doubt in found.resend}
+        again = {doubt.record.key for doubt in found.resend}
+        self._resent -= {doubt.record.key for doubt in found.absent}
+        self._resent |= again
+        self._has_resent |= again
         self._log.info(
             "read back: %d arrived, %d did not, %d stay in doubt, %d are in doubt and sent again because the mapping says so",
             *map(len, found),
@@ -156,7 +163,7 @@ class Delivery:
 
     def _may_resend(self, doubt: Doubt) -> bool:
         # What the API refused would be refused again; and one more doubt in the same run shows that the API is not well.
-        return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._resent
+        return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._has_resent
 
     def outdate(self, doubts: Iterable[Doubt]) -> None:
         """Supersede *doubts* of earlier runs, which are sent again unproven, when that is written down and not before."""
@@ -259,15 +266,15 @@ class Delivery:
         A record that is proved absent may be sent again in any case. If it is accepted now, it was good all the time, and refused only
         for its company.
         """
-        batch, _ = self._put_off[0]
-        suspects = units(batch)
-        # What was sent again unproven may be there from before, which says nothing of this refusal.
-        telling = [unit for unit in suspects if self._resent.isdisjoint(record.key for record in unit)]
+        place = next((place for place, (batch, _) in enumerate(self._put_off) if self._telling(batch)), None)
+        if place is None:
+            return []
+        self._has_tried_to_learn = True
+        batch, _ = self._put_off[place]
+        suspects, telling = units(batch), self._telling(batch)
         sample = telling[:: max(1, -(-len(telling) // _SAMPLE))]
         self._log.info("reading back what the API took of the first batch that it refused")
-        findings = self._settler.settle(
-            self._doubts_of([record for unit in sample for record in unit], is_refused=True)
-        )
+        findings = self._settler.settle(self._doubts_of([record for unit in sample for record in unit]))
         if Finding.PRESENT in findings.values():
             self._know("partial")
             return self._after_learning()
@@ -276,13 +283,17 @@ class Delivery:
                 self._again |= {record.key for record in unit}
                 suspects.remove(unit)
                 # The rest of the batch may be good or bad now: its refusal was about other company.
-                self._put_off[0] = (one_request(suspects, batch.number) if suspects else batch, Answer())
+                self._put_off[place] = (one_request(suspects, batch.number) if suspects else batch, Answer())
                 if self._is_alone_accepted(unit, batch.number):
                     self._know("atomic")
                     break
         if not suspects:
-            del self._put_off[0]
+            del self._put_off[place]
         return self._after_learning() if self._refusals else []
+
+    def _telling(self, batch: Batch) -> list[Unit]:
+        """Return what of a refused batch can tell what the refusal left: what was sent again unproven may be there from before."""
+        return [unit for unit in units(batch) if self._resent.isdisjoint(record.key for record in unit)]
 
     def _after_learning(self) -> list[Unit]:
         """Do with the batches that were put off what can be done now that refusals are understood."""
@@ -290,7 +301,7 @@ class Delivery:
         put_off, self._put_off = self._put_off, []
         for batch, answer in put_off:
             if self._refusals == "partial":
-                self.doubts += self._doubts_of(batch.records, is_refused=True)
+                self.doubts += self._doubts_of(batch.records)
             elif answer.status:
                 left += self._take_apart(batch, answer)
             else:
@@ -305,25 +316,33 @@ class Delivery:
             self._ledger.learn(refusals)
             self._log.info("the API's refusals are %s", refusals)
 
+    def _stays_in_doubt(self, unit: Unit) -> bool:
+        """Leave a refused *unit* in doubt, and say so, where it was sent before: a refusal may come of its having arrived."""
+        keys = [record.key for record in unit]
+        if self._resent.isdisjoint(keys):
+            return False
+        self._ledger.judge(self._lease, keys, State.IN_DOUBT, RESENT_UNPROVEN)
+        self.doubts += self._doubts_of(unit)
+        return True
+
     def _call_in_doubt(self, batch: Batch) -> None:
         keys = {record.key for record in batch.records}
         self._ledger.judge(self._lease, sorted(keys - self._resent), State.IN_DOUBT, "refusal_unproven")
         if resent := keys & self._resent:  # by the API's verdict on this request nothing is proved of the one before
             self._ledger.judge(self._lease, sorted(resent), State.IN_DOUBT, RESENT_UNPROVEN)
         if self._refusals == "partial":
-            self.doubts += self._doubts_of(batch.records, is_refused=True)
+            self.doubts += self._doubts_of(batch.records)
 
-    def _doubts_of(self, records: Sequence[Record], *, is_refused: bool = False) -> list[Doubt]:
+    def _doubts_of(self, records: Sequence[Record]) -> list[Doubt]:
         """Return the doubts about *records*, which were just sent."""
         self._settler.note_baseline(records)
-        doubts = []
+        doubts: list[Doubt] = []
         history = known(self._ledger, self._lease.entity, {record.key for record in records})
         for record in records:
             entries = history[record.key]
             before = any(entry.arrived for entry in entries)
             latest = next(entry for entry in reversed(entries) if entry.batch)
-            if latest.batch and latest.sent_at:
-                doubts.append(Doubt(record, latest.id, latest.batch, latest.sent_at, before, is_refused))
+            doubts += doubt_about(record, latest, arrived_before=before)
         return doubts
 
     def _judge(self, doubts: Iterable[Doubt], state: State, reason: str = "", shape: str = "") -> None:

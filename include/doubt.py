@@ -31,7 +31,7 @@ from itertools import groupby
 import orjson
 
 from include.journey import Entity, Record
-from include.ledger.knowledge import delivered_after, known
+from include.ledger.knowledge import Known, delivered_after, known
 from include.ledger.store import Ledger
 from include.purchases import Purchases
 from include.reading import Reader, details, is_visible
@@ -47,7 +47,8 @@ class Doubt:
     A record that was sent in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
 
     *is_refused* where the API refused the batch, and may have taken part of it all the same; *is_changed* where the row has
-    another content now than the one that was sent; *is_resent* where that batch was a second sending, by policy and not by proof.
+    another content now than the one that was sent; *is_resent* where that batch was a second sending, by policy and not by proof, so
+    that the answer to it says nothing of the first.
     """
 
     record: Record
@@ -58,6 +59,35 @@ class Doubt:
     is_refused: bool = False
     is_changed: bool = False
     is_resent: bool = False
+
+    @property
+    def was_refused_first(self) -> bool:
+        """Whether the refused request was the only one that can have brought it."""
+        return self.is_refused and not self.is_resent
+
+
+def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[Doubt]:
+    """Return the doubt about *record*, which was sent as *entry* and may have arrived; none where it was not sent."""
+    if not entry.batch or not entry.sent_at:
+        return []
+    is_changed = not is_same(entry, record)
+    return [
+        Doubt(
+            record,
+            entry.id,
+            entry.batch,
+            entry.sent_at,
+            arrived_before,
+            entry.is_refused,
+            is_changed,
+            entry.is_resent,
+        )
+    ]
+
+
+def is_same(entry: Known, record: Record) -> bool:
+    """Whether *entry* is about the content of *record*; the customer counts, and stands outside an event's own JSON."""
+    return (entry.customer, entry.content_hash) == (record.customer, record.content_hash)
 
 
 class Finding(StrEnum):
@@ -105,7 +135,7 @@ class Settler:
         """Return what can be proved of each of *doubts*, by key. Waits for the queue first."""
         findings = {doubt.record.key: Finding.UNPROVEN for doubt in doubts}
         if self._ledger.refusals == "atomic":
-            findings |= {doubt.record.key: Finding.ABSENT for doubt in doubts if doubt.is_refused}
+            findings |= {doubt.record.key: Finding.ABSENT for doubt in doubts if doubt.was_refused_first}
         open_batches = _by_batch(doubt for doubt in doubts if findings[doubt.record.key] is Finding.UNPROVEN)
         if self._entity is Entity.EVENTS:
             for members in open_batches:
@@ -175,7 +205,9 @@ class Settler:
         return {key: told.get(key) or None for key in bodies}
 
     def _events_seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
-        is_whole = self._ledger.refusals == "atomic" and not doubts[0].is_refused
+        # What was sent again may have arrived with another batch, and apart from the others of this one.
+        is_alike = not any(doubt.is_refused or doubt.is_resent for doubt in doubts)
+        is_whole = self._ledger.refusals == "atomic" and is_alike
         return self._purchases.seen([doubt.record for doubt in doubts], is_whole=is_whole)
 
     def _is_worked_off(self, doubt: Doubt) -> bool:
@@ -184,7 +216,7 @@ class Settler:
         is_visible_later = self._is_visible_later(later) if later else None
         if is_visible_later is not None:
             return is_visible_later
-        is_enough = doubt.is_refused or self._entity is Entity.CUSTOMERS
+        is_enough = doubt.was_refused_first or self._entity is Entity.CUSTOMERS
         return is_enough and self._age_s(doubt.sent_at) >= self._patience.certain_after_s
 
     def _age_s(self, moment: datetime) -> float:

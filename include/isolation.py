@@ -85,14 +85,25 @@ class Isolation:
     Takes the refused batches of one slice apart, by *send*.
 
     *spent* counts what the account's last hour has seen of such requests, in whatever slice, *per_hour* is how many there may be.
+    *stays_in_doubt* is asked of whatever would be quarantined: what may have arrived before is not, and it leaves it in doubt.
     """
 
-    def __init__(self, ledger: Ledger, lease: Lease, send: Send, *, spent: Callable[[], int], per_hour: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        send: Send,
+        *,
+        spent: Callable[[], int],
+        per_hour: int,
+        stays_in_doubt: Callable[[Unit], bool],
+    ) -> None:
         self._ledger = ledger
         self._lease = lease
         self._send = send
         self._spent = spent
         self._per_hour = per_hour
+        self._stays_in_doubt = stays_in_doubt
         self._alone: list[str] = []
         self._said = ""
         self._in_a_row = 0
@@ -208,6 +219,8 @@ class Isolation:
         return self._spent() < self._per_hour
 
     def _refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
+        if self._stays_in_doubt(unit):
+            return
         is_large = _is_too_large(refusal)
         self._said = words(refusal)
         keys, reason = [record.key for record in unit], "too_large" if is_large else "refused"
@@ -217,7 +230,9 @@ class Isolation:
             self._alone.append("too large" if is_large else _cause(self._said, unit))
 
     def _park(self, bad: Iterable[Unit]) -> None:
-        records = [record for unit in bad for record in unit]
+        records = [record for unit in bad if not self._stays_in_doubt(unit) for record in unit]
+        if not records:
+            return
         keys = [record.key for record in records]
         self._ledger.judge(self._lease, keys, State.QUARANTINED, "refused_in_company", records=records)
 

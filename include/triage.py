@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 
-from include.doubt import Doubt
+from include.doubt import Doubt, doubt_about, is_same
 from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Knowledge, Known, Parent
 from include.ledger.rows import Entry
 from include.ledger.turns import Lease
 from include.packing import fit_by_far, fits_alone
-from include.reasons import RESENT_UNPROVEN
 from include.settings import Policies
 from include.windows import Mode
 
@@ -35,7 +34,6 @@ _PARENT_REASONS = {
 _REFUSED_ALONE = "refused"
 _RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE})
 _REFUSED_IN_COMPANY = "refused_in_company"
-_REFUSAL_UNPROVEN = "refusal_unproven"
 
 
 @dataclass(slots=True)
@@ -171,13 +169,8 @@ class Triage:
         self._migrated.add(row.customer)
         if isinstance(row, Record):
             self._sent_here.setdefault(row.customer, []).append(row)
-        if entry.is_out and isinstance(row, Record) and entry.batch and entry.sent_at:
-            before = any(other.arrived for other in history)
-            is_refused = entry.reason == _REFUSAL_UNPROVEN
-            is_resent = entry.reason == RESENT_UNPROVEN
-            is_changed = not _is_same(entry, row)
-            doubt = Doubt(row, entry.id, entry.batch, entry.sent_at, before, is_refused, is_changed, is_resent)
-            judged.doubts.append(doubt)
+        if entry.is_out and isinstance(row, Record):
+            judged.doubts += doubt_about(row, entry, arrived_before=any(other.arrived for other in history))
 
     def _unsent(
         self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement
@@ -187,18 +180,9 @@ class Triage:
             entries = history.get(record.key, ())
             arrived = [entry for entry in entries if entry.arrived]
             out = [entry for entry in entries if entry.is_out]
-            if out and out[-1].batch and out[-1].sent_at:
-                doubt = Doubt(
-                    record,
-                    out[-1].id,
-                    out[-1].batch,
-                    out[-1].sent_at,
-                    arrived_before=bool(arrived),
-                    is_refused=out[-1].reason == _REFUSAL_UNPROVEN,
-                    is_changed=not _is_same(out[-1], record),
-                )
-                judged.earlier.append(doubt)
-            elif arrived and _is_same(arrived[-1], record):
+            if out and (doubts := doubt_about(record, out[-1], arrived_before=bool(arrived))):
+                judged.earlier += doubts
+            elif arrived and is_same(arrived[-1], record):
                 judged.entries.append(Entry(record, State.UNCHANGED))
             elif arrived and (entry := self.of_changed(record)):
                 judged.entries.append(entry)
@@ -226,7 +210,7 @@ class Triage:
 
     def _is_refused_for_good(self, entries: Sequence[Known], record: Record) -> bool:
         """Whether the API judged exactly this content by itself, and nobody asks it to do so again."""
-        is_refused = bool(entries) and entries[-1].reason == _REFUSED_ALONE and _is_same(entries[-1], record)
+        is_refused = bool(entries) and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record)
         return is_refused and self._mode not in _RELEASES
 
     def _owners(self, records: Sequence[Record]) -> list[str]:
@@ -309,11 +293,6 @@ class Triage:
                     f"transactions {total}, balance {balance}, off by {total - balance}",
                 )
         return State.DELIVERED, "", ""
-
-
-def _is_same(entry: Known, record: Record) -> bool:
-    """Whether *entry* is about the content of *record*; the customer counts, and stands outside an event's own JSON."""
-    return (entry.customer, entry.content_hash) == (record.customer, record.content_hash)
 
 
 def _same(rows: Sequence[Row]) -> bool:

@@ -42,6 +42,7 @@ class Known:
     batch: int | None
     fence: int | None
     sent_at: datetime | None
+    batch_state: str | None = None
 
     @property
     def arrived(self) -> bool:
@@ -52,6 +53,16 @@ class Known:
     def is_out(self) -> bool:
         """Whether it was sent and nobody knows what became of it."""
         return self.state in _OUT
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the API refused the last request that carried it, alone or with others."""
+        return self.batch_state == BatchState.REFUSED
+
+    @property
+    def is_resent(self) -> bool:
+        """Whether it was sent again although nothing was proved of an earlier request: the answer to one says nothing of the other."""
+        return self.reason == RESENT_UNPROVEN
 
     @property
     def waits(self) -> bool:
@@ -257,6 +268,7 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
             entry.c.batch,
             schema.batch.c.fence,
             schema.batch.c.sent_at,
+            schema.batch.c.state.label("batch_state"),
         )
         .select_from(schema.entry_and_batch)
         .where(

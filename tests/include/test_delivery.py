@@ -76,6 +76,18 @@ def test_with_nothing_sent_later_a_refused_batch_stays_in_doubt_until_enough_tim
         assert once(on)
 
 
+@BOTH
+def test_what_was_sent_again_unproven_tells_nothing_of_refusals_and_keeps_no_other_from_telling(tmp_path, atomic):
+    """C1 and C2 may be there from an earlier request, which the second batch cannot be mistaken for."""
+    with bench(tmp_path, atomic=atomic, poison=frozenset({"C2", "C6"})) as on:
+        delivery = on.delivery(Entity.CUSTOMERS)
+        delivery._resent |= {"C1", "C2"}
+        numbers = iter(range(1, 5))
+        for batch in ((1, 2), (3, 4, 5, 6), (7, 8), (9, 10)):
+            delivery.deliver(one_request([[one] for one in people(*batch)], next(numbers)))
+        assert on.ledger.refusals == ("atomic" if atomic else "partial")
+
+
 def test_a_batch_of_nothing_but_bad_rows_teaches_nothing(tmp_path):
     """All of it is absent, as of an atomic refusal; had that been believed, the next batch would go out twice."""
     with bench(tmp_path, atomic=False, poison=frozenset({"C1", "C2", "C7"})) as on:

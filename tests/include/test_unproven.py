@@ -19,7 +19,7 @@ from include.journey import Entity
 from include.ledger.turns import let_go
 from include.mapping import load
 from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Refusal
+from include.sandbox.options import Existing, Refusal
 from tests.include.sandbox.bodies import balance
 from tests.include.workbench import bench, customer, transaction
 from tests.journey import UNHURRIED, UNLIMITED, Died, Trip, journey
@@ -55,9 +55,9 @@ def travel(tmp_path):
     shop.stock(engine, customers=8)
     engine.dispose()
 
-    def opened(faults, policies=""):
+    def opened(faults, policies="", **options):
         urls = (f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-        sandbox = {**STANDSTILL, "faults": faults}
+        sandbox = {**STANDSTILL, "faults": faults, **options}
         return journey(*urls, mapping=mapping(tmp_path / "mapping", policies), sandbox=sandbox, extra=PATIENT)
 
     return opened
@@ -208,6 +208,44 @@ def test_what_was_sent_again_and_refused_is_in_doubt_as_before_when_its_try_dies
         later.close()
     assert {(one.state, one.reason) for one in made.troubles} >= {("in_doubt", RESENT)}
     assert not {one.reason for one in made.troubles if one.state == "in_doubt"} - {RESENT}
+
+
+@pytest.mark.parametrize("refusals", ["partial", "atomic", ""])
+def test_what_was_sent_again_and_refused_is_sent_by_no_later_run(travel, tmp_path, refusals):
+    """Neither what the API refused is sent again unproven, nor what may have arrived twice."""
+    faults = losing(Entity.EVENTS, "rst_before", 1)
+    with travel(faults, atomic=refusals == "atomic", poison=("S003-00",)) as trip:
+        trip.migrate("first")
+        if refusals:
+            trip.place.ledger.learn(refusals)
+        mapping(tmp_path / "mapping", RESEND)
+        later = Trip(trip.sandbox, str(trip.legacy.url))
+        second = later.migrate("second")
+        before = Counter(line.path for line in trip.posts())
+        then = [later.migrate(name) for name in ("third", "fourth")]
+        after = Counter(line.path for line in trip.posts())
+        found = taken(trip, Entity.EVENTS)
+        later.close()
+    assert after == before
+    assert set(found.values()) == {1}
+    assert all(made.adds_up for made in (second, *then))
+    if refusals == "atomic":
+        assert "S003-00" not in found
+        assert of(second, Entity.EVENTS).states.get("in_doubt") == 1
+    assert "refused" not in {one.reason for one in second.troubles if one.entity is Entity.EVENTS}
+
+
+def test_what_was_sent_again_and_is_refused_alone_because_it_had_arrived_is_not_quarantined(travel, tmp_path):
+    faults = losing(Entity.CUSTOMERS, "close_after_accept", 1)
+    with travel(faults, RESEND, existing=Existing.REFUSE, duplicates=Refusal.AT_ONCE) as trip:
+        trip.begin("first")
+        trip.place.ledger.learn("atomic")
+        made = [trip.migrate(name, entities=[Entity.CUSTOMERS]) for name in ("first", "second")]
+        found = taken(trip, Entity.CUSTOMERS)
+    assert set(found.values()) == {1}
+    assert of(made[0], Entity.CUSTOMERS).states.get("in_doubt") == len(found)
+    assert resent(made[0], Entity.CUSTOMERS) == len(found)
+    assert of(made[1], Entity.CUSTOMERS).states.get("held") == len(found)
 
 
 def test_a_run_sends_again_once_and_the_next_one_once_more(travel):
