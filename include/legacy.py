@@ -31,7 +31,7 @@ from include.values import Unfit, instant
 
 
 # Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large; but no
-# larger than about 24,000 rows and elements, and 8 million characters, whatever the rows are like.
+# larger than about 24,000 rows and elements, and 8 million characters, if a row has about as many elements as those before it.
 PAGE = 1000
 _MOST_PAGES, _MOST_WITH_ELEMENTS, _MOST_CHARACTERS = 8, 24, 8_000_000
 _SAMPLE = 10
@@ -50,6 +50,9 @@ class Legacy:
     def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
         self.entity = entity
         self._database = Database(engine)
+        self._elements_of_row = (
+            _MOST_WITH_ELEMENTS  # of those read last; before the first, as many as a page of a thousand rows takes
+        )
         self._query = query = mapping.queries[entity]
         self.policies = mapping.settings.policies
         self._adjust = mapping.adjust.get(entity)
@@ -182,13 +185,16 @@ class Legacy:
         page: list[Found] = []
         weight = start = 0
         while start < len(rows):
-            end = min(start + 2 * PAGE, len(rows))
+            rows_at_once = max(1, min(2 * PAGE, _MOST_WITH_ELEMENTS * PAGE // self._elements_of_row))
+            end = min(start + rows_at_once, len(rows))
             while end < len(rows) and self._is_same(rows[end - 1], rows[end]):
                 end += 1
             some = self._with_elements(connection, rows[start:end])
+            weighs = sum(1 + sum(map(len, row.lists.values())) for row in some if isinstance(row, LegacyRow))
+            self._elements_of_row = max(1, weighs // (end - start))
             start = end
             page += some
-            weight += sum(1 + sum(map(len, row.lists.values())) for row in some if isinstance(row, LegacyRow))
+            weight += weighs
             if weight >= _MOST_WITH_ELEMENTS * PAGE:
                 yield page
                 page, weight = [], 0

@@ -235,6 +235,10 @@ class _Work:
                 entries.append(Entry(doubt.record, State.HELD, "earlier_in_doubt"))
             else:
                 sets.setdefault(doubt.record.customer, []).append(doubt.record)
+        if self.part.entity is Entity.CUSTOMERS:
+            # With the content the address may have changed, and somebody else may have the new one.
+            send, shared = triage.of_own_email(send)
+            entries += shared
         self.ledger.enter(lease, entries)
         again: list[Unit] = [*([record] for record in send), *sets.values()]
         refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}

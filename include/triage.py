@@ -92,7 +92,8 @@ class Triage:
         if self._mode is Mode.ADOPT and self._entity is Entity.CUSTOMERS:
             self._owners([entry.row for entry in judged.entries if isinstance(entry.row, Record)])
         if self._entity is Entity.CUSTOMERS:
-            sendable = self._with_own_email(sendable, judged)
+            sendable, shared = self.of_own_email(sendable)
+            judged.entries += shared
             judged.groups = [[record] for record in sendable]
         else:
             family = self._knowledge.parents({record.customer for record in sendable})
@@ -217,16 +218,15 @@ class Triage:
         """Claim the e-mail addresses of *records* and return whose each is."""
         return self._knowledge.owners([(record.email, record.key) for record in records])
 
-    def _with_own_email(self, records: Sequence[Record], judged: Judgement) -> list[Record]:
-        kept = []
+    def of_own_email(self, records: Sequence[Record]) -> tuple[list[Record], list[Entry]]:
+        """Claim the addresses of customers who are to be sent, and return those who have them alone; and how the others end."""
+        kept, shared = [], []
         for record, owner in zip(records, self._owners(records), strict=True):
             if owner == record.key:
                 kept.append(record)
             else:
-                judged.entries.append(
-                    Entry(record, State.QUARANTINED, "email_shared", "email", "as another customer's")
-                )
-        return kept
+                shared.append(Entry(record, State.QUARANTINED, "email_shared", "email", "as another customer's"))
+        return kept, shared
 
     def _with_parent(
         self, records: Iterable[Record], family: Mapping[str, Parent], judged: Judgement

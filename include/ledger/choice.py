@@ -112,11 +112,11 @@ def top_balances(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
 
 
 def edges(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
-    """Return the customers of the first and the last record of *runs*' batches; of many batches, of some all over the run."""
+    """Return the first and the last customer of *runs*' batches, which are filled in their order; of many batches, of some all over the run."""
     entry = schema.entry
     with ledger.reading() as connection:
         ends = connection.execute(
-            select(func.min(entry.c.id).label("first"), func.max(entry.c.id).label("last"))
+            select(func.min(entry.c.customer).label("first"), func.max(entry.c.customer).label("last"))
             .select_from(schema.entry_and_batch)
             .where(
                 entry.c.run.in_(list(runs)),
@@ -126,9 +126,6 @@ def edges(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
             .group_by(entry.c.batch)
             .order_by(entry.c.batch)
         ).all()
-        ids = [number for row in ends for number in (row.first, row.last)]
-        step = max(1, -(-len(ids) // max(1, most)))
-        rows = connection.execute(
-            select(entry.c.id, entry.c.customer).where(entry.c.id.in_(ids[::step])).order_by(entry.c.id)
-        )
-        return list(dict.fromkeys(row.customer for row in rows))
+    customers = [name for row in ends for name in (row.first, row.last)]
+    step = max(1, -(-len(customers) // max(1, most)))
+    return list(dict.fromkeys(customers[::step]))

@@ -38,19 +38,22 @@ def release(connection: Connection, kept: Mapping[str, bytes], *, run: int, is_f
     address that its owner still has.
     """
     table, entry = schema.claim, schema.entry
-    owners = set(kept)
+    owners = list(kept)
     if is_first_try and owners:
         # Whoever is new has claimed nothing else: a first load must not look through all claims for each batch.
-        before = select(entry.c.key).where(
-            entry.c.entity == Entity.CUSTOMERS,
-            one_of(entry.c.key, list(owners), connection.dialect.name),
-            schema.run_beside_key != run,
-        )
-        owners &= set(connection.execute(before.distinct()).scalars())
-    if not owners:
-        return
-    theirs = select(table.c.digest, table.c.key).where(table.c.kind == "email", table.c.key.in_(owners))
-    claimed = [(bytes(row.digest), row.key) for row in connection.execute(theirs)]
+        known: set[str] = set()
+        for some in at_once(owners, connection.dialect.name):
+            before = select(entry.c.key).where(
+                entry.c.entity == Entity.CUSTOMERS,
+                one_of(entry.c.key, some, connection.dialect.name),
+                schema.run_beside_key != run,
+            )
+            known.update(connection.execute(before.distinct()).scalars())
+        owners = [owner for owner in owners if owner in known]
+    claimed: list[tuple[bytes, str]] = []
+    for some in at_once(owners, connection.dialect.name):
+        theirs = select(table.c.digest, table.c.key).where(table.c.kind == "email", table.c.key.in_(some))
+        claimed += [(bytes(row.digest), row.key) for row in connection.execute(theirs)]
     # In order, so that two tasks cannot wait for each other.
     gone = sorted((digest, key) for digest, key in claimed if kept.get(key, digest) != digest)
     if gone:

@@ -155,6 +155,7 @@ class Ledger(Runs):
     def sending(self, lease: Lease, batch_id: int) -> None:
         """Commit that the batch is being sent: the last write before its POST. Raises `Fenced`."""
         with self.engine.begin() as connection:
+            self._hold(connection, lease)
             # By the one clock of all workers: what was sent later can prove something of what was sent before.
             at = stamp(connection)
             self._move(connection, lease, batch_id, BatchState.PACKED, state=BatchState.SENDING, sent_at=at)
@@ -163,6 +164,7 @@ class Ledger(Runs):
         """Note that the request was provably not accepted: the batch may be sent again."""
         values = {"state": BatchState.PACKED, "status": status, "words": rows.kept(words, 500)}
         with self.engine.begin() as connection:
+            self._hold(connection, lease)
             self._move(connection, lease, batch_id, BatchState.SENDING, **values)
 
     def receive(self, lease: Lease, batch_id: int, receipt: Receipt, records: Sequence[Record] = ()) -> None:
@@ -173,6 +175,8 @@ class Ledger(Runs):
         Customers among *records*, those of the batch, let go what they claimed and do not have any more, if it was delivered.
         """
         with self.engine.begin() as connection:
+            # Before the stamp, which others compare with the moment when this is committed: the lock may be waited for.
+            self._hold(connection, lease)
             self._move(
                 connection,
                 lease,
@@ -214,7 +218,8 @@ class Ledger(Runs):
         """Give *entries*, of whatever run, the state that a read-back has proved."""
         with self.engine.begin() as connection:
             self._hold(connection, lease)
-            connection.execute(update(schema.entry).where(schema.entry.c.id.in_(list(entries))).values(state=state))
+            for some in at_once(entries, connection.dialect.name):
+                connection.execute(update(schema.entry).where(schema.entry.c.id.in_(some)).values(state=state))
 
     @property
     def refusals(self) -> str:
@@ -274,24 +279,24 @@ class Ledger(Runs):
 
     def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
         entry = schema.entry
-        connection.execute(
-            update(entry)
-            .where(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-            .where(entry.c.key.in_(list(keys)), entry.c.batch.is_not(None))
-            .values(**values)
-        )
+        for some in at_once(keys, connection.dialect.name):
+            connection.execute(
+                update(entry)
+                .where(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
+                .where(entry.c.key.in_(some), entry.c.batch.is_not(None))
+                .values(**values)
+            )
 
     def _move(self, connection: Connection, lease: Lease, batch_id: int, expected: BatchState, **values: Any) -> None:
-        """Change a batch that is in the *expected* state and whose slice is still ours. Raises `Fenced`."""
-        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and the write.
-        self._hold(connection, lease)
+        """Change a batch of the slice that is held (`_hold`) and in the *expected* state. Raises `Fenced`."""
         this = {"of_batch": batch_id, "of_state": expected}
         new = {f"new_{name}": value for name, value in values.items()}
         if connection.execute(_moving(tuple(values)), this | new).rowcount != 1:
             raise Fenced(_lost(lease))
 
     def _hold(self, connection: Connection, lease: Lease) -> None:
-        """Lock the slice for this transaction, if it is still ours, and show that its try lives."""
+        """Lock the slice for this transaction, if it is still ours, and show that its try lives. Raises `Fenced`."""
+        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and the write.
         mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
         if connection.execute(_holding(connection.dialect.name), mine).rowcount != 1:
             raise Fenced(_lost(lease))

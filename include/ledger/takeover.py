@@ -40,6 +40,7 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 def held_or_in_doubt(reason: str) -> dict[str, Any]:
     """Return what entries of a batch that was not sent become: held for *reason*, or in doubt where they may have arrived before."""
     is_unproven = schema.entry.c.reason == RESENT_UNPROVEN
+    # The state first, as the table has it: MySQL would ask for the new reason else.
     return {
         "state": case((is_unproven, State.IN_DOUBT), else_=State.HELD),
         "reason": case((is_unproven, RESENT_UNPROVEN), else_=reason),

@@ -8,7 +8,8 @@ the run stopped, or an earlier version is out     at once
 it is in doubt                                    at once, for a day: after that a person has to settle it
 its batch was refused in its company              at once: in a later run it is sent apart
 its customer was not there                        its customer is delivered
-its customer's points did not add up              its customer was delivered since its slice began
+its customer's points did not add up              its customer was delivered since its slice began,
+                                                  or was in doubt, and is settled as delivered
 a policy held it                                  the mapping's policy says otherwise now
 ================================================  =====================================================================
 """
@@ -134,9 +135,9 @@ def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
     )
     conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
     if since:
-        # A customer may have been written down before, and have waited for its turn.
+        # A customer may have been written down before, and have waited for its turn. When one in doubt was settled is written nowhere.
         judging = (part.c.run == entry.c.run, part.c.entity == entry.c.entity, part.c.number == entry.c.slice)
         began = select(part.c.started_at).where(*judging).correlate(entry).scalar_subquery()
-        conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began))
+        conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began, owner.c.state == State.DELIVERED))
     joined = owner.outerjoin(carried, owner.c.batch == carried.c.id)
     return exists(select(owner.c.id).select_from(joined).where(*conditions).correlate(entry))

@@ -6,7 +6,7 @@ found before                whoever differed in the last read-back of these runs
 every reason                two customers for each reason for which one of their rows was not sent
 top balances                a tenth of the sample: the most points
 every tier                  two customers of each tier, among two thousand drawn at random
-edges of the batches        a fifth of the sample: the first and last record of each batch
+edges of the batches        a fifth of the sample: the first and last customer of each batch
 random                      the rest; only of these anything can be said about all
 ==========================  ===============================================================================
 """

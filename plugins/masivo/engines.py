@@ -107,7 +107,8 @@ def reason(error: BaseException, url: URL) -> str:
 
 def _create(url: URL, **options: Any) -> Engine:
     try:
-        return create_engine(url, pool_pre_ping=True, pool_recycle=_RECYCLE_S, **options)
+        # Errors are logged, and must not show rows.
+        return create_engine(url, pool_pre_ping=True, pool_recycle=_RECYCLE_S, hide_parameters=True, **options)
     except NoSuchModuleError:
         raise Unusable(f"is of a kind that SQLAlchemy does not know: {url.drivername!r}") from None
     except ModuleNotFoundError as missing:

@@ -5,15 +5,19 @@ Whose move it is, in Airflow's words: which errors end a task and which let it t
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from sqlalchemy.exc import DBAPIError
 
 from include.errors import MigrationError, TryAgainLater
+from include.refusals import kind_of
 
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def translated() -> Iterator[None]:
     """
-    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final.
+    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and one of the ledger's database fit for a log.
 
     Where it says how long, nothing has failed, so the task is rescheduled instead: it leaves its slot, comes back then, and has used up
     no try, however often the account's hour is full.
@@ -47,6 +51,17 @@ def translated() -> Iterator[None]:
         raise AirflowRescheduleException(datetime.now(UTC) + wait) from later  # type: ignore[no-untyped-call]
     except MigrationError as error:
         raise AirflowFailException(str(error)) from error
+    except DBAPIError as error:
+        # Its own words may quote the row that they are about, and a log would show them with the whole chain.
+        problem = f"the ledger's database failed: {kind_of(error)}, in {_where(error)}; what was written before stands"
+        raise TryAgainLater(problem) from None
+
+
+def _where(error: BaseException) -> str:
+    """Return the last of the project's functions that *error* came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "include" in Path(frame.filename).parts] or frames
+    return f"{Path(ours[-1].filename).name}, {ours[-1].name}" if ours else "no function"
 
 
 class WhenItMakesSense(RetryPolicy):

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select, update
 
 from include import crashing
 from include.account import as_text
@@ -235,7 +235,7 @@ def test_what_was_sent_again_and_refused_is_sent_by_no_later_run(travel, tmp_pat
     assert "refused" not in {one.reason for one in second.troubles if one.entity is Entity.EVENTS}
 
 
-def test_what_was_sent_again_and_is_refused_alone_because_it_had_arrived_is_not_quarantined(travel, tmp_path):
+def test_what_was_sent_again_and_is_refused_alone_because_it_had_arrived_is_not_quarantined(travel):
     faults = losing(Entity.CUSTOMERS, "close_after_accept", 1)
     with travel(faults, RESEND, existing=Existing.REFUSE, duplicates=Refusal.AT_ONCE) as trip:
         trip.begin("first")
@@ -266,3 +266,24 @@ def test_a_try_that_died_is_not_a_reason_to_send_again_twice(travel):
         made = trip.migrate("run")
         assert sum(line.path.endswith("/events") for line in trip.posts()) == before == 2
     assert {one.reason for one in made.troubles if one.state == "in_doubt"} == {RESENT}
+
+
+def test_a_customer_in_doubt_who_has_another_address_now_claims_it_before_it_is_sent(travel):
+    with travel(losing(Entity.CUSTOMERS, "close_after_accept", 1), outages=()) as trip:
+        crashing.set_trap(crashing.trap_at("settling", die))
+        with pytest.raises(Died):
+            trip.migrate("first", entities=[Entity.CUSTOMERS])
+        crashing.set_trap(None)
+        let_go(trip.place.ledger, trip.place.ledger.run("first").number)
+        with trip.legacy.begin() as connection:
+            one, other = connection.execute(
+                select(shop.member).where(shop.member.c.id.in_(sorted(taken(trip, Entity.CUSTOMERS))[:2]))
+            )
+            connection.execute(update(shop.member).where(shop.member.c.id == one.id).values(email=other.email))
+        made = trip.migrate("second", entities=[Entity.CUSTOMERS])
+        found = taken(trip, Entity.CUSTOMERS)
+    assert found[one.id] == 1
+    assert [(row.state, row.reason) for row in made.troubles if row.column == "email"].count(
+        ("quarantined", "email_shared")
+    ) == 1
+    assert of(made, Entity.CUSTOMERS).states["unchanged"] == len(found) - 1

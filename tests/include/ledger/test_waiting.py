@@ -67,3 +67,21 @@ def test_a_customer_who_was_written_down_before_and_delivered_after_frees_its_tr
         ).scalar_one()
     ledger.enter(lease, [Entry(transaction("T1", "A"), State.QUARANTINED, "points_do_not_sum")], [old])
     assert free(ledger, of_transactions) == []
+
+
+def test_a_customer_in_doubt_who_is_settled_as_delivered_frees_its_transactions(ledger, runs):
+    """When that was is not written down: they are judged anew by what is known then."""
+    of_transactions, of_customers = runs
+    lease = ledger.claim(of_customers, Entity.CUSTOMERS, 1)
+    deliver(ledger, lease, ledger.pack(lease, batch([customer("A")])))
+    later = begin(ledger, "customers later", *Entity)
+    lease = ledger.claim(later, Entity.CUSTOMERS, 1)
+    number = ledger.pack(lease, batch([customer("A")]))
+    ledger.sending(lease, number)
+    ledger.receive(lease, number, Receipt(BatchState.IN_DOUBT, 0, 1.0, reason="no_answer"))
+    judge(ledger, of_transactions)
+    assert free(ledger, later) == []
+    with ledger.reading() as connection:
+        newer = connection.execute(select(schema.entry.c.id).where(schema.entry.c.run == later)).scalar_one()
+    ledger.settle(lease, [newer], State.DELIVERED)
+    assert free(ledger, later) == ["A"]

@@ -1,0 +1,48 @@
+"""Errors in Airflow's words: a log may show them, and whoever reads it is not to see a row."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from masivo import engines
+from masivo.moves import translated
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from include.errors import TryAgainLater
+from include.journey import Entity
+from include.ledger.store import Ledger
+from tests.include.nouns import batch, customer
+from tests.include.test_account import begin
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """A ledger whose database refuses every entry, and quotes it."""
+    engine = engines.ledger(make_url(f"sqlite:///{tmp_path / 'ledger.sqlite'}"))
+    ledger = Ledger(engine, "account")
+    ledger.prepare()
+    lease = ledger.claim(begin(ledger, "run", *Entity), Entity.CUSTOMERS, 1)
+    with engine.begin() as connection:
+        connection.execute(
+            text("CREATE TRIGGER t BEFORE INSERT ON masivo_entry BEGIN SELECT RAISE(ABORT, 'not CC-799'); END")
+        )
+    yield lambda: ledger.pack(lease, batch([customer("CC-799"), customer("CC-800")]))
+    engine.dispose()
+
+
+def test_what_the_ledgers_database_says_of_a_row_stays_out_of_the_log(failing):
+    with pytest.raises(TryAgainLater) as failed, translated():
+        failing()
+    said = "".join(traceback.format_exception(failed.value))
+    assert "CC-" not in said
+    assert str(failed.value) == (
+        "the ledger's database failed: IntegrityError, in entries.py, _add_rows; what was written before stands"
+    )
+
+
+def test_parameters_are_not_part_of_an_error(failing):
+    with pytest.raises(DBAPIError) as failed:
+        failing()
+    assert "CC-800" not in str(failed.value)
