@@ -9,6 +9,7 @@ What can go wrong, and whose move it is.
     x LegacyError     the legacy database                                   -> fix the database that is named
   x Stopped           the API said no to all of it (key, address, redirect) -> fix it; what was not sent is given back
   x TryAgainLater     the API or a database may say yes later               -> Airflow tries the task again
+    x Moved           a row was read with two customers                     -> the slice reads again
   x Fenced            another try owns the slice now                        -> nobody; this try must stop
   x DoesNotAddUp      the account of a run does not hold                    -> read the account
 
@@ -65,6 +66,10 @@ class TryAgainLater(MigrationError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class Moved(TryAgainLater):
+    """Another slice of the run has a row that this one was about to send; nothing of its transaction is written."""
 
 
 class Fenced(MigrationError):

@@ -17,9 +17,10 @@ from include.crashing import crash_point
 from include.culprits import Unit
 from include.delivery import Delivery
 from include.doubt import Doubt, Patience, Settler
+from include.errors import Moved
 from include.journey import Batch, Entity, Limits, Record, Rejection, Slice, State
 from include.ledger.coverage import selected_keys
-from include.ledger.knowledge import Knowledge
+from include.ledger.knowledge import FirstLoad, Knowledge
 from include.ledger.rows import Entry
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease
@@ -75,10 +76,20 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
     has taken over. The ledger is right after each of them.
     """
-    lease = claimed(ledger, run, part, limits, log=log)
     in_order = InOrder(lane, ledger, run, part, limits)
-    with kept_alive(ledger, lease, limits), lasting():
-        return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
+
+    def work(lease: Lease) -> Worked:
+        with kept_alive(ledger, lease, limits), lasting():
+            return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
+
+    lease = claimed(ledger, run, part, limits, log=log)
+    try:
+        return work(lease)
+    except Moved as moved:
+        if not lease.is_first_load:
+            raise
+        log.info("%s at once, and every key is looked for", moved)
+    return work(claimed(ledger, run, part, limits, log=log))
 
 
 @dataclass(slots=True)
@@ -105,7 +116,8 @@ class _Work:
     has_others: set[str] = field(default_factory=set)
 
     def off(self, lease: Lease) -> Worked:
-        triage = Triage(Knowledge(self.ledger), lease, self.limits, self.legacy.policies, self.mode)
+        knowledge = FirstLoad(self.ledger) if lease.is_first_load else Knowledge(self.ledger)
+        triage = Triage(knowledge, lease, self.limits, self.legacy.policies, self.mode)
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
         sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)

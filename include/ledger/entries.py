@@ -130,7 +130,9 @@ def _add_rows(connection: Connection, columns: Columns, count: int) -> None:
 
 
 def _bound(kind: TypeEngine[Any], dialect: Dialect, values: Sequence[Any]) -> list[Any]:
-    """Give *values* as SQLAlchemy would: SQLite's driver knows no decimals."""
+    """Give *values* as SQLAlchemy would: SQLite's driver knows no decimals. Bytes all drivers know."""
+    if isinstance(kind, LargeBinary):
+        return list(values)
     bind: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return list(values) if bind is None else [bind(value) for value in values]
 

@@ -114,6 +114,25 @@ class Knowledge:
         return [owners[digest] for digest in digests]
 
 
+class FirstLoad(Knowledge):
+    """
+    What is known in a slice while its entity is loaded for the first time (`Lease.is_first_load`).
+
+    Looking for every key costs more the more there are, to find nothing. Only what this slice reads a second time is looked for; what another
+    slice has read is found when it is packed (`Moved`), and then everything is looked for (`include.sync`).
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._read: set[str] = set()
+
+    def known(self, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
+        """Return what is known of those *keys* that were asked about before, oldest first."""
+        again = self._read.intersection(keys)
+        self._read.update(keys)
+        return super().known(entity, again) if again else {}
+
+
 def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
     """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
     found: dict[str, list[Known]] = {}

@@ -6,6 +6,8 @@ Nothing here concerns the other databases: `prepare` leaves them alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -47,5 +49,14 @@ def _begin(connection: Connection) -> None:
 
     One that reads first and writes later fails at once when another wrote in between, whatever the time-out.
     """
-    reads_only = connection.get_execution_options().get("reads_only", False)
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("reads_only", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.dbapi_connection
+    # What a statement of many rows changes is kept until it ends, in case it fails: not in a file, which costs as much as the change itself.
+    # That is settled when a transaction begins; what is sorted in it may go to a file as usual.
+    driver.execute("PRAGMA temp_store = MEMORY")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute("PRAGMA temp_store = DEFAULT")

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
 
 from include.among import at_once, one_of
-from include.errors import Fenced, TryAgainLater
+from include.errors import Fenced, Moved
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
 from include.ledger import claims, rows, schema
 from include.ledger.clock import clock, stamp
@@ -27,7 +27,7 @@ from include.ledger.payloads import keep
 from include.ledger.rows import Entry
 from include.ledger.runs import Runs
 from include.ledger.takeover import held_or_in_doubt, take_over
-from include.ledger.turns import Lease, is_my_turn
+from include.ledger.turns import Lease, has_other_runs, is_my_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class Ledger(Runs):
             entry = schema.entry
             mine = (entry.c.run == run, entry.c.entity == entity, entry.c.slice == number)
             kept = connection.execute(select(func.count()).select_from(entry).where(*mine)).scalar_one()
-        return Lease(run, entity, number, fence, kept)
+            is_first_load = fence == 1 and not kept and not has_other_runs(connection, run, entity)
+        return Lease(run, entity, number, fence, kept, is_first_load)
 
     def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
         """Write *entries*, rows that are not sent now, and supersede the *outdated* entries of earlier runs."""
@@ -100,7 +101,7 @@ class Ledger(Runs):
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
-        Raises `TryAgainLater` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
+        Raises `Moved` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
         in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say
         so, and stay in doubt if the batch is not sent; it supersedes the *outdated* entries of earlier runs.
         """
@@ -302,7 +303,11 @@ class Ledger(Runs):
             raise Fenced(_lost(lease))
 
     def _refuse_moved(self, connection: Connection, lease: Lease, keys: Sequence[str]) -> None:
-        """Refuse *keys* where another slice of the run sends one of them: the row got another customer between two readings."""
+        """
+        Refuse *keys* where another slice of the run sends one of them: the row got another customer between two readings.
+
+        Of a first load, whose keys nobody has looked for before (`FirstLoad`), also where another slice only has read it.
+        """
         entry = schema.entry
         connection.execute(select(schema.run.c.id).where(schema.run.c.id == lease.run).with_for_update())
         dialect = connection.dialect.name
@@ -314,12 +319,12 @@ class Ledger(Runs):
                     one_of(entry.c.key, some, dialect),
                     schema.run_beside_key == lease.run,
                     entry.c.slice != lease.slice,
-                    entry.c.batch.is_not(None),
+                    *([] if lease.is_first_load else [entry.c.batch.is_not(None)]),
                 )
                 .limit(1)
             )
             if connection.execute(moved).first() is not None:
-                raise TryAgainLater(
+                raise Moved(
                     f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
                 )
 

@@ -27,13 +27,26 @@ _STILL_WAITS_S = 120.0  # whoever asked so long ago has gone away
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that earlier tries sent."""
+    """
+    The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that earlier tries sent.
+
+    *is_first_load* where no other run has a row of the entity, nor an earlier try one of this slice: then only other slices of the run can
+    know its keys.
+    """
 
     run: int
     entity: Entity
     slice: int
     fence: int
     kept: int = 0
+    is_first_load: bool = False
+
+
+def has_other_runs(connection: Connection, run: int, entity: Entity) -> bool:
+    """Whether a run other than *run* has left a row of *entity*."""
+    entry, other = schema.entry, schema.run
+    theirs = exists().where(entry.c.run == other.c.id, entry.c.entity == entity)
+    return connection.execute(select(other.c.id).where(other.c.id != run, theirs).limit(1)).first() is not None
 
 
 def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: float) -> bool:
