@@ -11,11 +11,11 @@ from contextlib import ExitStack, suppress
 import pytest
 from sqlalchemy import func, insert, select
 
-from include import ahead, crashing, succession
+from include import ahead, crashing, legacy, succession
 from include.crashing import trap_at
 from include.errors import Stopped, TryAgainLater
 from include.journey import BatchState, Entity, State
-from include.ledger import schema
+from include.ledger import schema, store
 from include.ledger.clock import now
 from include.sandbox.faults import Rule, Script
 from include.windows import Asked, RunKind
@@ -305,3 +305,52 @@ def test_a_row_that_moves_while_two_slices_are_read_is_sent_by_one_of_them(opene
 
     assert site.trip.account("run").adds_up
     assert site.sent(EVENTS) == dict.fromkeys([f"S{n:02}" for n in range(30)], 1)
+
+
+@pytest.mark.parametrize("is_first_load", [True, False])
+def test_a_key_of_two_slices_goes_once_whether_it_is_looked_for_or_found_when_it_is_packed(
+    opened, monkeypatch, caplog, is_first_load
+):
+    """In a first load no key is looked for; the slice that packs it second reads again in the same try, and looks then."""
+    caplog.set_level("INFO")
+    site = opened()
+    site.trip.migrate("people", entities=[CUSTOMERS])
+    if not is_first_load:
+        monkeypatch.setattr(store, "has_other_runs", lambda *_: True)
+    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
+    with site.shop.engine.begin() as connection:
+        connection.execute(insert(sale), [twin])
+    made = site.trip.migrate("sales", entities=[EVENTS])
+
+    assert made.adds_up
+    assert site.sent(EVENTS) == dict.fromkeys([f"S{n:02}" for n in range(30)], 1)
+    assert [(one.state, one.reason, one.rows) for one in made.troubles] == [("quarantined", "duplicate_key", 1)]
+    assert sum("every key is looked for" in message for message in caplog.messages) == is_first_load
+
+
+def test_a_key_that_a_slice_reads_twice_is_looked_for_in_a_first_load_too(opened, monkeypatch):
+    """Its first row has been packed by the time the second is read."""
+    monkeypatch.setattr(legacy, "PAGE", 2)
+    site = opened(slice_requests=50)
+    site.trip.migrate("people", entities=[CUSTOMERS])
+    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
+    with site.shop.engine.begin() as connection:
+        connection.execute(insert(sale), [twin])
+    made = site.trip.migrate("sales", entities=[EVENTS])
+
+    assert made.adds_up
+    assert site.sent(EVENTS) == dict.fromkeys([f"S{n:02}" for n in range(30)], 1)
+    assert [(one.state, one.reason, one.rows) for one in made.troubles] == [("quarantined", "duplicate_key", 1)]
+
+
+def test_the_second_run_of_an_entity_is_no_first_load(opened):
+    site = opened()
+    ledger = site.trip.place.ledger
+    site.trip.migrate("people", entities=[CUSTOMERS])
+    run = site.trip.begin("again", entities=[CUSTOMERS, EVENTS])
+    claimed = {
+        (entity, fence): ledger.claim(run.number, entity, 1).is_first_load
+        for entity in (CUSTOMERS, EVENTS)
+        for fence in (1, 2)
+    }
+    assert claimed == {(CUSTOMERS, 1): False, (CUSTOMERS, 2): False, (EVENTS, 1): True, (EVENTS, 2): False}
