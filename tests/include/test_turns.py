@@ -331,6 +331,7 @@ def test_a_key_of_two_slices_goes_once_whether_it_is_looked_for_or_found_when_it
 def test_a_key_that_a_slice_reads_twice_is_looked_for_in_a_first_load_too(opened, monkeypatch):
     """Its first row has been packed by the time the second is read."""
     monkeypatch.setattr(legacy, "PAGE", 2)
+    monkeypatch.setattr(ahead, "TOGETHER_BYTES", 1)
     site = opened(slice_requests=50)
     site.trip.migrate("people", entities=[CUSTOMERS])
     twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
