@@ -108,7 +108,8 @@ def _node(name: str, annotation: Any, metadata: list[Any], *, required: bool) ->
 def _several(annotation: Any, metadata: list[Any]) -> TypeAdapter[list[Any]]:
     rules = [mark for mark in metadata if not isinstance(mark, Kind | Newer)]
     one: Any = Annotated[annotation, *rules] if rules else annotation
-    return TypeAdapter(list[one], config=ConfigDict(strict=True))
+    # Built when it is used first: a mapping uses few of them, and building all took longer than the rest of a task's start.
+    return TypeAdapter(list[one], config=ConfigDict(strict=True, defer_build=True))
 
 
 def _fewest(metadata: list[Any]) -> int:

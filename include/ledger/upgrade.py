@@ -37,9 +37,9 @@ def check(engine: Engine) -> None:
             version = _version(connection)
             if version is None:
                 raise EmptyLedger(empty(engine))
-            _refuse_newer(connection)
-            if version != _newest():
-                msg = f"the ledger's schema is {version}, this code's is {_newest()}: the next run brings it forward"
+            if version != (newest := _newest()):
+                _refuse_newer(connection)
+                msg = f"the ledger's schema is {version}, this code's is {newest}: the next run brings it forward"
                 raise LedgerError(msg)
     except SQLAlchemyError as error:
         raise LedgerError(cannot("be read", engine, error)) from error

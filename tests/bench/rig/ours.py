@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
+import airflow.sdk.execution_time.supervisor  # noqa: E402, F401 (a worker has imported it when it starts a task)
 import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
 
 from include.forecast import Foretelling  # noqa: E402
