@@ -14,6 +14,7 @@ not known     nothing is proved yet                                 is in doubt
 
 Doubts are settled when the slice has been sent, because proof takes something that was sent later. Where nothing can be proved, the
 mapping says (``policies.unproven``) whether they wait, or are sent again, which no transaction ever is, nor what the API refused.
+What was sent again so and is refused then stays in doubt: a refusal may come of its having arrived before.
 """
 
 from __future__ import annotations

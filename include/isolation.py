@@ -6,7 +6,7 @@ left out; else the part is tested that is as likely good as bad. A part that is 
 the rest bad without one. What nothing is known of any more goes back to be packed with the next batches, so that it costs no
 request of its own either.
 
-A record is ``refused`` only if the API refused it alone, or named it and took all the others. Budgets keep isolation from eating the lane:
+A record is ``refused`` only if the API refused it alone, or named it and took all the others, and it cannot have arrived before. Budgets keep isolation from eating the lane:
 past them the smallest part that is known to be bad is parked (``refused_in_company``) and taken up by a later run.
 """
 
