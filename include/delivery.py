@@ -83,7 +83,7 @@ class Delivery:
             self._send_apart,
             spent=lambda: isolated_within_hour(ledger),
             per_hour=limits.isolation_per_hour,
-            stays_in_doubt=self._stays_in_doubt,
+            but_for_doubtful=self._but_for_doubtful,
         )
         # Whatever the mapping says: points that are sent twice count twice.
         self._resends_unproven = resends_unproven and lease.entity is not Entity.TRANSACTIONS
@@ -269,7 +269,7 @@ class Delivery:
         """
         place = next((place for place, (batch, _) in enumerate(self._put_off) if self._telling(batch)), None)
         if place is None:
-            return []
+            return self._after_learning() if self._refusals else []
         self._has_tried_to_learn = True
         batch, _ = self._put_off[place]
         suspects, telling = units(batch), self._telling(batch)
@@ -317,14 +317,19 @@ class Delivery:
             self._ledger.learn(refusals)
             self._log.info("the API's refusals are %s", refusals)
 
-    def _stays_in_doubt(self, unit: Unit) -> bool:
-        """Leave a refused *unit* in doubt, and say so, where it was sent before: a refusal may come of its having arrived."""
-        keys = [record.key for record in unit]
-        if self._resent.isdisjoint(keys):
-            return False
-        self._ledger.judge(self._lease, keys, State.IN_DOUBT, RESENT_UNPROVEN)
-        self.doubts += self._doubts_of(unit)
-        return True
+    def quarantine(self, records: Sequence[Record], reason: str) -> None:
+        """Quarantine *records* that were to be sent again, for a *reason* of their own; what may have arrived before stays in doubt."""
+        absent = [record for record in records if record.key not in self._resent]
+        self._ledger.judge(self._lease, [one.key for one in absent], State.QUARANTINED, reason, records=absent)
+
+    def _but_for_doubtful(self, refused: Sequence[Unit]) -> list[Unit]:
+        """Leave in doubt what of *refused* was sent before, because a refusal may come of its having arrived; return the rest."""
+        doubtful = [record for unit in refused for record in unit if record.key in self._resent]
+        if not doubtful:
+            return list(refused)
+        self._ledger.judge(self._lease, [record.key for record in doubtful], State.IN_DOUBT, RESENT_UNPROVEN)
+        self.doubts += self._doubts_of(doubtful)
+        return [unit for unit in refused if self._resent.isdisjoint(record.key for record in unit)]
 
     def _call_in_doubt(self, batch: Batch) -> None:
         keys = {record.key for record in batch.records}

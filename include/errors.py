@@ -10,6 +10,7 @@ What can go wrong, and whose move it is.
   x Stopped           the API said no to all of it (key, address, redirect) -> fix it; what was not sent is given back
   x TryAgainLater     the API or a database may say yes later               -> Airflow tries the task again
     x Moved           a row was read with two customers                     -> the slice reads again
+  x DatabaseFailed    a database gave an error that no time heals         -> read which; a task is tried once more
   x Fenced            another try owns the slice now                        -> nobody; this try must stop
   x DoesNotAddUp      the account of a run does not hold                    -> read the account
 
@@ -66,6 +67,10 @@ class TryAgainLater(MigrationError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class DatabaseFailed(MigrationError):
+    """A database failed, and not for a moment; the sentence names the error without its words, which may quote a row."""
 
 
 class Moved(TryAgainLater):

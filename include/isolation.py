@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -85,7 +85,7 @@ class Isolation:
     Takes the refused batches of one slice apart, by *send*.
 
     *spent* counts what the account's last hour has seen of such requests, in whatever slice, *per_hour* is how many there may be.
-    *stays_in_doubt* is asked of whatever would be quarantined: what may have arrived before is not, and it leaves it in doubt.
+    *but_for_doubtful* is given what would be quarantined: it leaves in doubt what may have arrived before, and returns the rest.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Isolation:
         *,
         spent: Callable[[], int],
         per_hour: int,
-        stays_in_doubt: Callable[[Unit], bool],
+        but_for_doubtful: Callable[[Sequence[Unit]], list[Unit]],
     ) -> None:
         self._ledger = ledger
         self._lease = lease
         self._send = send
         self._spent = spent
         self._per_hour = per_hour
-        self._stays_in_doubt = stays_in_doubt
+        self._but_for_doubtful = but_for_doubtful
         self._alone: list[str] = []
         self._said = ""
         self._in_a_row = 0
@@ -219,7 +219,7 @@ class Isolation:
         return self._spent() < self._per_hour
 
     def _refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
-        if self._stays_in_doubt(unit):
+        if not self._but_for_doubtful([unit]):
             return
         is_large = _is_too_large(refusal)
         self._said = words(refusal)
@@ -229,8 +229,8 @@ class Isolation:
         if is_telling:
             self._alone.append("too large" if is_large else _cause(self._said, unit))
 
-    def _park(self, bad: Iterable[Unit]) -> None:
-        records = [record for unit in bad if not self._stays_in_doubt(unit) for record in unit]
+    def _park(self, bad: Sequence[Unit]) -> None:
+        records = [record for unit in self._but_for_doubtful(bad) for record in unit]
         if not records:
             return
         keys = [record.key for record in records]

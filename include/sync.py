@@ -2,7 +2,7 @@
 One slice from its legacy rows to its ledger entries: every station of the journey, in order.
 
 Memory is one page of rows, the open batches and those that wait for their turn (`include.ahead`), whatever the table's size; only what is in
-doubt is kept until it is settled.
+doubt is kept until it is settled, and in a first load the slice's keys.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     except Moved as moved:
         if not lease.is_first_load:
             raise
-        log.info("%s at once, and every key is looked for", moved)
+        log.info("%s at once, and every key is looked for", str(moved))  # it holds the whole reading
     return work(claimed(ledger, run, part, limits, log=log))
 
 
@@ -116,7 +116,9 @@ class _Work:
     has_others: set[str] = field(default_factory=set)
 
     def off(self, lease: Lease) -> Worked:
-        knowledge = FirstLoad(self.ledger) if lease.is_first_load else Knowledge(self.ledger)
+        # What is adopted is not packed, so nobody would find what other slices have.
+        is_first_load = lease.is_first_load and self.mode is not Mode.ADOPT
+        knowledge = FirstLoad(self.ledger) if is_first_load else Knowledge(self.ledger)
         triage = Triage(knowledge, lease, self.limits, self.legacy.policies, self.mode)
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
@@ -129,7 +131,8 @@ class _Work:
             self._send(delivery, triage, self._sendable(lease, triage))
             for _ in range(_ROUNDS):
                 doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
-                again = [*delivery.settle(doubts), *self._settle_earlier(lease, delivery, triage)]
+                again = self._of_own_email(delivery, triage, delivery.settle(doubts))
+                again += self._settle_earlier(lease, delivery, triage)
                 self.doubts = []
                 if not again:
                     break
@@ -212,6 +215,14 @@ class _Work:
             self.batches += 1
             self.records += len(batch.records)
         return left
+
+    def _of_own_email(self, delivery: Delivery, triage: Triage, again: list[Unit]) -> list[Unit]:
+        """Return what of *again* has its address alone, where customers are sent again: they may have another one than when they were sent."""
+        if self.part.entity is not Entity.CUSTOMERS or not again:
+            return again
+        kept, shared = triage.of_own_email([record for unit in again for record in unit])
+        delivery.quarantine([entry.row for entry in shared if isinstance(entry.row, Record)], "email_shared")
+        return [[record] for record in kept]
 
     def _settle_earlier(self, lease: Lease, delivery: Delivery, triage: Triage) -> list[Unit]:
         """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""

@@ -34,6 +34,7 @@ _PARENT_REASONS = {
 _REFUSED_ALONE = "refused"
 _RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE})
 _REFUSED_IN_COMPANY = "refused_in_company"
+_DUPLICATE_KEY = "duplicate_key"
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ class Triage:
         for row in rows:
             twins.setdefault(row.key, []).append(row)
         for key, alike in twins.items():
-            here = [entry for entry in history.get(key, ()) if entry.run == self._lease.run]
+            here = self._of_this_run(history.get(key, ()))
             for occurrence, plain in enumerate(alike):
                 row = plain._replace(occurrence=occurrence) if occurrence else plain
                 sent = [entry for entry in here if self._is_of_dead_try(entry, row)]
@@ -141,11 +142,22 @@ class Triage:
                 elif occurrence and _same(alike):
                     judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_row"))
                 elif not _same(alike) or here or key in self._on_the_way:
-                    judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_key"))
+                    judged.entries.append(Entry(row, State.QUARANTINED, _DUPLICATE_KEY))
                 elif not fits_alone([row], self._limits):
                     judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
                 else:
                     yield row
+
+    def _of_this_run(self, entries: Sequence[Known]) -> list[Known]:
+        """Return those of *entries* that this run has; without the one row that another slice gave up because of a row of this slice."""
+        here = [entry for entry in entries if entry.run == self._lease.run]
+        given_up = [
+            entry
+            for entry in here
+            if entry.slice != self._lease.slice and entry.reason == _DUPLICATE_KEY and not entry.batch
+        ]
+        # Two are the rows of one key that the other slice has read together: of them nobody knows which is right.
+        return [entry for entry in here if entry is not given_up[0]] if len(given_up) == 1 else here
 
     def _plain(self, rows: Sequence[Row]) -> list[Record] | None:
         """

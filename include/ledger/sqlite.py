@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 
+MANY_ROWS = "many_rows"  # the execution option of transactions with statements of hundreds of rows, not of thousands
 _BUSY_MS = 30_000  # a writer's transaction takes milliseconds; a queue of them at most seconds
 # Keys come in no order, so a batch changes a thousand pages of their index: SQLite's own 1,000 would copy each page home after every batch.
 _PAGES_OF_LOG = 10_000
@@ -52,9 +53,12 @@ def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get("reads_only", False):
         connection.exec_driver_sql("BEGIN")
         return
+    if not connection.get_execution_options().get(MANY_ROWS, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
     driver: Any = connection.connection.dbapi_connection
-    # What a statement of many rows changes is kept until it ends, in case it fails: not in a file, which costs as much as the change itself.
-    # That is settled when a transaction begins; what is sorted in it may go to a file as usual.
+    # What a statement of hundreds of rows changes is kept until it ends, in case it fails: not in a file, which costs as much as the change
+    # itself. That is settled when a transaction begins; what is sorted in it may go to a file as usual.
     driver.execute("PRAGMA temp_store = MEMORY")
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

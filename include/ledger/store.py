@@ -26,6 +26,7 @@ from include.ledger.opened import now
 from include.ledger.payloads import keep
 from include.ledger.rows import Entry
 from include.ledger.runs import Runs
+from include.ledger.sqlite import MANY_ROWS
 from include.ledger.takeover import held_or_in_doubt, take_over
 from include.ledger.turns import Lease, has_other_runs, is_my_turn
 
@@ -124,7 +125,7 @@ class Ledger(Runs):
         are written in the order of their keys.
         """
         ids = []
-        with self.engine.begin() as connection:
+        with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
             # Until they are sent again, the moment before which they may have been.

@@ -16,8 +16,8 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 from sqlalchemy.exc import DBAPIError
 
-from include.errors import MigrationError, TryAgainLater
-from include.refusals import kind_of
+from include.errors import DatabaseFailed, MigrationError, TryAgainLater
+from include.refusals import is_passing, kind_of
 
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def translated() -> Iterator[None]:
     """
-    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and one of the ledger's database fit for a log.
+    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and a database's fit for a log.
 
     Where it says how long, nothing has failed, so the task is rescheduled instead: it leaves its slot, comes back then, and has used up
     no try, however often the account's hour is full.
@@ -53,8 +53,12 @@ def translated() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
     except DBAPIError as error:
         # Its own words may quote the row that they are about, and a log would show them with the whole chain.
-        problem = f"the ledger's database failed: {kind_of(error)}, in {_where(error)}; what was written before stands"
-        raise TryAgainLater(problem) from None
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
+        named = f"{kind_of(error)} {code}".strip()
+        problem = f"a database failed: {named}, in {_where(error)}; what was written before stands"
+        dialect = "postgresql" if type(error.orig).__module__.startswith("psycopg") else ""
+        failed = TryAgainLater if is_passing(error, dialect) else DatabaseFailed
+        raise failed(problem) from None
 
 
 def _where(error: BaseException) -> str:

@@ -84,7 +84,7 @@ def isolation(api: RefusingApi, entity: Entity, *, per_hour: int = 10**9) -> tup
         return api.post(batch)
 
     lease = Lease(1, entity, 1, 1)
-    made = Isolation(verdicts, lease, send, spent=lambda: len(spent), per_hour=per_hour, stays_in_doubt=lambda _: False)  # type: ignore[arg-type]
+    made = Isolation(verdicts, lease, send, spent=lambda: len(spent), per_hour=per_hour, but_for_doubtful=list)  # type: ignore[arg-type]
     return made, verdicts
 
 

@@ -116,6 +116,26 @@ def test_a_key_that_comes_again_on_a_later_page_or_slice_is_a_duplicate(ledger):
     assert Try(ledger, Entity.EVENTS, number=2).judge(event("1", "B")) == [("1", "duplicate_key")]
 
 
+def test_a_row_that_another_slice_gave_up_for_one_that_never_went_does_not_hold_it_back(ledger):
+    """Slice 1 had packed the key and died; slice 2 took its own row for the second one."""
+    delivered(ledger, customer("A"), customer("B"))
+    first = Try(ledger, Entity.EVENTS)
+    ledger.pack(first.lease, batch([event("1", "A")]))
+    other = Try(ledger, Entity.EVENTS, number=2)
+    judged = other.triage.judge([event("1", "B")])
+    assert [entry.reason for entry in judged.entries] == ["duplicate_key"]
+    ledger.enter(other.lease, judged.entries)
+    assert Try(ledger, Entity.EVENTS).judge(event("1", "A")) == [("1", "goes")]
+
+
+def test_rows_of_one_key_that_another_slice_has_read_together_hold_back_a_third(ledger):
+    delivered(ledger, customer("A"), customer("B"))
+    other = Try(ledger, Entity.EVENTS, number=2)
+    judged = other.triage.judge([event("1", "B"), event("1", "B", content="other")])
+    ledger.enter(other.lease, judged.entries)
+    assert Try(ledger, Entity.EVENTS).judge(event("1", "A")) == [("1", "duplicate_key")]
+
+
 def test_rows_without_a_key_are_no_duplicates_of_each_other(ledger):
     trying = Try(ledger, Entity.EVENTS)
     page = [rejection(Entity.EVENTS, "", owner, "missing_key") for owner in "AAB"]

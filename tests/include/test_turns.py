@@ -18,7 +18,7 @@ from include.journey import BatchState, Entity, State
 from include.ledger import schema, store
 from include.ledger.clock import now
 from include.sandbox.faults import Rule, Script
-from include.windows import Asked, RunKind
+from include.windows import Asked, Mode, RunKind
 from tests.include import changing_shop
 from tests.include.changing_shop import INCREMENT, Site, line, person, sale
 from tests.journey import UNLIMITED, Trip
@@ -355,3 +355,17 @@ def test_the_second_run_of_an_entity_is_no_first_load(opened):
         for fence in (1, 2)
     }
     assert claimed == {(CUSTOMERS, 1): False, (CUSTOMERS, 2): False, (EVENTS, 1): True, (EVENTS, 2): False}
+
+
+def test_of_a_key_of_two_slices_one_is_adopted_also_in_a_first_load(opened):
+    """What is adopted is not packed, where the key of another slice would be found."""
+    site = opened()
+    site.trip.migrate("people", entities=[CUSTOMERS])
+    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
+    with site.shop.engine.begin() as connection:
+        connection.execute(insert(sale), [twin])
+    made = site.trip.migrate("sales", entities=[EVENTS], mode=Mode.ADOPT)
+
+    assert made.adds_up
+    assert site.sent(EVENTS) == {}
+    assert [(one.state, one.reason, one.rows) for one in made.troubles] == [("quarantined", "duplicate_key", 1)]

@@ -287,3 +287,23 @@ def test_a_customer_in_doubt_who_has_another_address_now_claims_it_before_it_is_
         ("quarantined", "email_shared")
     ) == 1
     assert of(made, Entity.CUSTOMERS).states["unchanged"] == len(found) - 1
+
+
+@pytest.mark.parametrize("policies", ["", RESEND], ids=["absent", "sent again unproven"])
+def test_a_customer_in_doubt_of_a_try_that_died_claims_another_address_too(travel, policies):
+    options = {} if policies else {"outages": ()}
+    with travel(losing(Entity.CUSTOMERS, "rst_before", 1), policies, **options) as trip:
+        crashing.set_trap(crashing.trap_at("settling", die))
+        with pytest.raises(Died):
+            trip.migrate("run", entities=[Entity.CUSTOMERS])
+        crashing.set_trap(None)
+        with trip.legacy.begin() as connection:
+            one, other = connection.execute(select(shop.member).where(shop.member.c.id.in_(["C001", "C002"])))
+            connection.execute(update(shop.member).where(shop.member.c.id == one.id).values(email=other.email))
+        made = trip.migrate("run", entities=[Entity.CUSTOMERS])
+        found = taken(trip, Entity.CUSTOMERS)
+    assert one.id not in found
+    if policies:
+        assert (of(made, Entity.CUSTOMERS).states["in_doubt"], resent(made, Entity.CUSTOMERS)) == (1, len(found))
+    else:
+        assert ("quarantined", "email_shared", 1) in {(row.state, row.reason, row.rows) for row in made.troubles}

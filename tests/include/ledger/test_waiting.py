@@ -85,3 +85,16 @@ def test_a_customer_in_doubt_who_is_settled_as_delivered_frees_its_transactions(
         newer = connection.execute(select(schema.entry.c.id).where(schema.entry.c.run == later)).scalar_one()
     ledger.settle(lease, [newer], State.DELIVERED)
     assert free(ledger, later) == ["A"]
+    ledger.settle(lease, [newer], State.CONFIRMED)  # and read back
+    assert free(ledger, later) == ["A"]
+
+
+def test_a_customer_who_was_only_read_back_frees_nothing(ledger, runs):
+    of_transactions, of_customers = runs
+    lease = ledger.claim(of_customers, Entity.CUSTOMERS, 1)
+    deliver(ledger, lease, ledger.pack(lease, batch([customer("A")])))
+    judge(ledger, of_transactions)
+    with ledger.reading() as connection:
+        one = connection.execute(select(schema.entry.c.id).where(schema.entry.c.run == of_customers)).scalar_one()
+    ledger.settle(lease, [one], State.CONFIRMED)
+    assert free(ledger, of_customers) == []

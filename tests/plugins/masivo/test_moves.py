@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 
 import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
 from masivo import engines
-from masivo.moves import translated
-from sqlalchemy import make_url, text
+from masivo.moves import WhenItMakesSense, translated
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from include.errors import TryAgainLater
+from include.errors import DatabaseFailed, TryAgainLater
 from include.journey import Entity
 from include.ledger.store import Ledger
 from tests.include.nouns import batch, customer
@@ -33,13 +35,26 @@ def failing(tmp_path):
 
 
 def test_what_the_ledgers_database_says_of_a_row_stays_out_of_the_log(failing):
-    with pytest.raises(TryAgainLater) as failed, translated():
+    with pytest.raises(DatabaseFailed) as failed, translated():
         failing()
     said = "".join(traceback.format_exception(failed.value))
     assert "CC-" not in said
     assert str(failed.value) == (
-        "the ledger's database failed: IntegrityError, in entries.py, _add_rows; what was written before stands"
+        "a database failed: IntegrityError SQLITE_CONSTRAINT_TRIGGER, in entries.py, _add_rows; what was written before stands"
     )
+
+
+def test_what_passes_is_tried_again_and_what_does_not_only_once_more(tmp_path):
+    """A ledger that is locked is free later; one that refuses a row will refuse it again."""
+    file = tmp_path / "locked.sqlite"
+    with sqlite3.connect(file, isolation_level=None) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0}, hide_parameters=True)
+        with pytest.raises(TryAgainLater, match="OperationalError SQLITE_BUSY"), translated(), engine.begin() as asking:
+            asking.execute(text("CREATE TABLE t (x)"))
+        engine.dispose()
+    failed = WhenItMakesSense().evaluate(DatabaseFailed("a database failed"), 2, 20)
+    assert failed.action is RetryAction.FAIL
 
 
 def test_parameters_are_not_part_of_an_error(failing):
