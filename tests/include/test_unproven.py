@@ -306,6 +306,5 @@ def test_a_customer_in_doubt_of_a_try_that_died_claims_another_address_too(trave
     if policies:
         assert (of(made, Entity.CUSTOMERS).states["in_doubt"], resent(made, Entity.CUSTOMERS)) == (1, len(found))
     else:
-        assert ("quarantined", "email_shared", 2) in {  # one is the shop's own
-            (row.state, row.reason, row.rows) for row in made.troubles
-        }
+        shared = [row.rows for row in made.troubles if (row.state, row.reason) == ("quarantined", "email_shared")]
+        assert sum(shared) == 2  # one is the shop's own
