@@ -45,8 +45,10 @@ class Lease:
 def has_other_runs(connection: Connection, run: int, entity: Entity) -> bool:
     """Whether a run other than *run* has left a row of *entity*."""
     entry, other = schema.entry, schema.run
-    theirs = exists().where(entry.c.run == other.c.id, entry.c.entity == entity)
-    return connection.execute(select(other.c.id).where(other.c.id != run, theirs).limit(1)).first() is not None
+    # One look into the index for each run. An EXISTS may be worked off the other way round, through all entries (MariaDB).
+    theirs = select(entry.c.id).where(entry.c.run == other.c.id, entry.c.entity == entity).limit(1).correlate(other)
+    with_some = select(other.c.id).where(other.c.id != run, theirs.scalar_subquery().is_not(None))
+    return connection.execute(with_some.limit(1)).first() is not None
 
 
 def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: float) -> bool:
