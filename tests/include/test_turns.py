@@ -307,6 +307,13 @@ def test_a_row_that_moves_while_two_slices_are_read_is_sent_by_one_of_them(opene
     assert site.sent(EVENTS) == dict.fromkeys([f"S{n:02}" for n in range(30)], 1)
 
 
+def sell_twice(site, key):
+    """Give somebody far behind, in another slice, a sale with a *key* that is there already."""
+    with site.shop.engine.begin() as connection:
+        twin = {"id": key, "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
+        connection.execute(insert(sale), [twin])
+
+
 @pytest.mark.parametrize("is_first_load", [True, False])
 def test_a_key_of_two_slices_goes_once_whether_it_is_looked_for_or_found_when_it_is_packed(
     opened, monkeypatch, caplog, is_first_load
@@ -317,9 +324,7 @@ def test_a_key_of_two_slices_goes_once_whether_it_is_looked_for_or_found_when_it
     site.trip.migrate("people", entities=[CUSTOMERS])
     if not is_first_load:
         monkeypatch.setattr(store, "has_other_runs", lambda *_: True)
-    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
-    with site.shop.engine.begin() as connection:
-        connection.execute(insert(sale), [twin])
+    sell_twice(site, "S03")
     made = site.trip.migrate("sales", entities=[EVENTS])
 
     assert made.adds_up
@@ -334,9 +339,7 @@ def test_a_key_that_a_slice_reads_twice_is_looked_for_in_a_first_load_too(opened
     monkeypatch.setattr(ahead, "TOGETHER_BYTES", 1)
     site = opened(slice_requests=50)
     site.trip.migrate("people", entities=[CUSTOMERS])
-    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
-    with site.shop.engine.begin() as connection:
-        connection.execute(insert(sale), [twin])
+    sell_twice(site, "S03")
     made = site.trip.migrate("sales", entities=[EVENTS])
 
     assert made.adds_up
@@ -361,9 +364,7 @@ def test_of_a_key_of_two_slices_one_is_adopted_also_in_a_first_load(opened):
     """What is adopted is not packed, where the key of another slice would be found."""
     site = opened()
     site.trip.migrate("people", entities=[CUSTOMERS])
-    twin = {"id": "S03", "person": "P25", "cents": 700, "changed_at": site.clock.ago(60)}
-    with site.shop.engine.begin() as connection:
-        connection.execute(insert(sale), [twin])
+    sell_twice(site, "S03")
     made = site.trip.migrate("sales", entities=[EVENTS], mode=Mode.ADOPT)
 
     assert made.adds_up
