@@ -325,9 +325,12 @@ class Ledger(Runs):
                 .limit(1)
             )
             if connection.execute(moved).first() is not None:
-                raise Moved(
-                    f"a row of {lease.entity} moved to another customer while it was read; the slice is read again"
+                what = (
+                    "has the key of another slice's"
+                    if lease.is_first_load
+                    else "moved to another customer while it was read"
                 )
+                raise Moved(f"a row of {lease.entity} {what}; the slice is read again")
 
 
 # These are run for every batch. Making them takes six times as long as running them, so each is made once.
