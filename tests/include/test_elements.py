@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import column, event, select, text
 
 from include import among
+from include import legacy as legacy_module
 from include.among import one_of
 from include.errors import MappingError
 from tests.include.legacy_shop import EVENTS, PRODUCTS, Shop, pages, place
@@ -29,6 +30,23 @@ def test_the_elements_of_a_list_come_with_their_row(legacy_engine, tmp_path):
         for row in page
     }
     assert found == {str(no): [f"{no}-{pos}" for pos in range(no if no % 2 == 0 else 0)] for no in range(8)}
+
+
+def test_rows_with_many_elements_come_on_smaller_pages_from_the_second_on(legacy_engine, tmp_path, monkeypatch):
+    """A page holds about 24 rows and elements for each of PAGE, once it is seen how many elements a row has."""
+    monkeypatch.setattr(legacy_module, "PAGE", 2)
+    shop = Shop(legacy_engine, tmp_path)
+    numbers = [f"{number:02}" for number in range(24)]
+    shop.add_receipts([("A", number) for number in numbers])
+    shop.add(
+        shop.lines, [{"no": no, "pos": pos, "sku": f"{no}-{pos}", "qty": 1} for no in numbers for pos in range(50)]
+    )
+    legacy = shop.legacy()
+    found = list(pages(legacy))
+    assert [place(legacy, row)[1] for page in found for row in page] == numbers
+    assert all(len(row.lists["order__products"]) == 50 for page in found for row in page)
+    assert [len(page) for page in found][1:] == [1] * (len(numbers) - len(found[0]))
+    assert len(found[0]) <= 2
 
 
 def test_keys_of_32_and_64_bits_may_stand_on_one_page(legacy_engine, tmp_path):

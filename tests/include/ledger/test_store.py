@@ -14,6 +14,7 @@ import pytest
 from masivo import engines
 from sqlalchemy import func, make_url, select, text, update
 
+from include import among
 from include.errors import Fenced, LedgerError, TryAgainLater
 from include.journey import BatchState, Entity, Rejection, State
 from include.ledger import schema, store
@@ -145,6 +146,19 @@ def test_a_batch_that_cannot_go_is_given_back_and_its_records_are_held(ledger, r
     assert entries(ledger) == [("A", "held", "api_unavailable")]
     with pytest.raises(Fenced):
         ledger.sending(lease, number)
+
+
+def test_what_is_settled_or_judged_is_so_however_many_keys_a_database_takes_at_once(ledger, run, monkeypatch):
+    monkeypatch.setattr(among, "MOST_KEYS", 2)
+    monkeypatch.setattr(among, "_MOST_KEYS_OF", {})
+    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
+    sent(ledger, lease, *map(customer, "ABCDE"), receipt=REFUSED)
+    ledger.judge(lease, list("ABC"), State.IN_DOUBT, "refusal_unproven")
+    ledger.judge(lease, list("DE"), State.QUARANTINED, "refused")
+    doubtful = [known(ledger, Entity.CUSTOMERS, {key})[key][0].id for key in "ABC"]
+    ledger.settle(lease, doubtful, State.DELIVERED)
+    states = {key: state for key, state, _ in entries(ledger)}
+    assert states == dict.fromkeys("ABC", "delivered") | dict.fromkeys("DE", "quarantined")
 
 
 def test_batches_that_are_written_together_are_all_there_or_none_is(ledger, run):
