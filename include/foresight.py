@@ -11,7 +11,6 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -46,7 +45,7 @@ class Foresight(Knowledge):
         found = super().known(entity, keys)
         for entries in found.values():
             # What an earlier try of the run did is over; as the run's own it would be taken for a second row of the key.
-            entries[:] = [replace(entry, run=0) if entry.run == self._run else entry for entry in entries]
+            entries[:] = [entry._replace(run=0) if entry.run == self._run else entry for entry in entries]
         for key in self._among("SELECT key FROM judged WHERE entity = ? AND key IN ", keys, entity.value):
             met = Known(0, self._run, 0, "", 0, _JUDGED, "", None, None, None, None, None)
             found.setdefault(key, []).append(met)

@@ -127,6 +127,7 @@ class Triage:
         twins: dict[str, list[Row]] = {}
         for row in rows:
             twins.setdefault(row.key, []).append(row)
+        all_fit = fit_by_far([row for row in rows if isinstance(row, Record)], self._limits)
         for key, alike in twins.items():
             here = self._of_this_run(history.get(key, ()))
             for occurrence, plain in enumerate(alike):
@@ -143,7 +144,7 @@ class Triage:
                     judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_row"))
                 elif not _same(alike) or here or key in self._on_the_way:
                     judged.entries.append(Entry(row, State.QUARANTINED, _DUPLICATE_KEY))
-                elif not fits_alone([row], self._limits):
+                elif not all_fit and not fits_alone([row], self._limits):
                     judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
                 else:
                     yield row
@@ -151,6 +152,8 @@ class Triage:
     def _of_this_run(self, entries: Sequence[Known]) -> list[Known]:
         """Return those of *entries* that this run has; without the one row that another slice gave up because of a row of this slice."""
         here = [entry for entry in entries if entry.run == self._lease.run]
+        if not here:
+            return here
         given_up = [
             entry
             for entry in here

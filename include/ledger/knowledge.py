@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
@@ -26,8 +25,7 @@ _NO_SIGHTINGS = tuple(state.value for state in State if state not in {State.UNCH
 ADOPTED = "adopted"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """One entry about a key, of this run or an earlier one."""
 
     id: int
@@ -70,8 +68,7 @@ class Known:
         return self.state in {State.HELD.value, State.QUARANTINED.value}
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(NamedTuple):
     """What is known of a customer: its *state*, empty if it was never read, and its delivered points as `balances` writes them."""
 
     state: str
@@ -140,7 +137,7 @@ def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, li
         for some in at_once(list(keys), connection.dialect.name):
             for key, *entry in connection.execute(_entries_of(entity, some, connection.dialect.name)).all():
                 if key in keys:  # MySQL's comparison ignores blanks at the end
-                    found.setdefault(key, []).append(Known(*entry))
+                    found.setdefault(key, []).append(Known._make(entry))
     return found
 
 

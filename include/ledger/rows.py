@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, Slice, State
 from include.ledger import balances
@@ -51,8 +50,7 @@ def of_packed(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where one row ended, other than in a batch."""
 
     row: Record | Rejection

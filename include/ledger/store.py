@@ -83,10 +83,10 @@ class Ledger(Runs):
 
     def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
         """Write *entries*, rows that are not sent now, and supersede the *outdated* entries of earlier runs."""
-        with self.engine.begin() as connection:
+        with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
-            add(connection, _at(lease) | rows.of_unsent(entries))
+            add(connection, _at(lease) | rows.of_unsent(sorted(entries, key=_key_of_entry)))
             self._keep(connection, lease, (one.row for one in entries if one.state is State.QUARANTINED))
 
     def pack(
@@ -142,7 +142,7 @@ class Ledger(Runs):
                 if moved:
                     anew = rows.of_batch(moved, batch_id, unproven)
                     move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
-            # By their keys, so that neighbours in the index are written one after the other.
+            # By their keys, as `enter` does it too: neighbours in the index are written one after the other.
             new.sort(key=itemgetter(0))
             entries = rows.of_batch([record for _, _, record in new], [number for _, number, _ in new], unproven)
             add(connection, _at(lease) | entries)
@@ -361,6 +361,10 @@ def _moving(names: tuple[str, ...]) -> Update:
 
 
 _PACKING = insert(schema.batch)
+
+
+def _key_of_entry(one: Entry) -> str:
+    return one.row.key
 
 
 def _this(lease: Lease) -> tuple[Any, ...]:
