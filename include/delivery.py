@@ -35,6 +35,7 @@ from include.ledger.turns import Lease
 from include.packing import one_request
 from include.reasons import RESENT_UNPROVEN
 from include.sending import Log, Sending
+from include.whole_sets import whole_sets
 
 
 # After so many doubts in a row the API is down, and every further batch would only be one more.
@@ -106,7 +107,8 @@ class Delivery:
         Not where records are sent again unproven: those that are written down and not sent count as sent again all the same.
         """
         if not self._resent:
-            self._sending.pack(batches, self._again)
+            outdated = [number for batch in batches for number in self._outdated_by(batch)]
+            self._sending.pack(batches, self._again, outdated=outdated)
 
     def deliver(self, batch: Batch) -> list[Unit]:
         """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
@@ -167,7 +169,7 @@ class Delivery:
         return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._has_resent
 
     def outdate(self, doubts: Iterable[Doubt]) -> None:
-        """Supersede *doubts* of earlier runs, which are sent again unproven, when that is written down and not before."""
+        """Supersede *doubts* of earlier runs, whose records are sent again, when that is written down and not before."""
         self._outdated |= {doubt.record.key: doubt.entry for doubt in doubts}
 
     def learn_from(self, absent: Sequence[Unit]) -> list[Unit]:
@@ -217,6 +219,8 @@ class Delivery:
             refused = [doubt for doubt in absent if doubt.is_refused]
             self._judge(refused, State.QUARANTINED, "refused", "not taken with the rest of its batch")
             absent = [doubt for doubt in absent if not doubt.is_refused]
+        absent, parts = whole_sets(self._ledger, self._lease, absent, doubts)
+        self._judge(parts, State.HELD, "earlier_in_doubt")
         self._again |= {doubt.record.key for doubt in (*absent, *found.resend)}
         left = self.learn_from(_units([doubt.record for doubt in absent if doubt.is_refused]))
         rest = [*(doubt for doubt in absent if not doubt.is_refused), *found.resend]
@@ -230,7 +234,7 @@ class Delivery:
         if self.doubts or self._put_off:
             self._settler.note_baseline(batch.records)
         unproven = self._resent & {record.key for record in batch.records} if self._resent else set()
-        outdated = [self._outdated.pop(key) for key in unproven & self._outdated.keys()]
+        outdated = self._outdated_by(batch)
         answer = self._sending.send(batch, self._again, unproven=unproven, outdated=outdated, purpose=purpose)
         if verdict(answer) is Verdict.IN_DOUBT:
             self.doubts += self._doubts_of(batch.records)
@@ -241,6 +245,12 @@ class Delivery:
         else:
             self._doubts_in_a_row = 0
         return answer
+
+    def _outdated_by(self, batch: Batch) -> list[int]:
+        """Return, once, the entries of earlier runs that *batch* supersedes."""
+        if not self._outdated:
+            return []
+        return [self._outdated.pop(one.key) for one in batch.records if one.key in self._outdated]
 
     def _is_alone_accepted(self, unit: Unit, number: int) -> bool:
         """Send *unit* alone, which gives it its verdict, whatever is known of refusals."""

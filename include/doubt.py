@@ -10,9 +10,12 @@ entity        read                                     present, or not visible
 ============  =======================================  ============================================================
 customers     ``GET /customers/{id}``                  200, or 404; proves nothing of one that had arrived before
 transactions  ``GET /customers/{id}/transactions``     its ``details``, which must hold its key, are there, or none of
-              by year, from 2020 on                    the customer's (before 2020 the API shows none: U23)
+              by year, from 2020 on                    the customer's (before 2020 the API shows none: U23); of a row that
+                                                       has changed since, no more than that it is there
 events        ``number_of_purchases``                  see `include.purchases`; rarely anything
 ============  =======================================  ============================================================
+
+What was sent is looked for at the customer that it was sent for, whoever the row belongs to now.
 
 Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for what the API refused, and for
 customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice.
@@ -44,14 +47,15 @@ _LATER = 8  # customers of a later batch who are asked whether the queue has com
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """
-    A record that was sent in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
+    A record that was sent for *customer* in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
 
     *is_refused* where the API refused the batch, and may have taken part of it all the same; *is_changed* where the row has
-    another content now than the one that was sent; *is_resent* where that batch was a second sending, by policy and not by proof, so
+    another content or customer now than what was sent; *is_resent* where that batch was a second sending, by policy and not by proof, so
     that the answer to it says nothing of the first.
     """
 
     record: Record
+    customer: str
     entry: int
     batch: int
     sent_at: datetime
@@ -74,6 +78,7 @@ def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[D
     return [
         Doubt(
             record,
+            entry.customer,
             entry.id,
             entry.batch,
             entry.sent_at,
@@ -176,20 +181,23 @@ class Settler:
                 else is_visible(self._reader.get_customer(doubt.record.key))
                 for doubt in doubts
             }
-        sets: dict[str, list[Record]] = {}
+        sets: dict[str, list[Doubt]] = {}
         for doubt in doubts:
-            sets.setdefault(doubt.record.customer, []).append(doubt.record)
+            sets.setdefault(doubt.customer, []).append(doubt)
         seen: dict[str, bool | None] = {}
-        for customer, records in sets.items():
-            seen |= self._transactions_seen(customer, records, is_whole=not doubts[0].is_refused)
+        for customer, some in sets.items():
+            seen |= self._transactions_seen(customer, some, is_whole=not doubts[0].is_refused)
         return seen
 
-    def _transactions_seen(self, customer: str, records: Sequence[Record], *, is_whole: bool) -> dict[str, bool | None]:
+    def _transactions_seen(self, customer: str, doubts: Sequence[Doubt], *, is_whole: bool) -> dict[str, bool | None]:
         """Look for a customer's transactions: all are there or none, or else nothing is said of those that are missing."""
-        bodies = {record.key: orjson.loads(record.body) for record in records}
+        bodies = {doubt.record.key: orjson.loads(doubt.record.body) for doubt in doubts}
+        changed = {doubt.record.key for doubt in doubts if doubt.is_changed}
         years = {key: int(body["issued_at"][:4]) for key, body in bodies.items()}
+        # The year of one that has changed may be what has changed, and where it is not found now it may be in a year that is not shown.
+        asked = _years_shown() if changed else {year for year in years.values() if year >= _FIRST_YEAR_SHOWN}
         shown: set[str] = set()
-        for year in sorted({year for year in years.values() if year >= _FIRST_YEAR_SHOWN}):
+        for year in sorted(asked):
             found = details(self._reader.get_transactions(customer, year=year))
             if found is None:
                 return dict.fromkeys(bodies)
@@ -197,7 +205,8 @@ class Settler:
         told = {
             key: body["details"] in shown
             for key, body in bodies.items()
-            if years[key] >= _FIRST_YEAR_SHOWN and _tells(body["details"], key, shown)
+            if (body["details"] in shown if key in changed else years[key] >= _FIRST_YEAR_SHOWN)
+            and _tells(body["details"], key, shown)
         }
         opinions = set(told.values())
         if len(opinions) == 1 and (is_whole or len(told) == len(bodies)):
@@ -208,7 +217,8 @@ class Settler:
         # What was sent again may have arrived with another batch, and apart from the others of this one.
         is_alike = not any(doubt.is_refused or doubt.is_resent for doubt in doubts)
         is_whole = self._ledger.refusals == "atomic" and is_alike
-        return self._purchases.seen([doubt.record for doubt in doubts], is_whole=is_whole)
+        sent = [doubt.record._replace(customer=doubt.customer) for doubt in doubts]
+        return self._purchases.seen(sent, is_whole=is_whole)
 
     def _is_worked_off(self, doubt: Doubt) -> bool:
         """Whether the queue has passed what was sent with *doubt*, by something sent later that is visible."""
@@ -234,14 +244,18 @@ class Settler:
         keys: dict[str, list[str]] = {}
         for key, customer in later:
             keys.setdefault(customer, []).append(key)
-        years = range(datetime.now(UTC).year, _FIRST_YEAR_SHOWN - 1, -1)
         return any(
             _names(text, key)
             for customer in list(keys)[:_LATER]
-            for year in years
+            for year in _years_shown()
             for text in details(self._reader.get_transactions(customer, year=year)) or ()
             for key in keys[customer]
         )
+
+
+def _years_shown() -> range:
+    """Return the years of which the API shows transactions, the newest first."""
+    return range(datetime.now(UTC).year, _FIRST_YEAR_SHOWN - 1, -1)
 
 
 def _by_batch(doubts: Iterable[Doubt]) -> list[list[Doubt]]:

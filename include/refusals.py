@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 # SQLAlchemy wraps only what a driver calls an error; some raise Python's own for a value that they cannot convert.
 REFUSALS = (DBAPIError, UnicodeDecodeError, ValueError, OverflowError)
 
-# Lock wait, deadlock, interrupted, and the two names of a time limit in MySQL and MariaDB.
-_MYSQL_NOT_NOW = frozenset({1205, 1213, 1317, 1969, 3024})
+# Lock wait, deadlock, interrupted, the two names of a time limit in MySQL and MariaDB; and a server that is away, or goes.
+_MYSQL_NOT_NOW = frozenset({1205, 1213, 1317, 1969, 3024, 2002, 2003, 2006, 2013})
 _SQLITE_NOT_NOW = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"})
 # Deadlock, and two of a time limit, as SQLSTATE; deadlock, cancelled, and a snapshot that undo no longer reaches.
 _MSSQL_NOT_NOW = frozenset({"40001", "HYT00", "HYT01"})

@@ -21,6 +21,7 @@ from include.ledger import releases, schema
 from include.ledger.coverage import add_selected
 from include.ledger.runs import Run
 from include.ledger.store import Ledger
+from include.ledger.takeover import note_settled
 from include.reasons import REASONS
 from include.selection import Window
 from include.slicing import rows_per_slice
@@ -164,3 +165,4 @@ def _settle(ledger: Ledger, entries: Sequence[int], how: str) -> None:
         for some in portions(entries, most=10_000):
             mine = schema.entry.c.id.in_(some)
             connection.execute(update(schema.entry).where(mine).values(values))
+            note_settled(connection, mine)

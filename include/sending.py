@@ -111,9 +111,13 @@ class Sending:
         self._given_back: list[int] = []
         self._taken_back: set[str] = set()
 
-    def pack(self, batches: Sequence[Batch], again: Collection[str] = ()) -> None:
-        """Write *batches* down ahead of their turns, all or none; they are to be sent in this order, with `send`."""
-        ids = self._ledger.pack_together(self._lease, batches, self._carried(again))
+    def pack(self, batches: Sequence[Batch], again: Collection[str] = (), *, outdated: Sequence[int] = ()) -> None:
+        """
+        Write *batches* down ahead of their turns, all or none; they are to be sent in this order, with `send`.
+
+        They supersede the *outdated* entries of earlier runs.
+        """
+        ids = self._ledger.pack_together(self._lease, batches, self._carried(again), outdated=outdated)
         self._waiting |= {id(batch): (number, batch) for number, batch in zip(ids, batches, strict=True)}
         crash_point("packed")
 

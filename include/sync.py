@@ -32,6 +32,7 @@ from include.selection import Window
 from include.sending import Log, Progress, Sender, Sending, Turns
 from include.succession import InOrder, claimed, kept_alive
 from include.triage import Triage
+from include.whole_sets import whole_sets
 from include.windows import Mode
 
 
@@ -114,6 +115,7 @@ class _Work:
     doubts: list[Doubt] = field(default_factory=list)
     earlier: list[Doubt] = field(default_factory=list)
     has_others: set[str] = field(default_factory=set)
+    outdated: list[int] = field(default_factory=list)
 
     def off(self, lease: Lease) -> Worked:
         # What is adopted is not packed, so nobody would find what other slices have.
@@ -139,7 +141,7 @@ class _Work:
                 self._send(delivery, triage, [again])
         crash_point("finishing")
         # Rows that an earlier try read and sent belong to the run, also those that are gone from the legacy database since.
-        self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again)
+        self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again, self.outdated)
         return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
 
     def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit] | None]:
@@ -154,8 +156,10 @@ class _Work:
                 continue
             self.rows += len(page)
             judged = triage.judge(page)
-            if judged.entries or judged.outdated:
-                self.ledger.enter(lease, judged.entries, judged.outdated)
+            if judged.entries:
+                self.ledger.enter(lease, judged.entries)
+            # Until the slice is finished: the next try forgets what this one entered, and a run that is given up must leave them waiting.
+            self.outdated += judged.outdated
             crash_point("page_entered")
             self.suspects += judged.suspects
             self.doubts += judged.doubts
@@ -235,12 +239,12 @@ class _Work:
             self.ledger.enter(lease, [Entry(doubt.record, State.UNCHANGED, "adopted") for doubt in earlier])
             return []
         found = delivery.read_back(earlier)
-        anew = [*found.absent, *found.resend]
+        absent, parts = whole_sets(self.ledger, lease, found.absent, earlier)
+        anew = [*absent, *found.resend]
         self.ledger.settle(lease, [doubt.entry for doubt in found.present], State.DELIVERED)
         self.ledger.release(lease, [doubt.record for doubt in found.present if not doubt.is_changed])
-        self.ledger.settle(lease, [doubt.entry for doubt in found.absent], State.SUPERSEDED)
-        delivery.outdate(found.resend)
-        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in found.unproven]
+        # What is part of another set now is judged anew by the next run.
+        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in (*found.unproven, *parts)]
         send: list[Record] = []
         for doubt in found.present:
             if not doubt.is_changed:
@@ -253,8 +257,7 @@ class _Work:
         for doubt in anew:
             if self.part.entity is not Entity.TRANSACTIONS:
                 send.append(doubt.record)
-            elif doubt.is_changed or doubt.record.customer in self.has_others:
-                # It is another set now than the one that was checked against the balance: the next run judges it anew.
+            elif doubt.record.customer in self.has_others:
                 entries.append(Entry(doubt.record, State.HELD, "earlier_in_doubt"))
             else:
                 sets.setdefault(doubt.record.customer, []).append(doubt.record)
@@ -262,8 +265,11 @@ class _Work:
             # With the content the address may have changed, and somebody else may have the new one.
             send, shared = triage.of_own_email(send)
             entries += shared
-        self.ledger.enter(lease, entries)
         again: list[Unit] = [*([record] for record in send), *sets.values()]
+        # Each is superseded by what follows it, together with that: what is not written down in the end is in doubt as before.
+        written = {record.key for unit in again for record in unit}
+        delivery.outdate(doubt for doubt in anew if doubt.record.key in written)
+        self.ledger.enter(lease, entries, [doubt.entry for doubt in found.absent if doubt.record.key not in written])
         refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}
         others = [unit for unit in again if unit[0].key not in refused]
         return others + delivery.learn_from([unit for unit in again if unit[0].key in refused])

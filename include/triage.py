@@ -192,6 +192,8 @@ class Triage:
         self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement
     ) -> Iterator[Record]:
         """Yield the records whose content was not sent yet and may be; enter the others."""
+        records = list(records)
+        refused = self._refused_for_good(records, history)
         for record in records:
             entries = history.get(record.key, ())
             arrived = [entry for entry in entries if entry.arrived]
@@ -204,7 +206,7 @@ class Triage:
                 judged.entries.append(entry)
             elif self._mode is Mode.ADOPT:
                 judged.entries.append(Entry(record, State.UNCHANGED, "adopted"))
-            elif self._is_refused_for_good(entries, record):
+            elif record.key in refused:
                 judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
             else:
                 if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
@@ -224,10 +226,21 @@ class Triage:
             return Entry(record, State.UNCHANGED, "change_ignored")
         return None if policy == "resend" else Entry(record, State.HELD, "changed_after_delivery")
 
-    def _is_refused_for_good(self, entries: Sequence[Known], record: Record) -> bool:
-        """Whether the API judged exactly this content by itself, and nobody asks it to do so again."""
-        is_refused = bool(entries) and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record)
-        return is_refused and self._mode not in _RELEASES
+    def _refused_for_good(self, records: Sequence[Record], history: Mapping[str, list[Known]]) -> set[str]:
+        """Return the keys of *records* of which the API judged exactly this content, or set, by itself, and nobody asks it to do so again."""
+        if self._mode in _RELEASES:
+            return set()
+        refused = set()
+        for record in records:
+            entries = history.get(record.key, ())
+            if entries and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record):
+                refused.add(record.key)
+        if self._entity is Entity.TRANSACTIONS and refused:
+            # Of a customer's it refused all for one that was bad: with another one it is another set.
+            others = [record for record in records if record.key not in refused]
+            changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
+            refused -= {record.key for record in records if record.customer in changed}
+        return refused
 
     def _owners(self, records: Sequence[Record]) -> list[str]:
         """Claim the e-mail addresses of *records* and return whose each is."""

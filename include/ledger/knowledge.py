@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 
 from include.among import at_once, one_of
 from include.journey import BatchState, Entity, Purpose, State
@@ -163,6 +163,25 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
     return sent
 
 
+def sent_together(
+    ledger: Ledger, batches: Collection[int], customers: Collection[str]
+) -> dict[tuple[int, str], set[int]]:
+    """Return the entries that *batches* carried for *customers* and that are still in doubt, by batch and customer."""
+    entry, batch = schema.entry, schema.batch
+    found: dict[tuple[int, str], set[int]] = {}
+    with ledger.reading() as connection:
+        for some in at_once(list(batches), connection.dialect.name):
+            rows = connection.execute(
+                select(batch.c.id, entry.c.customer, entry.c.id.label("entry"))
+                .select_from(batch.join(entry, schema.of_its_batch))
+                .where(batch.c.id.in_(some), or_(entry.c.state.is_(None), entry.c.state == State.IN_DOUBT))
+            )
+            for row in rows:
+                if row.customer in customers:
+                    found.setdefault((row.id, row.customer), set()).add(row.entry)
+    return found
+
+
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
     """Return what is known of *customers*; whoever was never read is missing."""
     found: dict[str, Parent] = {}
@@ -229,6 +248,8 @@ def delivered_after(
     Both, because stamps were once of workers' clocks, which may differ; batches have always been numbered by the database.
     """
     entry, table = schema.entry, schema.batch
+    # What a read-back has confirmed since is as good a witness, and often the only one that is left.
+    arrived = or_(entry.c.state.is_(None), entry.c.state == State.CONFIRMED)
     first = (
         select(table.c.id)
         .where(
@@ -236,6 +257,7 @@ def delivered_after(
             table.c.state == BatchState.DELIVERED,
             table.c.sent_at > moment,
             table.c.id > batch,
+            exists(select(entry.c.id).where(schema.of_its_batch, arrived).correlate(table)),
         )
         .order_by(table.c.sent_at)
         .limit(batches)
@@ -245,7 +267,7 @@ def delivered_after(
         rows = connection.execute(
             select(entry.c.key, entry.c.customer)
             .select_from(table.join(entry, schema.of_its_batch))
-            .where(table.c.id.in_(later), entry.c.state.is_(None))
+            .where(table.c.id.in_(later), arrived)
             .order_by(entry.c.id)
         )
         return [(row.key, row.customer) for row in rows]

@@ -13,7 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, func, insert, select, update
 
 from include.among import at_once, one_of
 from include.errors import Fenced, Moved
@@ -27,7 +27,7 @@ from include.ledger.payloads import keep
 from include.ledger.rows import Entry
 from include.ledger.runs import Runs
 from include.ledger.sqlite import MANY_ROWS
-from include.ledger.takeover import held_or_in_doubt, take_over
+from include.ledger.takeover import held_or_in_doubt, note_settled, settle_dead, take_over
 from include.ledger.turns import Lease, has_other_runs, is_my_turn
 
 
@@ -81,8 +81,13 @@ class Ledger(Runs):
             is_first_load = fence == 1 and not kept and not has_other_runs(connection, run, entity)
         return Lease(run, entity, number, fence, kept, is_first_load)
 
+    def settle_dead(self, entity: Entity, *, lease_s: float) -> None:
+        """Settle what tries of *entity*, of whatever run, left behind that have been silent for *lease_s*."""
+        with self.engine.begin() as connection:
+            settle_dead(connection, entity, at=now(), lease_s=lease_s)
+
     def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
-        """Write *entries*, rows that are not sent now, and supersede the *outdated* entries of earlier runs."""
+        """Write *entries*, rows that are not sent now, and supersede those of earlier runs that are *outdated* by them."""
         with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
@@ -104,7 +109,7 @@ class Ledger(Runs):
 
         Raises `Moved` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
         in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say
-        so, and stay in doubt if the batch is not sent; it supersedes the *outdated* entries of earlier runs.
+        so, and stay in doubt if the batch is not sent; the batch supersedes the *outdated* entries of earlier runs.
         """
         return self.pack_together(lease, [batch], again, unproven=unproven, outdated=outdated, purpose=purpose)[0]
 
@@ -221,7 +226,10 @@ class Ledger(Runs):
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             for some in at_once(entries, connection.dialect.name):
-                connection.execute(update(schema.entry).where(schema.entry.c.id.in_(some)).values(state=state))
+                these = schema.entry.c.id.in_(some)
+                connection.execute(update(schema.entry).where(these).values(state=state))
+                if state is State.DELIVERED:
+                    note_settled(connection, these)
 
     @property
     def refusals(self) -> str:
@@ -249,10 +257,15 @@ class Ledger(Runs):
                 update(entry).where(*_of_slice(lease), entry.c.batch.in_(unsent)).values(held_or_in_doubt(reason))
             )
 
-    def finish(self, lease: Lease, read_rows: int) -> None:
-        """Enter how many rows the slice read, counted where they came out of the database."""
+    def finish(self, lease: Lease, read_rows: int, outdated: Sequence[int] = ()) -> None:
+        """
+        Enter how many rows the slice read, counted where they came out of the database.
+
+        Supersedes the *outdated* entries of earlier runs, whose rows waited: each has another one now, which no later try forgets.
+        """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
+            self._supersede(connection, outdated)
             connection.execute(update(schema.part).where(*_this(lease)).values(read_rows=read_rows, finished_at=now()))
 
     def _give_back(self, connection: Connection, batch_ids: Sequence[int]) -> None:
@@ -268,12 +281,9 @@ class Ledger(Runs):
         if self._seal and records:
             keep(connection, self._seal, _place(lease), records)
 
-    def _supersede(self, connection: Connection, outdated: Iterable[int]) -> None:
-        # One by one rather than by a list: a database takes only so many parameters in one statement.
-        ids = [{"outdated": number} for number in outdated]
-        if ids:
-            this = schema.entry.c.id == bindparam("outdated")
-            connection.execute(update(schema.entry).where(this).values(state=State.SUPERSEDED), ids)
+    def _supersede(self, connection: Connection, outdated: Sequence[int]) -> None:
+        for some in at_once(outdated, connection.dialect.name):
+            connection.execute(update(schema.entry).where(schema.entry.c.id.in_(some)).values(state=State.SUPERSEDED))
 
     def _let_go(self, connection: Connection, lease: Lease, records: Sequence[Record]) -> None:
         kept = {record.key: self.digest(record.email) for record in records if record.email}
@@ -281,13 +291,12 @@ class Ledger(Runs):
 
     def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
         entry = schema.entry
+        beside = and_(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
         for some in at_once(keys, connection.dialect.name):
-            connection.execute(
-                update(entry)
-                .where(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-                .where(entry.c.key.in_(some), entry.c.batch.is_not(None))
-                .values(**values)
-            )
+            these = and_(beside, entry.c.key.in_(some), entry.c.batch.is_not(None))
+            connection.execute(update(entry).where(these).values(**values))
+            if values["state"] is State.DELIVERED:
+                note_settled(connection, these)
 
     def _move(self, connection: Connection, lease: Lease, batch_id: int, expected: BatchState, **values: Any) -> None:
         """Change a batch of the slice that is held (`_hold`) and in the *expected* state. Raises `Fenced`."""

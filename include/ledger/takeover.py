@@ -1,14 +1,16 @@
 """
 What a try does, when it claims a slice, with what other tries left: it must neither send what they sent nor believe what they began.
 
+Of runs that died the same is done before a run looks for what waits: else what they had in hand would wait for a slice that never comes.
+
 ================  ==========================================  =========================================
 a batch left as   what it becomes                             its records
 ================  ==========================================  =========================================
 packed            given back: provably not sent               forgotten or, of another run, held; what may
                                                               have arrived before is in doubt as before
 being sent        in doubt: perhaps sent                      read back
-refused           refused, and perhaps partly accepted        forgotten, or read back if that may be, or if
-                                                              they may have arrived before
+refused           refused, and perhaps partly accepted        forgotten or, of another run, held; or read back
+                                                              if that may be, or if they may have arrived before
 ================  ==========================================  =========================================
 """
 
@@ -17,11 +19,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, select, update
 
 from include.errors import LedgerError
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
+from include.ledger.clock import now, stamp
 from include.reasons import RESENT_UNPROVEN
 
 
@@ -34,7 +37,12 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
     _refuse_folded(connection, run, entity)
     _settle(connection, run, entity, number, at)
     _forget_unsent(connection, run, entity, number)
-    _fence_other_runs(connection, run, entity, at)
+    _fence(connection, entity, at, schema.part.c.run != run)
+
+
+def settle_dead(connection: Connection, entity: Entity, *, at: datetime, lease_s: float) -> None:
+    """Settle what tries of *entity* left that have been silent for *lease_s*, whatever run they are of, and fence them off."""
+    _fence(connection, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
 
 
 def held_or_in_doubt(reason: str) -> dict[str, Any]:
@@ -45,6 +53,13 @@ def held_or_in_doubt(reason: str) -> dict[str, Any]:
         "state": case((is_unproven, State.IN_DOUBT), else_=State.HELD),
         "reason": case((is_unproven, RESENT_UNPROVEN), else_=reason),
     }
+
+
+def note_settled(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Note in the batches of *which* entries, whose doubt a read-back or a person has just settled, that it was now: children may wait for it."""
+    batch, entry = schema.batch, schema.entry
+    theirs = select(entry.c.batch).where(which, entry.c.batch.is_not(None))
+    connection.execute(update(batch).where(batch.c.id.in_(theirs)).values(settled_at=stamp(connection)))
 
 
 def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
@@ -73,13 +88,14 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         .where(entry.c.reason == RESENT_UNPROVEN)
         .values(state=State.IN_DOUBT)
     )
-    if connection.execute(select(schema.ledger.c.refusals)).scalar() != "atomic":
-        # The API may have taken the good records of a batch that it refused.
-        connection.execute(
-            update(entry)
-            .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)))
-            .values(state=State.IN_DOUBT, reason="refusal_unproven")
-        )
+    is_atomic = connection.execute(select(schema.ledger.c.refusals)).scalar() == "atomic"
+    # Else the API may have taken the good records of a batch that it refused.
+    values = held_or_in_doubt("run_stopped") if is_atomic else {"state": State.IN_DOUBT, "reason": "refusal_unproven"}
+    connection.execute(
+        update(entry)
+        .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)))
+        .values(values)
+    )
 
 
 def _refuse_folded(connection: Connection, run: int, entity: Entity) -> None:
@@ -97,7 +113,7 @@ def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int
     given_back = entry.c.batch.in_(_batches(run, entity, number, BatchState.GIVEN_BACK)) & (
         entry.c.reason != RESENT_UNPROVEN
     )
-    unjudged = entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)) & entry.c.state.is_(None)
+    unjudged = entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)) & (entry.c.reason == "run_stopped")
     unsent = (
         entry.c.run == run,
         entry.c.entity == entity,
@@ -108,10 +124,10 @@ def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int
     connection.execute(delete(entry).where(*unsent))
 
 
-def _fence_other_runs(connection: Connection, run: int, entity: Entity, at: datetime) -> None:
+def _fence(connection: Connection, entity: Entity, at: datetime, which: ColumnElement[bool]) -> None:
     part = schema.part
     unfinished = (
-        part.c.run != run,
+        which,
         part.c.entity == entity,
         part.c.finished_at.is_(None),
         part.c.renewed_at.is_not(None),

@@ -135,10 +135,9 @@ def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
     )
     conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
     if since:
-        # A customer may have been written down before, and have waited for its turn. When one in doubt was settled is written nowhere.
+        # A customer may have been written down before, and have waited for its turn, or have been in doubt (`note_settled`).
         judging = (part.c.run == entry.c.run, part.c.entity == entry.c.entity, part.c.number == entry.c.slice)
         began = select(part.c.started_at).where(*judging).correlate(entry).scalar_subquery()
-        was_settled = and_(owner.c.state.in_(_ARRIVED), carried.c.state != BatchState.DELIVERED)
-        conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began, was_settled))
+        conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began))
     joined = owner.outerjoin(carried, owner.c.batch == carried.c.id)
     return exists(select(owner.c.id).select_from(joined).where(*conditions).correlate(entry))

@@ -114,7 +114,9 @@ def test_a_queue_that_is_slower_than_the_first_read_leaves_doubt_and_is_believed
         states = on.migrate([customer(1)], [customer(2)])
         assert states["C1"] == IN_DOUBT
         time.sleep(1.1)
-        doubt = Doubt(customer(1), 1, 1, datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), arrived_before=False)
+        doubt = Doubt(
+            customer(1), "C1", 1, 1, datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), arrived_before=False
+        )
         assert on.settler(Entity.CUSTOMERS).settle([doubt]) == {"C1": Finding.PRESENT}
         assert once(on)
 
@@ -241,7 +243,8 @@ def test_an_answer_of_another_shape_proves_neither(tmp_path, entity, shown):
     with bench(tmp_path, certain_after_s=0) as on:
         settler = Settler(on.ledger, Vague(shown), entity, Patience(0, 0, 2))
         record = of(entity, 1)
-        doubt = Doubt(record, 1, 1, datetime.now(UTC).replace(tzinfo=None), arrived_before=False, is_refused=True)
+        sent_at = datetime.now(UTC).replace(tzinfo=None)
+        doubt = Doubt(record, record.customer, 1, 1, sent_at, arrived_before=False, is_refused=True)
         assert settler.settle([doubt]) == {record.key: Finding.UNPROVEN}
 
 

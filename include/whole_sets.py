@@ -1,0 +1,46 @@
+"""
+Transactions that are proved not to have arrived: which of them may be sent again.
+
+A customer's transactions are checked against the balance together, and the API takes them once. So they go again as they went, all of them
+and unchanged, or they wait to be judged anew: what is left of a set is another set, which nobody has checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from include.doubt import Doubt
+from include.journey import Entity, State
+from include.ledger.knowledge import sent_together
+from include.ledger.store import Ledger
+from include.ledger.turns import Lease
+
+
+def whole_sets(
+    ledger: Ledger, lease: Lease, absent: Sequence[Doubt], asked: Iterable[Doubt]
+) -> tuple[list[Doubt], list[Doubt]]:
+    """
+    Tell those of *absent* that may be sent again from those that are part of another set now, all of them *asked* about.
+
+    What was sent in such a set and has no row any more did not arrive either: it is superseded.
+    """
+    if lease.entity is not Entity.TRANSACTIONS or not absent:
+        return list(absent), []
+    sent = sent_together(ledger, {doubt.batch for doubt in absent}, {doubt.customer for doubt in absent})
+    sets: dict[tuple[int, str], list[Doubt]] = {}
+    for doubt in absent:
+        sets.setdefault((doubt.batch, doubt.customer), []).append(doubt)
+    known = {doubt.entry for doubt in asked}
+    whole: list[Doubt] = []
+    parts: list[Doubt] = []
+    gone: set[int] = set()
+    for place, doubts in sets.items():
+        entries = sent.get(place, set())
+        if entries == {doubt.entry for doubt in doubts} and not any(doubt.is_changed for doubt in doubts):
+            whole += doubts
+        else:
+            parts += doubts
+            gone |= entries - known
+    if gone:
+        ledger.settle(lease, sorted(gone), State.SUPERSEDED)
+    return whole, parts
