@@ -3,6 +3,7 @@ This project's way from database to socket, as a program: ``ours.py LEGACY_URL L
 
 *STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an entity, whose slices are worked off with
 validation, hashing and ledger: as an executor does it, each slice in a process of its own and two at a time, or ``one`` after the other, where that is said last.
+``again`` said last is another run over the same rows: a sweep.
 Prints one line of JSON: rows, seconds, CPU seconds of all these processes and the most memory that one of them used.
 """
 
@@ -27,26 +28,27 @@ from tests.bench.rig.measured import measured, peak  # noqa: E402
 from tests.journey import UNLIMITED, Trip, environment  # noqa: E402
 
 
-RUN = "bench"
+RUN, SWEEP = "bench", "sweep"
 AT_A_TIME = 2  # as the DAG has it (`max_active_tis_per_dag`)
 
 
 def main() -> None:
     """Do one step of the run."""
-    legacy_url, ledger_url, sink_url, step, *one = sys.argv[1:]
+    legacy_url, ledger_url, sink_url, step, *how = sys.argv[1:]
+    run_id = SWEEP if "again" in how else RUN
     with environment(variables(legacy_url, ledger_url, sink_url)), measured() as result:
         if step in {"begin", "plan"}:
             trip = _trip(legacy_url)
-            run = trip.begin(RUN)
+            run = trip.begin(run_id)
             if step == "plan":
                 result["rows"] = _foretold(trip, run)
             trip.close()
             return
         # Forked, as LocalExecutor does it: what is imported already is imported for all. Whoever forks has no connection.
         context = multiprocessing.get_context("fork")
-        with context.Pool(1 if one else AT_A_TIME, maxtasksperchild=1) as tasks:
-            numbers = tasks.apply(_slices, (legacy_url, step))
-            done = tasks.starmap(_worked_off, [(legacy_url, step, number) for number in numbers], chunksize=1)
+        with context.Pool(1 if "one" in how else AT_A_TIME, maxtasksperchild=1) as tasks:
+            numbers = tasks.apply(_slices, (legacy_url, run_id, step))
+            done = tasks.starmap(_worked_off, [(legacy_url, run_id, step, number) for number in numbers], chunksize=1)
             tasks.close()
             tasks.join()
         result["rows"] = sum(rows for rows, _ in done)
@@ -55,19 +57,19 @@ def main() -> None:
         result["megabytes"] = max(megabytes for _, megabytes in done)
 
 
-def _slices(legacy_url: str, step: str) -> list[int]:
+def _slices(legacy_url: str, run_id: str, step: str) -> list[int]:
     """Return the numbers of the slices of the entity that *step* names."""
     trip = _trip(legacy_url)
-    numbers = [part.number for part in trip.slices(trip.place.ledger.run(RUN), Entity(step))]
+    numbers = [part.number for part in trip.slices(trip.place.ledger.run(run_id), Entity(step))]
     trip.close()
     return numbers
 
 
-def _worked_off(legacy_url: str, step: str, number: int) -> tuple[int, float]:
+def _worked_off(legacy_url: str, run_id: str, step: str, number: int) -> tuple[int, float]:
     """Work off a slice, and return its rows and the most memory that this process has used, in MB."""
     trip = _trip(legacy_url)
     trip.place.ledger.open()
-    run = trip.place.ledger.run(RUN)
+    run = trip.place.ledger.run(run_id)
     part = next(one for one in trip.place.ledger.slices(run.number, Entity(step)) if one.number == number)
     rows = trip.work_off(run, part).rows
     trip.close()

@@ -25,9 +25,9 @@ def ledger(stack: ExitStack, kind: str) -> str:
     return f"sqlite:///{folder}/ledger.sqlite"
 
 
-def ours(legacy_url: str, ledger_url: str, sink_url: str, step: str, *, one: bool = False) -> dict[str, Any]:
-    """Do one *step* of this project's way, with two slices at a time or *one*, and return what was measured."""
-    return _measured(sys.executable, "ours.py", legacy_url, ledger_url, sink_url, step, *(["one"] if one else []))
+def ours(legacy_url: str, ledger_url: str, sink_url: str, step: str, *how: str) -> dict[str, Any]:
+    """Do one *step* of this project's way, two slices at a time or ``one``, for the first time or ``again``, and return what was measured."""
+    return _measured(sys.executable, "ours.py", legacy_url, ledger_url, sink_url, step, *how)
 
 
 def other(way: str, legacy_url: str, sink_url: str, entity: str, rows: int, *, python: str = "") -> dict[str, Any]:
