@@ -142,7 +142,7 @@ def add_waiting(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limi
     """Add slices for the rows of *entity* that waited for something and are free now; return how many rows or customers."""
     if not Covers.from_json(run.covers).takes_up_waiting:
         return 0
-    ledger.settle_dead(entity, lease_s=limits.lease_s)
+    ledger.settle_dead(run.number, entity, lease_s=limits.lease_s)
     keys = waiting(ledger, entity, mapping.settings.policies, before=run.number)
     add_selected(
         ledger, run.number, entity, [(some, len(some)) for some in portions(keys, most=rows_per_slice(entity, limits))]

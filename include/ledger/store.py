@@ -81,10 +81,10 @@ class Ledger(Runs):
             is_first_load = fence == 1 and not kept and not has_other_runs(connection, run, entity)
         return Lease(run, entity, number, fence, kept, is_first_load)
 
-    def settle_dead(self, entity: Entity, *, lease_s: float) -> None:
-        """Settle what tries of *entity*, of whatever run, left behind that have been silent for *lease_s*."""
+    def settle_dead(self, run: int, entity: Entity, *, lease_s: float) -> None:
+        """Settle what tries of *entity*, of runs other than *run*, left behind that have been silent for *lease_s*."""
         with self.engine.begin() as connection:
-            settle_dead(connection, entity, at=now(), lease_s=lease_s)
+            settle_dead(connection, run, entity, at=now(), lease_s=lease_s)
 
     def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
         """Write *entries*, rows that are not sent now, and supersede those of earlier runs that are *outdated* by them."""

@@ -37,12 +37,12 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
     _refuse_folded(connection, run, entity)
     _settle(connection, run, entity, number, at)
     _forget_unsent(connection, run, entity, number)
-    _fence(connection, entity, at, schema.part.c.run != run)
+    _fence(connection, run, entity, at)
 
 
-def settle_dead(connection: Connection, entity: Entity, *, at: datetime, lease_s: float) -> None:
-    """Settle what tries of *entity* left that have been silent for *lease_s*, whatever run they are of, and fence them off."""
-    _fence(connection, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
+def settle_dead(connection: Connection, run: int, entity: Entity, *, at: datetime, lease_s: float) -> None:
+    """Settle what tries of runs other than *run* left of *entity*, and have been silent for *lease_s*; and fence them off."""
+    _fence(connection, run, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
 
 
 def held_or_in_doubt(reason: str) -> dict[str, Any]:
@@ -124,10 +124,11 @@ def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int
     connection.execute(delete(entry).where(*unsent))
 
 
-def _fence(connection: Connection, entity: Entity, at: datetime, which: ColumnElement[bool]) -> None:
+def _fence(connection: Connection, run: int, entity: Entity, at: datetime, *which: ColumnElement[bool]) -> None:
     part = schema.part
     unfinished = (
-        which,
+        *which,
+        part.c.run != run,
         part.c.entity == entity,
         part.c.finished_at.is_(None),
         part.c.renewed_at.is_not(None),
