@@ -10,7 +10,7 @@ each time, and the sweep finds it if it changes.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from include.errors import MappingError
 from include.values import shape
 
 
+_NONE = timedelta(0)
 _ISO_TEXT = re.compile(r"\d{4}-\d\d-\d\d(?:([ T])\d\d:\d\d(:\d\d(?:\.\d+)?)?(Z|[+-]00(?::?00)?)?)?", re.ASCII)
 
 
@@ -34,18 +35,33 @@ def changed(
     """
     bounds = []
     if since is not None:
-        bounds.append(column >= _as_stored(since, like, zone, where)[0])
+        bounds.append(column >= _as_stored(since, like, zone, where, is_end=False)[0])
     if until is not None:
-        end, is_exact = _as_stored(until, like, zone, where)
+        end, is_exact = _as_stored(until, like, zone, where, is_end=True)
         bounds.append(column < end if is_exact else column <= end)
     if not bounds:
         return []
     return [or_(column.is_(None), *bounds) if since is None else and_(column.is_not(None), *bounds)]
 
 
-def _as_stored(moment: datetime, like: Any, zone: ZoneInfo, where: str) -> tuple[Any, bool]:
+def _wall(moment: datetime, zone: ZoneInfo, *, is_end: bool) -> datetime:
+    """
+    Return what clocks in *zone* show at *moment*; in the hour that they show twice, so that no row of either hour is missed.
+
+    After a beginning in the first of the two they go back once more; before an end in the second they have been further already.
+    """
+    shown = moment.astimezone(zone)
+    other = shown.replace(fold=1 - shown.fold)
+    step = abs((shown.utcoffset() or _NONE) - (other.utcoffset() or _NONE))
+    local = shown.replace(tzinfo=None, fold=0)
+    if step and not shown.fold and not is_end:
+        return local - step
+    return local + step if step and shown.fold and is_end else local
+
+
+def _as_stored(moment: datetime, like: Any, zone: ZoneInfo, where: str, *, is_end: bool) -> tuple[Any, bool]:
     """Write *moment* as *like* is written; say whether nothing of it was cut off."""
-    local = moment.astimezone(zone).replace(tzinfo=None)
+    local = _wall(moment, zone, is_end=is_end)
     match like:
         case None:
             return local, True

@@ -56,6 +56,7 @@ def settle(
             now=legacy.now(),
             windows=mapping.settings.windows,
             is_dated=legacy.has_change_time,
+            mode=mode,
         )
         for legacy in legacies
     }

@@ -82,6 +82,7 @@ _HELD = (
     ("earlier_in_doubt", "an earlier version of it is in doubt", "settle that first"),
     ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
     ("run_stopped", "the run stopped before it was sent", "nothing: the next run sends it"),
+    ("released", "it was in doubt, and a person stated that it did not arrive", "nothing: the next run sends it"),
 )
 _IN_DOUBT = (
     ("no_answer", "the request left and no answer came", "read back"),

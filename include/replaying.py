@@ -2,7 +2,8 @@
 What a person releases: rows that wait in the ledger, chosen by reason, key, run or customer, are read again from the source and judged anew.
 
 The newest row counts, and the old entry becomes ``superseded``. Rows in doubt are another matter: the API may have them, so a person
-must say, and type it again, that they arrived (nothing is sent) or that they did not (they are sent again, never for transactions).
+must say, and type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and are sent again, never for
+transactions).
 Every release is in the ledger with who and when.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from include.among import portions
 from include.errors import Misconfigured
@@ -158,11 +159,19 @@ def _narrowed(chosen: Chosen) -> list[list[ColumnElement[bool]]]:
 
 
 def _settle(ledger: Ledger, entries: Sequence[int], how: str) -> None:
+    entry, batch = schema.entry, schema.batch
+    # What was said not to have arrived waits until it is sent, whatever becomes of this run.
     values: dict[str, Any] = (
-        {"state": State.DELIVERED, "reason": "settled_by_person"} if how == DELIVERED else {"state": State.SUPERSEDED}
+        {"state": State.DELIVERED, "reason": "settled_by_person"}
+        if how == DELIVERED
+        else {"state": State.HELD, "reason": "released"}
     )
+    doubtful = select(batch.c.id).where(batch.c.state == BatchState.IN_DOUBT)
+    # A run may have read one back since it was looked for.
+    is_in_doubt = or_(entry.c.state == State.IN_DOUBT, and_(entry.c.state.is_(None), entry.c.batch.in_(doubtful)))
     with ledger.engine.begin() as connection:
         for some in portions(entries, most=10_000):
-            mine = schema.entry.c.id.in_(some)
-            connection.execute(update(schema.entry).where(mine).values(values))
-            note_settled(connection, mine)
+            mine = entry.c.id.in_(some)
+            connection.execute(update(entry).where(mine, is_in_doubt).values(values))
+            if how == DELIVERED:
+                note_settled(connection, mine)

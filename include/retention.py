@@ -18,8 +18,8 @@ from include.among import MOST_KEYS, portions
 from include.errors import Misconfigured
 from include.journey import Entity, State
 from include.ledger import schema
-from include.ledger.knowledge import ADOPTED
 from include.ledger.opened import now
+from include.ledger.states import ADOPTED
 from include.ledger.store import Ledger
 
 

@@ -35,6 +35,7 @@ _REFUSED_ALONE = "refused"
 _RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE})
 _REFUSED_IN_COMPANY = "refused_in_company"
 _DUPLICATE_KEY = "duplicate_key"
+_CHANGED = "changed_after_delivery"
 
 
 @dataclass(slots=True)
@@ -78,7 +79,6 @@ class Triage:
         self._migrated: set[str] = set()
         self._in_doubt: set[str] = set()
         self._suspected: set[str] = set()
-        self._sent_here: dict[str, list[Record]] = {}
         self.resent: set[str] = set()
 
     def judge(self, rows: Sequence[Row]) -> Judgement:
@@ -183,8 +183,6 @@ class Triage:
         """Leave a row alone that an earlier try of this slice sent, but have it read back where nobody knows its fate."""
         self.seen_again += 1
         self._migrated.add(row.customer)
-        if isinstance(row, Record):
-            self._sent_here.setdefault(row.customer, []).append(row)
         if entry.is_out and isinstance(row, Record):
             judged.doubts += doubt_about(row, entry, arrived_before=any(other.arrived for other in history))
 
@@ -202,7 +200,7 @@ class Triage:
                 judged.earlier += doubts
             elif arrived and is_same(arrived[-1], record):
                 judged.entries.append(Entry(record, State.UNCHANGED))
-            elif arrived and (entry := self.of_changed(record)):
+            elif arrived and (entry := self.of_changed(record, was_held=_is_held_as_changed(entries))):
                 judged.entries.append(entry)
             elif self._mode is Mode.ADOPT:
                 judged.entries.append(Entry(record, State.UNCHANGED, "adopted"))
@@ -215,16 +213,22 @@ class Triage:
                     self.resent.add(record.key)
                 yield record
 
-    def of_changed(self, record: Record) -> Entry | None:
-        """Return how *record* ends, whose key was delivered with other content; None where it is sent again."""
+    def of_changed(self, record: Record, *, was_held: bool = False) -> Entry | None:
+        """
+        Return how *record* ends, whose key was delivered with other content; None where it is sent again.
+
+        If it *was_held* for that already, another mapping does not settle it.
+        """
         policy = getattr(self._policies.changed, self._entity.value)
+        if was_held and self._mode is Mode.FROM_NOW_ON:
+            return Entry(record, State.HELD, _CHANGED)
         if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
             return Entry(record, State.UNCHANGED, "adopted")
         if self._mode in _RELEASES and self._entity is not Entity.TRANSACTIONS:
             return None
         if policy == "ignore":
             return Entry(record, State.UNCHANGED, "change_ignored")
-        return None if policy == "resend" else Entry(record, State.HELD, "changed_after_delivery")
+        return None if policy == "resend" else Entry(record, State.HELD, _CHANGED)
 
     def _refused_for_good(self, records: Sequence[Record], history: Mapping[str, list[Known]]) -> set[str]:
         """Return the keys of *records* of which the API judged exactly this content, or set, by itself, and nobody asks it to do so again."""
@@ -276,18 +280,18 @@ class Triage:
             # Not by groupby: a database that takes A1 and a1 for one customer mixes their rows.
             sendable.setdefault(record.customer, []).append(record)
         others: dict[str, list[Entry]] = {}
-        gone_before = dict(self._sent_here)
         for entry in judged.entries:
-            if self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record):
-                gone_before[entry.row.customer] = [*gone_before.get(entry.row.customer, ()), entry.row]
-            elif entry.reason != "duplicate_row":
+            has_gone = self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record)
+            if not has_gone and entry.reason != "duplicate_row":
                 others.setdefault(entry.row.customer, []).append(entry)
+        # As the API has them, not as their rows are now: one may be gone, changed or renamed since.
+        gone_before = self._knowledge.points_of(sendable) if self._takes_more else {}
         self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
         # Rows that were sent once and are no longer there count as well: the API takes a customer's transactions once.
         for customer, is_out in self._knowledge.sent_of(self._entity, sendable).items():
             (self._in_doubt if is_out else self._migrated).add(customer)
         for customer, group in sendable.items():
-            before = gone_before.get(customer, ()) if self._takes_more else ()
+            before = gone_before.get(customer, {})
             state, reason, shape = self._verdict(customer, group, others.get(customer, ()), before, family[customer])
             if not reason:
                 yield group
@@ -298,7 +302,7 @@ class Triage:
         customer: str,
         group: list[Record],
         others: Sequence[Entry],
-        before: Sequence[Record],
+        before: Mapping[str, Decimal],
         parent: Parent,
     ) -> tuple[State, str, str]:
         if customer in self._in_doubt:
@@ -309,8 +313,8 @@ class Triage:
             return State.HELD, "sibling_not_sendable", ""
         if len(group) > self._limits.records or not fits_alone(group, self._limits):
             return State.HELD, "too_many_transactions", f"{len(group)} transactions"
-        sums: dict[str, Decimal] = {}
-        for record in (*group, *before):
+        sums = dict(before)
+        for record in group:
             sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
         for reward in sorted({*sums, *parent.balance}):
             total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
@@ -321,6 +325,10 @@ class Triage:
                     f"transactions {total}, balance {balance}, off by {total - balance}",
                 )
         return State.DELIVERED, "", ""
+
+
+def _is_held_as_changed(entries: Sequence[Known]) -> bool:
+    return any(entry.waits and entry.reason == _CHANGED for entry in entries)
 
 
 def _same(rows: Sequence[Row]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from include.doubt import Doubt
 from include.journey import Entity, State
-from include.ledger.knowledge import sent_together
+from include.ledger.sets import sent_together
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease
 
@@ -22,7 +22,7 @@ def whole_sets(
     """
     Tell those of *absent* that may be sent again from those that are part of another set now, all of them *asked* about.
 
-    What was sent in such a set and has no row any more did not arrive either: it is superseded.
+    What was sent in such a set and is not asked about, because its row is gone or is another customer's, did not arrive either: it is held.
     """
     if lease.entity is not Entity.TRANSACTIONS or not absent:
         return list(absent), []
@@ -33,14 +33,15 @@ def whole_sets(
     known = {doubt.entry for doubt in asked}
     whole: list[Doubt] = []
     parts: list[Doubt] = []
-    gone: set[int] = set()
+    others: set[int] = set()
     for place, doubts in sets.items():
-        entries = sent.get(place, set())
-        if entries == {doubt.entry for doubt in doubts} and not any(doubt.is_changed for doubt in doubts):
+        entries = sent.get(place, {})
+        if entries.keys() == {doubt.entry for doubt in doubts} and not any(doubt.is_changed for doubt in doubts):
             whole += doubts
-        else:
-            parts += doubts
-            gone |= entries - known
-    if gone:
-        ledger.settle(lease, sorted(gone), State.SUPERSEDED)
+            continue
+        parts += doubts
+        if ledger.refusals == "atomic" or not any(doubt.is_refused for doubt in doubts):
+            others |= {entry for entry, is_out in entries.items() if is_out} - known
+    if others:
+        ledger.settle(lease, sorted(others), State.HELD, "run_stopped")
     return whole, parts

@@ -82,13 +82,23 @@ class Span:
     until: datetime | None
 
 
-def window_of(asked: Asked, *, covered: datetime | None, now: datetime, windows: Windows, is_dated: bool) -> Window:
+def window_of(
+    asked: Asked,
+    *,
+    covered: datetime | None,
+    now: datetime,
+    windows: Windows,
+    is_dated: bool,
+    mode: Mode = Mode.SEND,
+) -> Window:
     """
     Return what a run reads of one entity.
 
     *covered* is where its coverage ends, *now* the legacy database's time. Entities that are not *is_dated*, whose rows do not say when
-    they changed, are read as a whole by runs that nobody gave a window.
+    they changed, are read as a whole by runs that nobody gave a window. What a person adopts is what was there when the run was planned.
     """
+    if mode in {Mode.ADOPT, Mode.FROM_NOW_ON} and is_dated:
+        return Window(until=now)
     match asked.kind:
         case RunKind.FULL | RunKind.SWEEP:
             return Window()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 
 from include.among import at_once, one_of
 from include.journey import BatchState, Entity, Purpose, State
@@ -15,14 +15,10 @@ from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.claims import claim
 from include.ledger.clock import stamp
+from include.ledger.sets import points_of
+from include.ledger.states import ADOPTED, ARRIVED, OUT, is_no_sighting
 from include.ledger.store import Ledger
 from include.reasons import RESENT_UNPROVEN
-
-
-_ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})
-_OUT = frozenset({State.IN_DOUBT.value, BatchState.SENDING.value})
-_NO_SIGHTINGS = tuple(state.value for state in State if state not in {State.UNCHANGED, State.SUPERSEDED})
-ADOPTED = "adopted"
 
 
 class Known(NamedTuple):
@@ -45,12 +41,12 @@ class Known(NamedTuple):
     @property
     def arrived(self) -> bool:
         """Whether the API accepted it, or a person said that it has it."""
-        return self.state in _ARRIVED or self.reason == ADOPTED
+        return self.state in ARRIVED or self.reason == ADOPTED
 
     @property
     def is_out(self) -> bool:
         """Whether it was sent and nobody knows what became of it."""
-        return self.state in _OUT
+        return self.state in OUT
 
     @property
     def is_refused(self) -> bool:
@@ -69,10 +65,15 @@ class Known(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """What is known of a customer: its *state*, empty if it was never read, and its delivered points as `balances` writes them."""
+    """
+    What is known of a customer: its *state*, empty if it was never read, and its delivered points as `balances` writes them.
+
+    *is_adopted* where it was never sent, and a person stated that the API has it.
+    """
 
     state: str
     points: str | None = None
+    is_adopted: bool = False
 
     @property
     def balance(self) -> Mapping[str, Decimal]:
@@ -82,7 +83,7 @@ class Parent(NamedTuple):
     @property
     def arrived(self) -> bool:
         """Whether children may be sent."""
-        return self.state in _ARRIVED
+        return self.state in ARRIVED
 
 
 class Knowledge:
@@ -102,6 +103,10 @@ class Knowledge:
     def sent_of(self, entity: Entity, customers: Collection[str]) -> dict[str, bool]:
         """Return the *customers* of whom a record of *entity* was ever sent: True where one may still be out."""
         return sent_of(self._ledger, entity, customers)
+
+    def points_of(self, customers: Collection[str]) -> dict[str, dict[str, Decimal]]:
+        """Return the points of the transactions that the API has of *customers*, by reward, whether or not their rows are still there."""
+        return points_of(self._ledger, customers)
 
     def owners(self, emails: Sequence[tuple[str, str]]) -> list[str]:
         """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""
@@ -153,33 +158,14 @@ def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[
                 .where(
                     entry.c.entity == entity,
                     one_of(entry.c.customer, some, connection.dialect.name),
-                    _is_no_sighting(),
-                    or_(schema.state_of_entry.in_([*_ARRIVED, *_OUT]), entry.c.reason == ADOPTED),
+                    is_no_sighting(),
+                    or_(schema.state_of_entry.in_([*ARRIVED, *OUT]), entry.c.reason == ADOPTED),
                 )
                 .distinct()
             )
             for row in rows:
-                sent[row.customer] = sent.get(row.customer, False) or row.is_state in _OUT
+                sent[row.customer] = sent.get(row.customer, False) or row.is_state in OUT
     return sent
-
-
-def sent_together(
-    ledger: Ledger, batches: Collection[int], customers: Collection[str]
-) -> dict[tuple[int, str], set[int]]:
-    """Return the entries that *batches* carried for *customers* and that are still in doubt, by batch and customer."""
-    entry, batch = schema.entry, schema.batch
-    found: dict[tuple[int, str], set[int]] = {}
-    with ledger.reading() as connection:
-        for some in at_once(list(batches), connection.dialect.name):
-            rows = connection.execute(
-                select(batch.c.id, entry.c.customer, entry.c.id.label("entry"))
-                .select_from(batch.join(entry, schema.of_its_batch))
-                .where(batch.c.id.in_(some), or_(entry.c.state.is_(None), entry.c.state == State.IN_DOUBT))
-            )
-            for row in rows:
-                if row.customer in customers:
-                    found.setdefault((row.id, row.customer), set()).add(row.entry)
-    return found
 
 
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
@@ -231,12 +217,12 @@ def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) ->
 
 def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
     """Count the events of *customers* that the API accepted, over all runs."""
-    return _count_events(ledger, customers, _ARRIVED)
+    return _count_events(ledger, customers, ARRIVED)
 
 
 def open_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
     """Count the events of *customers* that were sent and may have arrived, over all runs."""
-    return _count_events(ledger, customers, {*_OUT, BatchState.REFUSED.value})
+    return _count_events(ledger, customers, {*OUT, BatchState.REFUSED.value})
 
 
 def delivered_after(
@@ -283,7 +269,7 @@ def _states_of_customers(customers: Sequence[str], dialect: str) -> Select[Any]:
             entry.c.balance,
         )
         .select_from(schema.entry_and_batch)
-        .where(entry.c.entity == Entity.CUSTOMERS, one_of(entry.c.key, customers, dialect), _is_no_sighting())
+        .where(entry.c.entity == Entity.CUSTOMERS, one_of(entry.c.key, customers, dialect), is_no_sighting())
         .order_by(entry.c.id)
     )
 
@@ -312,16 +298,10 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
         .where(
             entry.c.entity == entity,
             one_of(entry.c.key, keys, dialect),
-            _is_no_sighting(),
+            is_no_sighting(),
         )
         .order_by(entry.c.id)
     )
-
-
-def _is_no_sighting() -> ColumnElement[bool]:
-    """Whether an entry is more than unchanged or superseded; asked so that an index with state and reason answers it, on PostgreSQL too."""
-    entry = schema.entry
-    return or_(entry.c.state.is_(None), entry.c.state.in_(_NO_SIGHTINGS), entry.c.reason == ADOPTED)
 
 
 def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
@@ -372,8 +352,12 @@ def _count_events(ledger: Ledger, customers: Collection[str], states: Collection
 
 def _after(before: Parent | None, state: str, reason: str, points: str | None) -> Parent:
     """Return what is known of a customer with one more entry: the last that arrived, else one that may have, else the last."""
-    if state in _ARRIVED or reason == ADOPTED:
+    if reason == ADOPTED:
+        # The API has the balance that it got, whatever the row says since.
+        was_sent = before is not None and before.state == State.DELIVERED and not before.is_adopted
+        return before if before is not None and was_sent else Parent(State.DELIVERED, points, is_adopted=True)
+    if state in ARRIVED:
         return Parent(State.DELIVERED, points)
     if before is not None and before.state in {State.DELIVERED, State.IN_DOUBT}:
         return before
-    return Parent(State.IN_DOUBT if state in _OUT else state)
+    return Parent(State.IN_DOUBT if state in OUT else state)

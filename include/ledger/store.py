@@ -221,13 +221,14 @@ class Ledger(Runs):
             self._change(connection, lease, keys, state=state, reason=reason, shape=rows.kept(shape, 250))
             self._keep(connection, lease, records if state is State.QUARANTINED else ())
 
-    def settle(self, lease: Lease, entries: Sequence[int], state: State) -> None:
-        """Give *entries*, of whatever run, the state that a read-back has proved."""
+    def settle(self, lease: Lease, entries: Sequence[int], state: State, reason: str | None = None) -> None:
+        """Give *entries*, of whatever run, the *state* that a read-back has proved, and with it a *reason*, or the one they have."""
+        values = {"state": state} if reason is None else {"state": state, "reason": reason}
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             for some in at_once(entries, connection.dialect.name):
                 these = schema.entry.c.id.in_(some)
-                connection.execute(update(schema.entry).where(these).values(state=state))
+                connection.execute(update(schema.entry).where(these).values(values))
                 if state is State.DELIVERED:
                     note_settled(connection, these)
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, or_, select, update
 
+from include.among import at_once
 from include.errors import LedgerError
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
@@ -42,6 +43,9 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 
 def settle_dead(connection: Connection, run: int, entity: Entity, *, at: datetime, lease_s: float) -> None:
     """Settle what tries of runs other than *run* left of *entity*, and have been silent for *lease_s*; and fence them off."""
+    connection.execute(
+        select(schema.ledger.c.id).with_for_update()
+    )  # as whoever claims a slice does, so that none is claimed meanwhile
     _fence(connection, run, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
 
 
@@ -58,8 +62,10 @@ def held_or_in_doubt(reason: str) -> dict[str, Any]:
 def note_settled(connection: Connection, which: ColumnElement[bool]) -> None:
     """Note in the batches of *which* entries, whose doubt a read-back or a person has just settled, that it was now: children may wait for it."""
     batch, entry = schema.batch, schema.entry
-    theirs = select(entry.c.batch).where(which, entry.c.batch.is_not(None))
-    connection.execute(update(batch).where(batch.c.id.in_(theirs)).values(settled_at=stamp(connection)))
+    # Not as a question within the statement, which MariaDB asks for every batch that there is.
+    theirs = select(entry.c.batch).where(which, entry.c.batch.is_not(None)).distinct()
+    for some in at_once(list(connection.execute(theirs).scalars()), connection.dialect.name):
+        connection.execute(update(batch).where(batch.c.id.in_(some)).values(settled_at=stamp(connection)))
 
 
 def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
@@ -120,8 +126,28 @@ def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int
         entry.c.slice == number,
         entry.c.batch.is_(None) | given_back | unjudged,
     )
+    _reopen(connection, run, entity, number, unsent)
     connection.execute(delete(schema.payload).where(schema.payload.c.entry.in_(select(entry.c.id).where(*unsent))))
     connection.execute(delete(entry).where(*unsent))
+
+
+def _reopen(
+    connection: Connection, run: int, entity: Entity, number: int, forgotten: tuple[ColumnElement[bool], ...]
+) -> None:
+    """Let wait again what was superseded by entries that are *forgotten* now: this try may die before it reads their rows, and be the last."""
+    entry = schema.entry
+    waited = or_(entry.c.state.in_([State.HELD, State.QUARANTINED]), entry.c.batch.is_not(None))
+    keys = connection.execute(select(entry.c.key).where(*forgotten, waited, entry.c.key != "").distinct()).scalars()
+    is_mine = and_(entry.c.run == run, entry.c.slice == number)
+    for some in at_once(list(keys), connection.dialect.name):
+        others = (entry.c.entity == entity, entry.c.key.in_(some), ~is_mine)
+        is_known = or_(entry.c.state.is_(None), entry.c.state.not_in([State.SUPERSEDED, State.UNCHANGED]))
+        known = set(connection.execute(select(entry.c.key).where(*others, is_known)).scalars())
+        last = select(entry.c.key, func.max(entry.c.id).label("id")).where(
+            *others, entry.c.state == State.SUPERSEDED, entry.c.run < run
+        )
+        ids = [row.id for row in connection.execute(last.group_by(entry.c.key)) if row.key not in known]
+        connection.execute(update(entry).where(entry.c.id.in_(ids)).values(state=State.HELD, reason="run_stopped"))
 
 
 def _fence(connection: Connection, run: int, entity: Entity, at: datetime, *which: ColumnElement[bool]) -> None:

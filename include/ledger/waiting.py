@@ -32,7 +32,7 @@ from include.settings import Policies
 _PART = 5_000
 
 _SETTLES_ITSELF_WITHIN = timedelta(days=1)
-_AT_ONCE = ("run_stopped", "api_unavailable", "earlier_in_doubt", "refused_in_company")
+_AT_ONCE = ("run_stopped", "released", "api_unavailable", "earlier_in_doubt", "refused_in_company")
 _FOR_CUSTOMER = ("customer_missing", "customer_quarantined", "customer_held", "customer_in_doubt")
 _FOR_POINTS = ("points_do_not_sum", "sibling_not_sendable")
 _BY_POLICY = ("changed_after_delivery", "transactions_already_migrated")
