@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import text
 
 from include import crashing
-from include.journey import Entity
+from include.journey import Entity, State
+from include.ledger.store import Ledger
 from include.ledger.turns import let_go
 from include.sandbox.faults import Rule, Script
 from include.sandbox.spoiling import Spoil
+from include.windows import Asked, RunKind
 from tests.include.verifying.shop import person, shop
 from tests.journey import Died
 
@@ -116,6 +118,50 @@ def test_what_is_left_of_a_set_that_did_not_arrive_is_judged_anew(tmp_path, chan
         change(on, new.format(1, 5), new.format(2, 7))
         on.trip.migrate("corrected")
         assert {("transactions", "P1-c1"), ("transactions", "P1-c2")} <= on.states("delivered")
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+def test_what_is_left_of_a_set_does_not_go_alone_when_the_process_dies_in_between(tmp_path, monkeypatch, run):
+    people = [person(f"P{n}", bookings=(5, 7), sales=()) for n in (1, 2, 3)]
+    settle = Ledger.settle
+
+    def dying(self, lease, entries, state, *more):
+        settle(self, lease, entries, state, *more)
+        if state is State.HELD:
+            raise Died
+
+    with in_doubt(tmp_path, people, LOST, records=2) as on:
+        before = len(on.trip.api.bodies)
+        change(on, "DELETE FROM booking WHERE id = 'P1-b2'")
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "settle", dying)
+            with pytest.raises(Died):
+                on.trip.migrate(run)
+        let_go(on.ledger, on.ledger.run(run).number)
+        on.trip.migrate(run)
+        on.trip.migrate("last")
+        sent = [body for entity, body in on.trip.api.bodies[before:] if entity is Entity.TRANSACTIONS]
+        assert not [body for body in sent if b"P1-b1" in body]
+
+
+def test_a_row_whose_sibling_has_another_customer_now_waits_for_its_own_to_be_read(tmp_path):
+    people = [person(f"P{n}", bookings=(5, 7), sales=()) for n in (1, 2, 3)]
+    faults = Script(rules=(Rule(faults=("422_opaque",), path="/customers/migrate/transactions", nth=(1,)),))
+    everybody = [*people, person("P9", bookings=(), sales=())]
+    with shop(tmp_path, *everybody, migrate=False, sandbox={"faults": faults}, records=4) as on:
+        crashing.set_trap(crashing.trap_at("received:2", die))
+        try:
+            with pytest.raises(Died):
+                on.trip.migrate("first")
+        finally:
+            crashing.set_trap(None)
+        let_go(on.ledger, on.ledger.run("first").number)
+        other = on.trip.begin("other", asked=Asked(RunKind.FULL))
+        on.ledger.settle_dead(other.number, Entity.TRANSACTIONS, lease_s=1)
+        on.ledger.learn("atomic")
+        change(on, "UPDATE booking SET person = 'P9' WHERE id = 'P1-b2'")
+        on.trip.migrate("only P9", asked=Asked(RunKind.CUSTOMERS, customers=("P9",)))
+        assert ("transactions", "P1-b1") in on.states("held")
 
 
 def test_witnesses_that_were_confirmed_still_prove_what_did_not_arrive(tmp_path):

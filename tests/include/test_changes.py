@@ -133,3 +133,19 @@ def test_a_column_of_times_is_compared_exactly_on_every_dialect(legacy_url):
         assert connection.execute(select(func.count()).select_from(rows)).scalar_one() == 4
     engine.dispose()
     assert found == {"before": [0, 3], "after": [1, 2], "none": []}
+
+
+BERLIN = ZoneInfo("Europe/Berlin")  # at 01:00 UTC of this day its clocks go back from 03:00 to 02:00
+BACK = datetime(2025, 10, 26, 1, 0, tzinfo=UTC)
+MINUTES = st.integers(-180, 180).map(lambda minutes: BACK + timedelta(minutes=minutes))
+
+
+@given(MINUTES, MINUTES, MINUTES)
+def test_no_row_of_the_hour_that_clocks_show_twice_is_missed(one, other, third):
+    since, moment, until = sorted((one, other, third))
+    if moment == until:
+        return
+    (condition,) = changed(column("at"), since, until, like=datetime(2020, 1, 1), zone=BERLIN, where="x.sql")
+    _, first, last = condition.clauses
+    shown = moment.astimezone(BERLIN).replace(tzinfo=None, fold=0)
+    assert first.right.value <= shown < last.right.value

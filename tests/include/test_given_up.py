@@ -18,10 +18,12 @@ from include.errors import Stopped
 from include.journey import Entity
 from include.ledger.turns import let_go
 from include.sandbox.faults import Rule, Script
+from include.triage import Triage
 from include.windows import Asked, RunKind
+from tests.include import changing_shop
 from tests.include.verifying.shop import person
 from tests.include.verifying.shop import shop as small_shop
-from tests.journey import UNHURRIED, UNLIMITED, Died, journey
+from tests.journey import EVERYTHING, UNHURRIED, UNLIMITED, Died, journey
 from tests.proof import shop
 
 
@@ -202,3 +204,47 @@ def test_a_set_that_was_refused_goes_when_the_faulty_one_of_it_is_corrected(tmp_
             connection.execute(text("UPDATE booking SET id = 'P1-b2x' WHERE id = 'P1-b2'"))
         on.trip.migrate("corrected")
         assert {("transactions", "P1-b1"), ("transactions", "P1-b2x")} <= on.states("delivered")
+
+
+def test_what_a_person_released_to_be_sent_again_waits_until_it_is_sent(memory, monkeypatch):
+    urls = [f"sqlite:///{memory / name}" for name in ("legacy.sqlite", "ledger.sqlite")]
+    patience = UNLIMITED | {"settle_after_s": 0, "certain_after_s": 100_000}
+    with changing_shop.site(*urls, memory, monkeypatch, extra=patience) as site:
+        site.shop.add_person("A", points=5)
+        site.shop.add_sale("SA", "A")
+        site.trip.sandbox.follow(Script(rules=(Rule(faults=("rst_before",), path="/customers/migrate/events"),)))
+        site.run()
+        site.trip.sandbox.follow(Script())
+        chosen = {"keys": ["SA"], "entities": ["events"], "in_doubt": "send_again", "confirm": "send_again"}
+        crashing.set_trap(crashing.trap_at("page_entered", die))
+        try:
+            with pytest.raises(Died):
+                site.sync("replay", run_id="released", **chosen)
+        finally:
+            crashing.set_trap(None)
+        let_go(site.trip.place.ledger, site.trip.place.ledger.newest_run())
+        site.clock.pass_minutes(60)
+        site.shop.add_sale("SB", "A", ago=5)
+        site.run()
+        assert site.sent(Entity.EVENTS)["SA"] == 1
+
+
+def test_what_a_try_forgets_waits_again_in_case_it_is_the_last(tmp_path, monkeypatch):
+    with loaded(tmp_path, lambda connection: sell(connection, "W1", "nobody", LONG_AGO)) as trip:
+        # Read again by a full run, whose slice is worked off; and once more by a try that dies before it has read anything.
+        run = trip.begin("full", asked=EVERYTHING)
+        for entity in (Entity.CUSTOMERS, Entity.EVENTS):
+            parts = trip.slices(run, entity)
+            for part in parts:
+                trip.work_off(run, part)
+        assert open_states(trip, "W1") == ["held"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Triage, "judge", lambda *_: die())
+            with pytest.raises(Died):
+                trip.work_off(run, parts[0])
+        let_go(trip.place.ledger, run.number)
+        with trip.legacy.begin() as connection:
+            register(connection, "nobody")
+        for name in ("two", "three"):
+            trip.migrate(name, asked=INCREMENT)
+        assert open_states(trip, "W1") == ["delivered"]

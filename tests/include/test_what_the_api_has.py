@@ -1,0 +1,108 @@
+"""
+What the API has of a customer counts, not what the legacy rows say today: for the balance, for later sets, and for what a person adopts.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from include.journey import Entity
+from include.windows import Asked, Mode, RunKind
+from tests.include import changing_shop
+from tests.include.changing_shop import FILES, SWEEP, booking, person, sale
+
+
+CUSTOMERS, EVENTS, TRANSACTIONS = Entity
+REMAPPED = {"customers.sql": FILES["customers.sql"].replace("SELECT p.id AS id", "SELECT p.id AS id, 'CO' AS country")}
+
+
+@pytest.fixture
+def opened(memory, monkeypatch):
+    with ExitStack() as stack:
+
+        def open_one(**options):
+            urls = [f"sqlite:///{memory / name}" for name in ("legacy.sqlite", "ledger.sqlite")]
+            return stack.enter_context(changing_shop.site(*urls, memory, monkeypatch, **options))
+
+        yield open_one
+
+
+def delivered(opened, **policies):
+    """A site where A has a balance of 5, and a transaction T1 of it, both delivered an hour ago."""
+    site = opened(policies=policies)
+    site.shop.add_person("A", points=5)
+    site.shop.add_booking("T1", "A")
+    site.run()
+    site.clock.pass_minutes(60)
+    return site
+
+
+def test_points_that_were_given_count_though_their_row_is_gone(opened):
+    site = delivered(opened, new_transactions="send")
+    site.shop.delete(booking, "T1")
+    site.shop.add_booking("T1-new", "A", ago=20)
+    site.run()
+    assert site.sent(TRANSACTIONS)["T1-new"] == 0
+
+
+def test_points_that_were_given_count_as_they_were_given(opened):
+    site = delivered(opened, new_transactions="send", changed={"transactions": "ignore"})
+    site.shop.change(booking, "T1", points=8, ago=20)
+    site.shop.add_booking("T2", "A", points=3, ago=20)
+    site.shop.change(person, "A", points=11, ago=20)
+    site.run()
+    assert site.sent(TRANSACTIONS)["T2"] == 0
+    site.clock.pass_minutes(60)
+    site.shop.change(person, "A", points=8, ago=20)
+    site.run()
+    assert site.sent(TRANSACTIONS)["T2"] == 1
+
+
+def test_what_a_person_releases_is_checked_with_what_is_gone(opened):
+    site = delivered(opened)
+    site.shop.delete(booking, "T1")
+    site.shop.add_booking("T2", "A", ago=20)
+    site.run()
+    site.sync("replay", reason=["transactions_already_migrated"])
+    assert site.sent(TRANSACTIONS)["T2"] == 0
+
+
+def test_points_are_not_checked_against_a_balance_that_was_never_sent(opened):
+    site = opened()
+    site.shop.add_person("A", points=5)
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.change(person, "A", points=8, ago=20)
+    site.shop.add_booking("T1", "A", points=8, ago=20)
+    site.remaps(REMAPPED)
+    site.sync(mapping_change="from_now_on")
+    assert site.sent(TRANSACTIONS)["T1"] == 0
+
+
+def test_another_mapping_does_not_settle_what_was_held_because_its_row_changed(opened):
+    site = opened()
+    site.shop.add_person("A", points=5)
+    site.shop.add_sale("SA", "A")
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.change(sale, "SA", cents=900, ago=20)
+    site.sync()
+    site.remaps(REMAPPED)
+    site.sync(mapping_change="from_now_on")
+    assert site.stand(EVENTS, "SA")[-1].startswith("held")
+
+
+def test_what_is_born_after_an_adoption_was_planned_is_not_adopted(opened):
+    site = opened()
+    site.shop.add_person("A", points=5)
+    run = site.trip.begin("adopt", asked=Asked(RunKind.FULL), mode=Mode.ADOPT)
+    site.clock.pass_minutes(300)  # an approval, or another run has the lane
+    site.shop.add_person("NEW", points=7, ago=20)
+    for entity in Entity:
+        for part in site.trip.slices(run, entity):
+            site.trip.work_off(run, part)
+    site.clock.pass_minutes(60)
+    site.run(SWEEP)
+    assert site.sent(CUSTOMERS) == {"NEW": 1}
