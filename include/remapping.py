@@ -15,7 +15,7 @@ from include.errors import Misconfigured
 from include.journey import Entity, Limits, Record, Slice
 from include.lane import hours, lane_hours
 from include.ledger.coverage import hashes_since
-from include.ledger.knowledge import known
+from include.ledger.knowledge import delivered_keys, known
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping
@@ -24,18 +24,30 @@ from include.pages import whole_customers
 from include.selection import Window
 
 
+# From which part of the delivered rows on missing ones beside new ones look as if their keys were made otherwise: business removes and adds less.
+_RENAMED_FROM = 0.05
 DRY_RUN = "dry_run"  # as the kind of a run in the ledger
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of *delivered* rows of one entity, how many the mapping now makes *different*, and the requests that these take."""
+    """
+    Of *delivered* rows of one entity, how many the mapping now makes *different*, and the requests that these take.
+
+    *renamed* are delivered keys that it makes no more, where it makes as many new ones.
+    """
 
     entity: Entity
     delivered: int
     different: int
     requests: int
+    renamed: int = 0
+
+    @property
+    def looks_renamed(self) -> bool:
+        """Whether so many keys are others that what was delivered would be sent again under another name."""
+        return self.renamed > _RENAMED_FROM * (self.delivered + self.renamed)
 
 
 def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> bool:
@@ -49,7 +61,7 @@ def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> 
 
 def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
     """Read every row of *legacy* and compare what the mapping makes of it with what was delivered."""
-    delivered = different = 0
+    delivered = different = new = 0
     by_customer: dict[str, int] = {}
     everything = Slice(legacy.entity, 1, 1, None, None, 0)
     for page in filter(None, whole_customers(legacy.entity, legacy, everything, Window())):
@@ -58,18 +70,29 @@ def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
         for record in records:
             arrived = [entry for entry in history.get(record.key, ()) if entry.arrived]
             if not arrived:
+                new += 1
                 continue
             delivered += 1
             if (arrived[-1].customer, arrived[-1].content_hash) != (record.customer, record.content_hash):
                 different += 1
                 by_customer[record.customer] = by_customer.get(record.customer, 0) + 1
     requests = least_requests(legacy.entity, by_customer.values(), limits)
-    return Difference(legacy.entity, delivered, different, requests)
+    gone = max(0, delivered_keys(ledger, legacy.entity) - delivered)
+    return Difference(legacy.entity, delivered, different, requests, min(gone, new))
 
 
 def refuse(found: Iterable[Difference], limits: Limits) -> None:
-    """Raise `Misconfigured` where a delivered row would now differ, with what the operator may choose."""
+    """Raise `Misconfigured` where a delivered row would now differ, or have another key, with what the operator may choose."""
+    found = list(found)
     differing = [line for line in found if line.different]
+    renamed = [line for line in found if line.looks_renamed]
+    if renamed:
+        words = ", ".join(f"{line.renamed:,} {line.entity}" for line in renamed)
+        raise Misconfigured(
+            f"the mapping changed since the last run, and seems to make other keys of delivered rows: {words} have none of the delivered keys, "
+            "while as many of those are gone; they would be sent a second time under another key; nothing was sent. Keep the keys as they were, or "
+            "trigger again with mapping_change 'send_all' (all of them are new), or 'adopt' (everything counts as delivered)"
+        )
     if not differing:
         return
     words = ", ".join(f"{line.different:,} of {line.delivered:,} {line.entity}" for line in differing)

@@ -215,6 +215,18 @@ def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) ->
         return list(connection.execute(select(entry.c.key).where(entry.c.id.in_(last_ids))).scalars())
 
 
+def delivered_keys(ledger: Ledger, entity: Entity) -> int:
+    """Count the keys of *entity* that the API has, over all runs."""
+    entry = schema.entry
+    counted = (
+        select(func.count(entry.c.key.distinct()))
+        .select_from(schema.entry_and_batch)
+        .where(entry.c.entity == entity, or_(schema.state_of_entry.in_(ARRIVED), entry.c.reason == ADOPTED))
+    )
+    with ledger.reading() as connection:
+        return int(connection.execute(counted).scalar_one())
+
+
 def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
     """Count the events of *customers* that the API accepted, over all runs."""
     return _count_events(ledger, customers, ARRIVED)

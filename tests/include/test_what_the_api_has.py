@@ -7,6 +7,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.journey import Entity
 from include.windows import Asked, Mode, RunKind
@@ -106,3 +107,34 @@ def test_what_is_born_after_an_adoption_was_planned_is_not_adopted(opened):
     site.clock.pass_minutes(60)
     site.run(SWEEP)
     assert site.sent(CUSTOMERS) == {"NEW": 1}
+
+
+def test_a_mapping_that_makes_other_keys_of_delivered_rows_is_asked_about(opened):
+    site = opened()
+    for key in ("A", "B"):
+        site.shop.add_person(key)
+        site.shop.add_sale(f"S{key}", key)
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.add_sale("SC", "B", ago=20)
+    files = {name: FILES[name] for name in ("events.sql", "events.order__products.sql")}
+    files["events.sql"] = files["events.sql"].replace("s.id AS", "'R-' || s.id AS")
+    files["events.order__products.sql"] = files["events.order__products.sql"].replace("l.sale AS", "'R-' || l.sale AS")
+    site.remaps(files)
+    with pytest.raises(AirflowFailException, match="seems to make other keys of delivered rows: 2 events"):
+        site.sync()
+    assert sum(site.sent(EVENTS).values()) == 2
+
+
+def test_rows_that_went_and_rows_that_came_are_no_other_keys(opened):
+    site = opened()
+    site.shop.add_person("A")
+    for number in range(40):
+        site.shop.add_sale(f"S{number}", "A")
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.delete(sale, "S1")
+    site.shop.add_sale("SN", "A", ago=20)
+    site.remaps({"events.sql": FILES["events.sql"] + " WHERE 1 = 1"})
+    site.sync()
+    assert site.sent(EVENTS)["SN"] == 1
