@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from include.errors import Misconfigured
 from include.journey import Entity, Limits, Record, Slice
 from include.lane import hours, lane_hours
-from include.ledger.coverage import hashes_since
+from include.ledger.coverage import hashes_since, is_known
 from include.ledger.knowledge import delivered_keys, known
 from include.ledger.store import Ledger
 from include.legacy import Legacy
@@ -52,15 +52,15 @@ class Difference:
 
 def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> bool:
     """
-    Whether one of *entities* was last worked off with other files than *mapping* has now.
+    Whether one of *entities* was last worked off with other files than *mapping* has now, under its name or, where that is new, any.
 
     A run that was planned with these and did not get through has decided nothing: what it left would go on by another rule.
     """
     return any(hashes_since(ledger, mapping.name, entity) - {mapping.content_hash} for entity in entities)
 
 
-def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
-    """Read every row of *legacy* and compare what the mapping makes of it with what was delivered."""
+def difference(ledger: Ledger, mapping: Mapping, legacy: Legacy, limits: Limits) -> Difference:
+    """Read every row of *legacy* and compare what *mapping* makes of it with what was delivered."""
     delivered = different = new = 0
     by_customer: dict[str, int] = {}
     everything = Slice(legacy.entity, 1, 1, None, None, 0)
@@ -77,7 +77,9 @@ def difference(ledger: Ledger, legacy: Legacy, limits: Limits) -> Difference:
                 different += 1
                 by_customer[record.customer] = by_customer.get(record.customer, 0) + 1
     requests = least_requests(legacy.entity, by_customer.values(), limits)
-    gone = max(0, delivered_keys(ledger, legacy.entity) - delivered)
+    # Where another mapping fills the account too, all of its keys are others.
+    is_known_mapping = is_known(ledger, mapping.name, legacy.entity)
+    gone = max(0, delivered_keys(ledger, legacy.entity) - delivered) if is_known_mapping else 0
     return Difference(legacy.entity, delivered, different, requests, min(gone, new))
 
 

@@ -137,10 +137,23 @@ def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None
     return _aware(found)
 
 
+def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:
+    """Whether a run with a mapping of that name has begun to work off *entity*."""
+    table = schema.coverage
+    one = select(table.c.run).where(table.c.mapping == mapping, table.c.entity == entity).limit(1)
+    with ledger.reading() as connection:
+        return connection.execute(one).first() is not None
+
+
 def hashes_since(ledger: Ledger, mapping: str, entity: Entity) -> set[str]:
-    """Return the mapping's content hashes of the last run that worked off a span of *entity*, and of those that began to since."""
+    """
+    Return the mapping's content hashes of the last run that worked off a span of *entity*, and of those that began to since.
+
+    Of a mapping of that name; where there was none yet, of any: a copy under another name makes records of the same rows.
+    """
     table, run = schema.coverage, schema.run
-    mine = (table.c.mapping == mapping, table.c.entity == entity)
+    of_any: tuple[Any, ...] = (table.c.entity == entity,)
+    mine = (table.c.mapping == mapping, *of_any) if is_known(ledger, mapping, entity) else of_any
     last = select(func.coalesce(func.max(table.c.run), 0)).where(*mine, *_is_worked_off(table)).scalar_subquery()
     with ledger.reading() as connection:
         found = connection.execute(

@@ -115,7 +115,7 @@ class MasivoPlanOperator(BaseOperator):
             return parameters.asked, Mode.SEND
         if choice == "ask":
             self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
-            found = [difference(place.ledger, legacy, place.hook.limits) for legacy in legacies]
+            found = [difference(place.ledger, place.mapping, legacy, place.hook.limits) for legacy in legacies]
             refuse(found, place.hook.limits)
             return parameters.asked, Mode.SEND
         return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND

@@ -4,6 +4,7 @@ What the API has of a customer counts, not what the legacy rows say today: for t
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 
 import pytest
@@ -138,3 +139,27 @@ def test_rows_that_went_and_rows_that_came_are_no_other_keys(opened):
     site.remaps({"events.sql": FILES["events.sql"] + " WHERE 1 = 1"})
     site.sync()
     assert site.sent(EVENTS)["SN"] == 1
+
+
+@pytest.mark.parametrize("is_other_source", [False, True])
+def test_a_mapping_of_another_name_is_compared_with_what_was_delivered(opened, monkeypatch, is_other_source):
+    site = opened()
+    for key in ("A", "B"):
+        site.shop.add_person(key)
+    site.sync()
+    site.clock.pass_minutes(60)
+    other = site.shop.folder.parent / "mine"
+    shutil.copytree(site.shop.folder, other)
+    changed = FILES["customers.sql"].replace("p.name AS name", "UPPER(p.name) AS name")
+    if is_other_source:
+        changed = changed.replace("p.id AS id", "'X-' || p.id AS id").replace("?@shop", "x.?@shop")
+    (other / "customers.sql").write_text(changed)
+    monkeypatch.setenv("MASIVO_MAPPING", str(other))
+    vars(site.trip.place).pop("mapping", None)
+    if is_other_source:
+        site.sync()
+        assert site.sent(CUSTOMERS)["X-A"] == 1
+        return
+    with pytest.raises(AirflowFailException, match="2 of 2 customers"):
+        site.sync()
+    assert site.sent(CUSTOMERS) == {"A": 1, "B": 1}
