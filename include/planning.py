@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from include import guards
@@ -114,7 +114,9 @@ class Planning:
         cut = slices(legacy.entity, _noted(legacy.counts(window), by_size), self._limits)
         future = timedelta(minutes=settings.future)
         seen = Seen(legacy.newest(until=now + future), sum(part.rows for part in cut), legacy.types())
-        span = span_of(Asked(self._covers.kind), window, now=now, windows=settings)
+        # A legacy clock that was ahead for a while would else cover a time that has not come yet, and nobody would read what is written in it.
+        sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
+        span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
         found = guards.alarms(self._ledger, legacy, self._mapping.name, window, span, seen, now=now, future=future)
         return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 

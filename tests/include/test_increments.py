@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -613,3 +613,20 @@ def test_the_sweep_finds_what_no_window_can(site):
     assert len(site.trip.posts()) == posts + 1
     site.run(SWEEP)
     assert len(site.trip.posts()) == posts + 1
+
+
+def test_a_legacy_clock_that_was_ahead_for_a_while_hides_no_row(opened):
+    site = opened()
+    site.clock.now = datetime.now(UTC).replace(microsecond=0)  # as the ledger's clock, which goes right
+    site.shop.add_person("A")
+    site.run()
+    site.clock.pass_minutes(12 * 60)  # another server took over, whose clock is twelve hours ahead
+    site.run()
+    site.clock.pass_minutes(-12 * 60)
+    for hour in range(4):
+        site.clock.pass_minutes(60)
+        site.shop.add_person(f"P{hour}", ago=20)
+        site.run()
+    site.clock.pass_minutes(12 * 60)
+    site.run()
+    assert site.sent(CUSTOMERS) == {"A": 1, "P0": 1, "P1": 1, "P2": 1, "P3": 1}
