@@ -316,7 +316,7 @@ def what_waits(walked):
             for one in doubtful
             if one.batch and batches[one.batch].sent_at
         }
-        reasons = {"run_stopped"} | (
+        reasons = {"run_stopped", "released"} | (
             {"changed_after_delivery"} if getattr(Policies().changed, entity.value) != "hold" else set()
         )
         at_once = {
