@@ -234,17 +234,23 @@ class Triage:
         """Return the keys of *records* of which the API judged exactly this content, or set, by itself, and nobody asks it to do so again."""
         if self._mode in _RELEASES:
             return set()
-        refused = set()
+        refused: dict[str, Known] = {}
         for record in records:
             entries = history.get(record.key, ())
             if entries and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record):
-                refused.add(record.key)
-        if self._entity is Entity.TRANSACTIONS and refused:
-            # Of a customer's it refused all for one that was bad: with another one it is another set.
-            others = [record for record in records if record.key not in refused]
-            changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
-            refused -= {record.key for record in records if record.customer in changed}
-        return refused
+                refused[record.key] = entries[-1]
+        if self._entity is not Entity.TRANSACTIONS or not refused:
+            return set(refused)
+        # Of a customer's it refused all for one that was bad: with another one, or without it, it is another set.
+        others = [record for record in records if record.key not in refused]
+        changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
+        read = {entry.id for entry in refused.values()}
+        judged = self._knowledge.transactions_waiting({entry.customer for entry in refused.values()}, _REFUSED_ALONE)
+        for customer, runs in judged.items():
+            last = max((run for entry, run in runs.items() if entry in read), default=0)
+            if any(run >= last for entry, run in runs.items() if entry not in read):
+                changed.add(customer)
+        return {key for key, entry in refused.items() if entry.customer not in changed}
 
     def _owners(self, records: Sequence[Record]) -> list[str]:
         """Claim the e-mail addresses of *records* and return whose each is."""

@@ -15,7 +15,7 @@ from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.claims import claim
 from include.ledger.clock import stamp
-from include.ledger.sets import points_of
+from include.ledger.sets import points_of, transactions_waiting
 from include.ledger.states import ADOPTED, ARRIVED, OUT, is_no_sighting
 from include.ledger.store import Ledger
 from include.reasons import RESENT_UNPROVEN
@@ -107,6 +107,10 @@ class Knowledge:
     def points_of(self, customers: Collection[str]) -> dict[str, dict[str, Decimal]]:
         """Return the points of the transactions that the API has of *customers*, by reward, whether or not their rows are still there."""
         return points_of(self._ledger, customers)
+
+    def transactions_waiting(self, customers: Collection[str], reason: str) -> dict[str, dict[int, int]]:
+        """Return the transactions of *customers* that wait for *reason*, by customer: the run of each entry."""
+        return transactions_waiting(self._ledger, customers, reason)
 
     def owners(self, emails: Sequence[tuple[str, str]]) -> list[str]:
         """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import or_, select
 
 from include.among import at_once, one_of
-from include.journey import Entity
+from include.journey import Entity, State
 from include.ledger import schema
 from include.ledger.states import ADOPTED, ARRIVED, OUT, is_no_sighting
 from include.ledger.store import Ledger
@@ -58,4 +58,23 @@ def sent_together(
                 if row.customer in customers:
                     is_out = row.state is None or row.state in OUT
                     found.setdefault((row.id, row.customer), {})[row.entry] = is_out
+    return found
+
+
+def transactions_waiting(ledger: Ledger, customers: Collection[str], reason: str) -> dict[str, dict[int, int]]:
+    """Return the transactions of *customers* that are held or quarantined for *reason*, by customer: the run of each entry."""
+    entry = schema.entry
+    found: dict[str, dict[int, int]] = {}
+    with ledger.reading() as connection:
+        for some in at_once(list(customers), connection.dialect.name):
+            rows = connection.execute(
+                select(entry.c.customer, entry.c.id, entry.c.run).where(
+                    entry.c.entity == Entity.TRANSACTIONS,
+                    one_of(entry.c.customer, some, connection.dialect.name),
+                    entry.c.state.in_([State.HELD, State.QUARANTINED]),
+                    entry.c.reason == reason,
+                )
+            )
+            for row in rows:
+                found.setdefault(row.customer, {})[row.id] = row.run
     return found

@@ -188,6 +188,23 @@ def test_an_address_that_was_claimed_by_a_run_which_wrote_nothing_down_is_let_go
         assert on.states("delivered") == {("customers", "P1"), ("customers", "P2")}
 
 
+def test_a_set_that_was_refused_goes_when_the_faulty_one_of_it_is_removed(tmp_path):
+    people = [person(f"P{number}", bookings=(5, 7), sales=()) for number in (1, 2, 3)]
+    with small_shop(tmp_path, *people, migrate=False, sandbox={"poison": frozenset({"legacy:P1-b2"})}, records=2) as on:
+        on.trip.place.ledger.prepare()
+        on.trip.begin("first")
+        on.ledger.learn("atomic")
+        on.trip.migrate("first")
+        before = len(on.trip.api.bodies)
+        on.trip.migrate("unchanged")
+        assert len(on.trip.api.bodies) == before
+        with on.trip.legacy.begin() as connection:
+            connection.execute(text("DELETE FROM booking WHERE id = 'P1-b2'"))
+            connection.execute(text("UPDATE lot SET points = 5 WHERE person = 'P1'"))
+        on.trip.migrate("removed")
+        assert ("transactions", "P1-b1") in on.states("delivered")
+
+
 def test_a_set_that_was_refused_goes_when_the_faulty_one_of_it_is_corrected(tmp_path):
     people = [person(f"P{number}", bookings=(5, 7), sales=()) for number in (1, 2, 3)]
     poison = frozenset({"legacy:P1-b2"})
