@@ -43,9 +43,8 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 
 def settle_dead(connection: Connection, run: int, entity: Entity, *, at: datetime, lease_s: float) -> None:
     """Settle what tries of runs other than *run* left of *entity*, and have been silent for *lease_s*; and fence them off."""
-    connection.execute(
-        select(schema.ledger.c.id).with_for_update()
-    )  # as whoever claims a slice does, so that none is claimed meanwhile
+    # As whoever claims a slice does it: so none is claimed meanwhile.
+    connection.execute(select(schema.ledger.c.id).with_for_update())
     _fence(connection, run, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
 
 
