@@ -5,6 +5,7 @@ What waits in the ledger and is free now: held and doubtful rows that the next r
 waits because                                     is free when
 ================================================  =====================================================================
 the run stopped, or an earlier version is out     at once
+a person said that it did not arrive              at once
 it is in doubt                                    at once, for a day: after that a person has to settle it
 its batch was refused in its company              at once: in a later run it is sent apart
 its customer was not there                        its customer is delivered
