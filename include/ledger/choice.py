@@ -11,11 +11,11 @@ from include.journey import Entity, State
 from include.ledger import schema
 from include.ledger.opened import now
 from include.ledger.readback import last_delivery, later_by, to_be_confirmed
+from include.ledger.states import ARRIVED
 from include.ledger.store import Ledger
 
 
 _PAGE = 5000
-_ARRIVED = (State.DELIVERED.value, State.CONFIRMED.value)
 
 
 def count(ledger: Ledger, runs: Collection[int]) -> int:
@@ -51,7 +51,7 @@ def runs_of(ledger: Ledger, customers: Sequence[str], *, among: Collection[int] 
                 .select_from(schema.entry_and_batch)
                 .where(
                     entry.c.customer.in_(list(customers[first : first + _PAGE])),
-                    schema.state_of_entry.in_(_ARRIVED),
+                    schema.state_of_entry.in_(ARRIVED),
                     *within,
                 )
                 .group_by(entry.c.customer)
@@ -85,7 +85,7 @@ def of_every_reason(ledger: Ledger, runs: Collection[int]) -> list[str]:
             .select_from(schema.entry_and_batch.join(there, there.c.customer == entry.c.customer))
             .where(
                 entry.c.run.in_(list(runs)),
-                or_(state.not_in(_ARRIVED), schema.reason_of_entry != ""),
+                or_(state.not_in(ARRIVED), schema.reason_of_entry != ""),
             )
             .group_by(entry.c.entity, state, schema.reason_of_entry)
         ).all()

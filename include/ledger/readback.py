@@ -19,6 +19,7 @@ from include.journey import BatchState, Entity, State
 from include.ledger import schema
 from include.ledger.balances import as_balance
 from include.ledger.opened import now
+from include.ledger.states import ADOPTED, ARRIVED, OUT
 from include.ledger.store import Ledger
 from include.reasons import NOT_SHOWN
 
@@ -28,9 +29,6 @@ WAITING = "waiting"
 # Why a customer was chosen, where that is not a purpose: everybody was, or chance did it.
 EVERYBODY, AT_RANDOM = "all", "random"
 
-_ARRIVED = (State.DELIVERED.value, State.CONFIRMED.value)
-_OUT = (State.IN_DOUBT.value, BatchState.SENDING.value)
-_ADOPTED = "adopted"
 _PORTION = 5000
 
 
@@ -75,7 +73,7 @@ def sent_to(ledger: Ledger, customers: Collection[str]) -> list[Sent]:
                 .select_from(schema.entry_and_batch)
                 .where(
                     entry.c.customer.in_(names[first : first + _PORTION]),
-                    or_(state.in_([*_ARRIVED, *_OUT]), entry.c.reason == _ADOPTED),
+                    or_(state.in_([*ARRIVED, *OUT]), entry.c.reason == ADOPTED),
                 )
                 .order_by(entry.c.id)
             )
@@ -87,7 +85,7 @@ def sent_to(ledger: Ledger, customers: Collection[str]) -> list[Sent]:
                     row.key,
                     row.customer,
                     row.is_state,
-                    row.is_state in _ARRIVED or row.is_reason == _ADOPTED,
+                    row.is_state in ARRIVED or row.is_reason == ADOPTED,
                     None if row.content_hash is None else bytes(row.content_hash),
                     Decimal(str(row.points)),
                     as_balance(row.balance),
@@ -268,7 +266,7 @@ def states_of(ledger: Ledger, runs: Collection[int]) -> dict[tuple[Entity, str],
         rows = connection.execute(
             select(entry.c.entity, state.label("is_state"), func.count().label("rows"))
             .select_from(schema.entry_and_batch)
-            .where(entry.c.run.in_(list(runs)), state.in_(_ARRIVED))
+            .where(entry.c.run.in_(list(runs)), state.in_(ARRIVED))
             .group_by(entry.c.entity, state)
         )
         return {(Entity(row.entity), row.is_state): row.rows for row in rows}

@@ -262,7 +262,7 @@ class Ledger(Runs):
         """
         Enter how many rows the slice read, counted where they came out of the database.
 
-        Supersedes the *outdated* entries of earlier runs, whose rows waited: each has another one now, which no later try forgets.
+        Supersedes the *outdated* entries of earlier runs, whose rows waited; they wait again if a later try forgets what followed them.
         """
         with self.engine.begin() as connection:
             self._hold(connection, lease)

@@ -26,6 +26,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from include.journey import BatchState, Entity, State
 from include.ledger import schema
 from include.ledger.opened import now
+from include.ledger.states import ADOPTED, ARRIVED
 from include.ledger.store import Ledger
 from include.settings import Policies
 
@@ -37,7 +38,6 @@ _AT_ONCE = ("run_stopped", "released", "api_unavailable", "earlier_in_doubt", "r
 _FOR_CUSTOMER = ("customer_missing", "customer_quarantined", "customer_held", "customer_in_doubt")
 _FOR_POINTS = ("points_do_not_sum", "sibling_not_sendable")
 _BY_POLICY = ("changed_after_delivery", "transactions_already_migrated")
-_ARRIVED = (State.DELIVERED, State.CONFIRMED)
 
 
 def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) -> list[str]:
@@ -130,9 +130,9 @@ def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
     entry, part = schema.entry, schema.part
     owner, carried = entry.alias("owner"), schema.batch.alias("carried")
     state = or_(
-        owner.c.state.in_(_ARRIVED),
+        owner.c.state.in_(ARRIVED),
         and_(owner.c.state.is_(None), carried.c.state == BatchState.DELIVERED),
-        and_(owner.c.state == State.UNCHANGED, owner.c.reason == "adopted"),
+        and_(owner.c.state == State.UNCHANGED, owner.c.reason == ADOPTED),
     )
     conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
     if since:
