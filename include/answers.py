@@ -5,12 +5,18 @@ What an answer means, decided in one place (design, section 5).
 verdict            what came back                                              what follows
 =================  ==========================================================  =========================
 ``ACCEPTED``       201                                                         the batch is delivered
-``TRY_AGAIN``      failed before the request left; 401, 408, 425, 429, 503     the same batch, later
+``TRY_AGAIN``      failed before the request left; 401, 429; 503 with the       the same batch, later
+                   limiter's mark: ``Retry-After``, or ``X-RateLimit-*`` that
+                   leaves nothing
 ``REFUSED``        400, 409, 413, 415, 422                                     take the batch apart
 ``STOP``           403, 404, 405, 410, 3xx, 2xx that is not 201, a web page    no further request
 ``IN_DOUBT``       everything else after the request left: time-outs, resets,  read back, never send blind
-                   500, 502, 504, unknown codes
+                   408, 500, 502, 503 without a mark, 504, unknown codes
 =================  ==========================================================  =========================
+
+A gateway says 503 or 408 also when the connection to the API broke after the request was handed on, so only who limits says "not
+accepted". A 401 is decided before a body is looked at. A 425 is about early data, which is never sent from here: whoever says it
+is not understood, so it is a doubt.
 
 201 and nothing else is success: a captive portal answers 200 with a page. A status line that says 201 counts even if the
 rest of the answer is cut, because the API's 201 has no body. Sources: seed 002 (201, 422), masivo_api.md 2.3 and 2.5.
@@ -66,7 +72,7 @@ class Answer:
 _KEPT = 2_000  # of the body's characters
 # Also as JSON and URLs write the sign.
 _EMAIL = re.compile(r"[^\s\"'<>(),;:]+(?:@|%40|\\u0040)[^\s\"'<>(),;:]*", re.IGNORECASE)
-_TRY_AGAIN = frozenset({401, 408, 425, 429, 503})
+_TRY_AGAIN = frozenset({401, 429})
 _REFUSED = frozenset({400, 409, 413, 415, 422})
 _STOP = frozenset({402, 403, 404, 405, 406, 410, 411, 421, 426, 451, 501})
 
@@ -78,7 +84,7 @@ def verdict(answer: Answer) -> Verdict:
         return Verdict.IN_DOUBT if answer.left else Verdict.TRY_AGAIN
     if status == 201:
         return Verdict.ACCEPTED
-    if status in _TRY_AGAIN:
+    if status in _TRY_AGAIN or (status == 503 and _is_limited(answer)):
         return Verdict.TRY_AGAIN
     if status in _STOP or 200 <= status < 400:
         return Verdict.STOP
@@ -101,6 +107,14 @@ def retry_after_s(answer: Answer, *, default: float) -> float:
     if seconds is None:
         seconds = _number(answer.headers.get("x-ratelimit-reset", "").strip())
     return seconds if seconds is not None and seconds > 0 else default
+
+
+def _is_limited(answer: Answer) -> bool:
+    """Whether whoever limits says so; that something is left of a limit is said of every answer, also of one that broke behind the limiter."""
+    if answer.headers.get("retry-after", "").strip():
+        return True
+    left = _number(answer.headers.get("x-ratelimit-remaining", "").strip())
+    return any(name.startswith("x-ratelimit-") for name in answer.headers) and not (left and left > 0)
 
 
 def words(answer: Answer) -> str:

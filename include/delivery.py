@@ -1,25 +1,34 @@
 """
 The records of a slice until each has its verdict: what was refused is taken apart, what is in doubt is read back.
 
-Batches go out one after the other (`include.sending`). What a refusal leaves behind is not documented (masivo_api.md U8), so it is learned
-once for the account, by reading back, and until then nothing of a refused batch is sent again:
+Batches go out one after the other (`include.sending`). What a refusal leaves behind is not documented (masivo_api.md U8): nothing, the good
+records, or those before the bad one. So a refused batch is in doubt; what a read-back finds is delivered, and what it proves absent is sent
+again in parts. A record that was refused alone is refused.
 
-============  ====================================================  ==================================================
-the account   is known to be so when                                a refused batch
-============  ====================================================  ==================================================
-``atomic``    a record is proved absent, and accepted later on      was not accepted: it is taken apart (`isolation`)
-``partial``   a record of a refused batch is proved present         is in doubt; what is proved absent was refused
-not known     nothing is proved yet                                 is in doubt
-============  ====================================================  ==================================================
+For customers and events that is learned, by address and status, and never for transactions: points that are sent twice count twice.
+
+============  =======================================================  =================================================
+refusals are  known to be so when                                      a refused batch
+============  =======================================================  =================================================
+``atomic``    the first record of one is proved absent, and accepted   was not accepted: it is taken apart (`isolation`)
+              later on: it stood before the bad one
+``partial``   a record of one is proved present                        is in doubt
+not known     nothing is proved yet                                    is in doubt
+============  =======================================================  =================================================
 
 Doubts are settled when the slice has been sent, because proof takes something that was sent later. Where nothing can be proved, the
 mapping says (``policies.unproven``) whether they wait, or are sent again, which no transaction ever is, nor what the API refused.
 What was sent again so and is refused then stays in doubt: a refusal may come of its having arrived before.
+
+While the last answer proves nothing, or refuses a batch, records go one by one until one is accepted: an API that is down, or refuses all,
+is met with as little as can be, and what is accepted then shows later how far the queue is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from include.answers import Answer, Verdict, verdict
@@ -29,7 +38,7 @@ from include.doubt import Doubt, Finding, Settler, doubt_about
 from include.errors import TryAgainLater
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Purpose, Record, State
-from include.ledger.knowledge import isolated_within_hour, known
+from include.ledger.knowledge import is_in_doubt_last, isolated_within_hour, known
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease
 from include.packing import one_request
@@ -53,6 +62,15 @@ class Found(NamedTuple):
     absent: list[Doubt]
     unproven: list[Doubt]
     resend: list[Doubt]
+
+
+@dataclass(slots=True)
+class _PutOff:
+    """A refused *batch* and its *answer*, until it is known what that leaves behind; *was_begun* where some of it has been sent again."""
+
+    batch: Batch
+    answer: Answer
+    was_begun: bool = False
 
 
 class Delivery:
@@ -92,12 +110,15 @@ class Delivery:
         self._resent: set[str] = set()
         self._has_resent: set[str] = set()
         self._outdated: dict[str, int] = {}
-        self._refusals = ledger.refusals
         self._again: set[str] = set()
         self._doubts_in_a_row = 0
-        self._put_off: list[tuple[Batch, Answer]] = []
+        self._put_off: list[_PutOff] = []
         self._has_tried_to_learn = False
-        self._is_accepting = True
+        self._is_accepting = not is_in_doubt_last(ledger, lease.entity)
+        # By batch of the ledger: what the API said of those whose records it may have taken, and of single units.
+        self._said: dict[int, Answer] = {}
+        self._alone: set[int] = set()
+        self._in_parts: set[str] = set()
         self.doubts: list[Doubt] = []
 
     def pack(self, batches: Sequence[Batch]) -> None:
@@ -113,8 +134,7 @@ class Delivery:
     def deliver(self, batch: Batch) -> list[Unit]:
         """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
         left: list[Unit] = []
-        if self._put_off and not self._is_accepting:
-            # Something has to be accepted after a refused batch before anything can be proved of it.
+        if not self._is_accepting:
             rest = units(batch)
             for _ in range(min(_PROBES, len(rest))):
                 if self._is_alone_accepted(rest.pop(0), batch.number):
@@ -133,7 +153,9 @@ class Delivery:
         What is proved to have arrived is delivered; the rest stays in doubt.
         """
         left = self._learn() if self._put_off else []
-        # Learning may have made doubts of what was put off.
+        put_off, self._put_off = self._put_off, []
+        for one in put_off:
+            self._doubt(one.batch, one.answer)
         doubts, self.doubts = [*doubts, *self.doubts], []
         resent = {doubt.record.key for doubt in doubts if doubt.is_resent}
         self._resent |= resent
@@ -172,19 +194,16 @@ class Delivery:
         """Supersede *doubts* of earlier runs, whose records are sent again, when that is written down and not before."""
         self._outdated |= {doubt.record.key: doubt.entry for doubt in doubts}
 
-    def learn_from(self, absent: Sequence[Unit]) -> list[Unit]:
+    def send_in_parts(self, absent: Sequence[Unit], refusal: Answer | None = None) -> list[Unit]:
         """
-        Send some of *absent* alone, which were refused and are proved not to have been taken; return those that are left.
+        Send *absent* again, which were refused, with *refusal*, and are proved not to have been taken; return what is to be packed again.
 
-        Together they would only be refused again. One that is accepted now was good all the time: refusals take nothing.
+        Together they would only be refused again.
         """
-        left = list(absent)
-        for _ in range(min(_PROBES, len(left))):
-            if self._refusals:
-                break
-            if self._is_alone_accepted(left.pop(0), 0):
-                self._know("atomic")
-        return left
+        self._again |= {record.key for unit in absent for record in unit}
+        is_first = self._in_parts.isdisjoint(record.key for unit in absent for record in unit)
+        self._in_parts |= {record.key for unit in absent for record in unit}
+        return self._isolation.send_in_parts(absent, refusal or Answer(), is_first=is_first)
 
     def _deliver(self, batch: Batch) -> list[Unit]:
         answer = self._send(batch)
@@ -193,41 +212,60 @@ class Delivery:
             self._accepted(len(units(batch)))
         if judged is not Verdict.REFUSED:
             return []
-        self._refusals = self._refusals or self._ledger.refusals  # another slice may have learned it
-        if self._refusals == "atomic" or len(units(batch)) == 1:
+        if self._leaves_nothing(batch, answer):
             return self._take_apart(batch, answer)
-        self._call_in_doubt(batch)
-        if not self._refusals:
-            self._log.info("the API has refused a batch; whether it took part of it will be read back")
-            self._put_off.append((batch, answer))
-            self._is_accepting = False
+        self._is_accepting = False
+        self._call_in_doubt(batch, answer)
         return []
+
+    def _leaves(self, answer: Answer) -> str:
+        """Return what is known of what such a refusal leaves behind; another slice may have learned it."""
+        return self._ledger.refusals.get((self._lease.entity, answer.status), "")
+
+    def _leaves_nothing(self, batch: Batch, refusal: Answer) -> bool:
+        """Whether nothing of *batch* can have been taken: of a single record, or where that is known."""
+        return len(batch.records) == 1 or self._leaves(refusal) == "atomic"
 
     def _settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
         found = self.read_back(doubts)
         # What was sent again unproven may be there from before.
-        if any(doubt.is_refused and doubt.record.key not in self._resent for doubt in found.present):
-            self._know("partial")
+        for status in {one.refused for one in found.present if one.is_refused and one.record.key not in self._resent}:
+            self._know(status, "partial")
         self._judge((doubt for doubt in found.present if doubt.record.key not in self._resent), State.DELIVERED)
         resent = [doubt for doubt in found.present if doubt.record.key in self._resent]
         self._judge(resent, State.DELIVERED, RESENT_UNPROVEN)
         # Where the row has changed since, what was sent is not what the record says.
         self._ledger.release(self._lease, [doubt.record for doubt in found.present if not doubt.is_changed])
-        absent = found.absent
-        if self._refusals == "partial":
-            # The API took the others of its batch and not this one: that was its verdict.
-            refused = [doubt for doubt in absent if doubt.is_refused]
-            self._judge(refused, State.QUARANTINED, "refused", "not taken with the rest of its batch")
-            absent = [doubt for doubt in absent if not doubt.is_refused]
-        absent, parts = whole_sets(self._ledger, self._lease, absent, doubts)
+        absent, parts = whole_sets(self._ledger, self._lease, found.absent, doubts)
         self._judge(parts, State.HELD, "earlier_in_doubt")
         self._again |= {doubt.record.key for doubt in (*absent, *found.resend)}
-        left = self.learn_from(_units([doubt.record for doubt in absent if doubt.is_refused]))
+        refused = self._but_for_judged([one for one in absent if one.is_refused], found.present)
+        left: list[Unit] = []
+        for number, some in groupby(refused, key=lambda doubt: doubt.batch):
+            left += self.send_in_parts(_units([doubt.record for doubt in some]), self._said.get(number))
         rest = [*(doubt for doubt in absent if not doubt.is_refused), *found.resend]
         return left + _units([doubt.record for doubt in rest])
 
+    def _but_for_judged(self, absent: Sequence[Doubt], present: Sequence[Doubt]) -> list[Doubt]:
+        """Quarantine those *absent* that the API has judged: it refused them alone, or took one that stood behind them; return the others."""
+        last: dict[int, int] = {}
+        for doubt in present:
+            if doubt.was_refused_first and not doubt.arrived_before:
+                last[doubt.batch] = max(doubt.entry, last.get(doubt.batch, 0))
+        alone = [one for one in absent if one.batch in self._alone]
+        for number, some in groupby(alone, key=lambda doubt: doubt.batch):
+            self._isolation.refuse([one.record for one in some], self._said[number], is_telling=False)
+        passed = [one for one in absent if one not in alone and one.entry < last.get(one.batch, 0)]
+        self._judge(passed, State.QUARANTINED, "refused", "not taken with the rest of its batch")
+        judged = {one.record.key for one in (*alone, *passed)}
+        return sorted((one for one in absent if one.record.key not in judged), key=lambda doubt: (doubt.batch, doubt.entry))
+
     def _send_apart(self, batch: Batch) -> Answer:
-        return self._send(batch, Purpose.ISOLATION)
+        answer = self._send(batch, Purpose.ISOLATION)
+        if verdict(answer) is not Verdict.REFUSED or self._leaves_nothing(batch, answer):
+            return answer
+        self._call_in_doubt(batch, answer)
+        return Answer(failure="refused, and perhaps taken in part")
 
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> Answer:
         self._isolation.beware()
@@ -238,6 +276,7 @@ class Delivery:
         answer = self._sending.send(batch, self._again, unproven=unproven, outdated=outdated, purpose=purpose)
         if verdict(answer) is Verdict.IN_DOUBT:
             self.doubts += self._doubts_of(batch.records)
+            self._is_accepting = False
             self._doubts_in_a_row += 1
             if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
                 msg = f"{_DOUBTS_IN_A_ROW} answers in a row prove nothing (last: {answer}); the rest waits for the API to recover"
@@ -272,60 +311,61 @@ class Delivery:
 
     def _learn(self) -> list[Unit]:
         """
-        Find out, once for the account, whether a refused batch leaves anything behind; return what may be sent again then.
+        Find out whether a refusal leaves anything behind, of one status for all slices; return what may be sent again then.
 
-        A record that is proved absent may be sent again in any case. If it is accepted now, it was good all the time, and refused only
-        for its company.
+        A record that is proved absent may be sent again in any case. If it was the first of its batch and is accepted now, it was good all
+        the time, no bad one stood before it, and it was not taken: then nothing was. Of any other the place says nothing.
         """
-        place = next((place for place, (batch, _) in enumerate(self._put_off) if self._telling(batch)), None)
-        if place is None:
-            return self._after_learning() if self._refusals else []
+        one = next((one for one in self._put_off if not one.was_begun and self._telling(one.batch)), None)
+        if one is None:
+            return self._after_learning()
         self._has_tried_to_learn = True
-        batch, _ = self._put_off[place]
-        suspects, telling = units(batch), self._telling(batch)
+        telling, first = self._telling(one.batch), units(one.batch)[0]
         sample = telling[:: max(1, -(-len(telling) // _SAMPLE))]
-        self._log.info("reading back what the API took of the first batch that it refused")
+        self._log.info("reading back what the API took of a batch that it refused (%s)", one.answer)
         findings = self._settler.settle(self._doubts_of([record for unit in sample for record in unit]))
         if Finding.PRESENT in findings.values():
-            self._know("partial")
-            return self._after_learning()
-        for unit in sample:
-            if all(findings[record.key] is Finding.ABSENT for record in unit):
-                self._again |= {record.key for record in unit}
-                suspects.remove(unit)
-                # The rest of the batch may be good or bad now: its refusal was about other company.
-                self._put_off[place] = (one_request(suspects, batch.number) if suspects else batch, Answer())
-                if self._is_alone_accepted(unit, batch.number):
-                    self._know("atomic")
-                    break
-        if not suspects:
-            del self._put_off[place]
-        return self._after_learning() if self._refusals else []
+            self._know(one.answer.status, "partial")
+        elif first in sample and all(findings[record.key] is Finding.ABSENT for record in first):
+            self._again |= {record.key for record in first}
+            one.was_begun = True
+            # The rest of the batch may be good or bad now: its refusal was about other company.
+            rest = units(one.batch)[1:]
+            self._put_off = [other for other in self._put_off if other is not one]
+            if rest:
+                one.batch = one_request(rest, one.batch.number)
+                self._put_off.append(one)
+            if self._is_alone_accepted(first, one.batch.number):
+                self._know(one.answer.status, "atomic")
+        return self._after_learning()
 
     def _telling(self, batch: Batch) -> list[Unit]:
         """Return what of a refused batch can tell what the refusal left: what was sent again unproven may be there from before."""
         return [unit for unit in units(batch) if self._resent.isdisjoint(record.key for record in unit)]
 
     def _after_learning(self) -> list[Unit]:
-        """Do with the batches that were put off what can be done now that refusals are understood."""
+        """Do with the batches that were put off what can be done with those whose refusals are understood now."""
         left: list[Unit] = []
         put_off, self._put_off = self._put_off, []
-        for batch, answer in put_off:
-            if self._refusals == "partial":
-                self.doubts += self._doubts_of(batch.records)
-            elif answer.status:
-                left += self._take_apart(batch, answer)
-            else:
+        for one in put_off:
+            leaves = self._leaves(one.answer)
+            if leaves == "partial":
+                self._doubt(one.batch, one.answer)
+            elif leaves == "atomic" and one.was_begun:
                 # Some of it has its verdict already, so that nothing is known of the others.
-                self._again |= {record.key for record in batch.records}
-                left += units(batch)
+                self._again |= {record.key for record in one.batch.records}
+                left += units(one.batch)
+            elif leaves == "atomic":
+                left += self._take_apart(one.batch, one.answer)
+            else:
+                self._put_off.append(one)
         return left
 
-    def _know(self, refusals: str) -> None:
-        if self._refusals != refusals:
-            self._refusals = refusals
-            self._ledger.learn(refusals)
-            self._log.info("the API's refusals are %s", refusals)
+    def _know(self, status: int, leaves: str) -> None:
+        entity = self._lease.entity
+        if entity is not Entity.TRANSACTIONS and self._ledger.refusals.get((entity, status)) != leaves:
+            self._ledger.learn(entity, status, leaves)
+            self._log.info("the API's refusals of %s (%d) are %s", entity, status, leaves)
 
     def quarantine(self, records: Sequence[Record], reason: str) -> None:
         """Quarantine *records* that were to be sent again, for a *reason* of their own; what may have arrived before stays in doubt."""
@@ -341,13 +381,27 @@ class Delivery:
         self.doubts += self._doubts_of(doubtful)
         return [unit for unit in refused if self._resent.isdisjoint(record.key for record in unit)]
 
-    def _call_in_doubt(self, batch: Batch) -> None:
+    def _call_in_doubt(self, batch: Batch, refusal: Answer) -> None:
+        """Let *batch* be in doubt, of which its *refusal* may have left a part; it is read back, or put off until more is known."""
         keys = {record.key for record in batch.records}
         self._ledger.judge(self._lease, sorted(keys - self._resent), State.IN_DOUBT, "refusal_unproven")
         if resent := keys & self._resent:  # by the API's verdict on this request nothing is proved of the one before
             self._ledger.judge(self._lease, sorted(resent), State.IN_DOUBT, RESENT_UNPROVEN)
-        if self._refusals == "partial":
-            self.doubts += self._doubts_of(batch.records)
+        if len(units(batch)) == 1:
+            self._isolation.was_refused_alone(units(batch)[0], refusal)
+        if self._lease.entity is Entity.TRANSACTIONS or self._leaves(refusal):
+            self._doubt(batch, refusal)
+        else:
+            self._log.info("the API has refused a batch; whether it took part of it will be read back")
+            self._put_off.append(_PutOff(batch, refusal))
+
+    def _doubt(self, batch: Batch, refusal: Answer) -> None:
+        doubts = self._doubts_of(batch.records)
+        for number in {doubt.batch for doubt in doubts}:
+            self._said[number] = refusal
+            if len(units(batch)) == 1:
+                self._alone.add(number)
+        self.doubts += doubts
 
     def _doubts_of(self, records: Sequence[Record]) -> list[Doubt]:
         """Return the doubts about *records*, which were just sent."""

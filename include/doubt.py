@@ -10,14 +10,18 @@ entity        read                                     present, or not visible
 ============  =======================================  ============================================================
 customers     ``GET /customers/{id}``                  200, or 404; proves nothing of one that had arrived before
 transactions  ``GET /customers/{id}/transactions``     its ``details``, which must hold its key, are there, or none of
-              by year, from 2020 on                    the customer's (before 2020 the API shows none: U23); of a row that
+              of all years from 2020 on                the customer's (before 2020 the API shows none: U23); of a row that
                                                        has changed since, no more than that it is there
 events        ``number_of_purchases``                  see `include.purchases`; rarely anything
 ============  =======================================  ============================================================
 
-What was sent is looked for at the customer that it was sent for, whoever the row belongs to now.
+What was sent is looked for at the customer that it was sent for, whoever the row belongs to now. It is asked for by the same questions
+as what was sent later: an account may file transactions by a local year, or by that of their arrival (U24), so one year that shows none
+proves nothing.
 
-Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for what the API refused, and for
+A refusal may have left a part behind, of a customer's transactions too (U8): so a part is looked for after it.
+
+Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for events that the API refused, and for
 customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice.
 """
 
@@ -27,7 +31,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
@@ -41,6 +45,8 @@ from include.reading import Reader, details, is_visible
 
 
 _FIRST_YEAR_SHOWN = 2020
+# No zone is further from UTC, so what is this far from a year's end is in the same year everywhere.
+_ZONES = timedelta(hours=14)
 _LATER = 8  # customers of a later batch who are asked whether the queue has come to them
 
 
@@ -49,9 +55,9 @@ class Doubt:
     """
     A record that was sent for *customer* in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
 
-    *is_refused* where the API refused the batch, and may have taken part of it all the same; *is_changed* where the row has
-    another content or customer now than what was sent; *is_resent* where that batch was a second sending, by policy and not by proof, so
-    that the answer to it says nothing of the first.
+    *refused* is the status with which the API refused the batch, and may have taken part of it all the same, else 0; *is_changed* where
+    the row has another content or customer now than what was sent; *is_resent* where that batch was a second sending, by policy and not by
+    proof, so that the answer to it says nothing of the first.
     """
 
     record: Record
@@ -60,9 +66,14 @@ class Doubt:
     batch: int
     sent_at: datetime
     arrived_before: bool
-    is_refused: bool = False
+    refused: int = 0
     is_changed: bool = False
     is_resent: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the API refused its batch."""
+        return self.refused != 0
 
     @property
     def was_refused_first(self) -> bool:
@@ -83,7 +94,7 @@ def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[D
             entry.batch,
             entry.sent_at,
             arrived_before,
-            entry.is_refused,
+            entry.status or 0 if entry.is_refused else 0,
             is_changed,
             entry.is_resent,
         )
@@ -139,8 +150,12 @@ class Settler:
     def settle(self, doubts: Sequence[Doubt]) -> dict[str, Finding]:
         """Return what can be proved of each of *doubts*, by key. Waits for the queue first."""
         findings = {doubt.record.key: Finding.UNPROVEN for doubt in doubts}
-        if self._ledger.refusals == "atomic":
-            findings |= {doubt.record.key: Finding.ABSENT for doubt in doubts if doubt.was_refused_first}
+        refusals = self._ledger.refusals
+        findings |= {
+            doubt.record.key: Finding.ABSENT
+            for doubt in doubts
+            if doubt.was_refused_first and refusals.get((self._entity, doubt.refused)) == "atomic"
+        }
         open_batches = _by_batch(doubt for doubt in doubts if findings[doubt.record.key] is Finding.UNPROVEN)
         if self._entity is Entity.EVENTS:
             for members in open_batches:
@@ -167,18 +182,18 @@ class Settler:
         """Read the records of one batch; nothing that is not visible is called absent before the last read."""
         # Before the records themselves: what is visible afterwards may have come in between.
         is_worked_off = is_last and self._is_worked_off(doubts[0])
-        seen = self._events_seen(doubts) if self._entity is Entity.EVENTS else self._seen(doubts)
+        seen = self._events_seen(doubts) if self._entity is Entity.EVENTS else self._seen(doubts, is_last=is_last)
         findings = {key: Finding.PRESENT for key, visible in seen.items() if visible}
         if is_worked_off:
             findings |= {key: Finding.ABSENT for key, visible in seen.items() if visible is False}
         return findings
 
-    def _seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
+    def _seen(self, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, bool | None]:
         if self._entity is Entity.CUSTOMERS:
             return {
                 doubt.record.key: None
                 if doubt.arrived_before
-                else is_visible(self._reader.get_customer(doubt.record.key))
+                else is_visible(self._reader.get_customer(doubt.record.key), doubt.record.key)
                 for doubt in doubts
             }
         sets: dict[str, list[Doubt]] = {}
@@ -186,39 +201,40 @@ class Settler:
             sets.setdefault(doubt.customer, []).append(doubt)
         seen: dict[str, bool | None] = {}
         for customer, some in sets.items():
-            seen |= self._transactions_seen(customer, some, is_whole=not doubts[0].is_refused)
+            seen |= self._transactions_seen(customer, some, is_last=is_last)
         return seen
 
-    def _transactions_seen(self, customer: str, doubts: Sequence[Doubt], *, is_whole: bool) -> dict[str, bool | None]:
-        """Look for a customer's transactions: all are there or none, or else nothing is said of those that are missing."""
+    def _transactions_seen(self, customer: str, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, bool | None]:
+        """
+        Look for a customer's transactions: all are there or none, or else nothing is said of those that are missing.
+
+        Only of what was refused a part may have been taken. Where others than its own may show one, the last look finds it: that one is
+        missing is believed of that look alone.
+        """
         bodies = {doubt.record.key: orjson.loads(doubt.record.body) for doubt in doubts}
-        changed = {doubt.record.key for doubt in doubts if doubt.is_changed}
-        years = {key: int(body["issued_at"][:4]) for key, body in bodies.items()}
-        # The year of one that has changed may be what has changed, and where it is not found now it may be in a year that is not shown.
-        asked = _years_shown() if changed else {year for year in years.values() if year >= _FIRST_YEAR_SHOWN}
+        moments = {key: _moment(body["issued_at"]) for key, body in bodies.items()}
+        is_everything_shown = True
         shown: set[str] = set()
-        for year in sorted(asked):
+        for year in sorted({*_years_shown(), *_years_of(moments.values())} if is_last else _years_of(moments.values())):
             found = details(self._reader.get_transactions(customer, year=year))
-            if found is None:
-                return dict.fromkeys(bodies)
-            shown |= found
-        told = {
-            key: body["details"] in shown
-            for key, body in bodies.items()
-            if (body["details"] in shown if key in changed else years[key] >= _FIRST_YEAR_SHOWN)
-            and _tells(body["details"], key, shown)
-        }
-        opinions = set(told.values())
-        if len(opinions) == 1 and (is_whole or len(told) == len(bodies)):
-            return dict.fromkeys(bodies, opinions.pop())
+            is_everything_shown = is_everything_shown and found is not None
+            shown |= found or set()
+        changed = {doubt.record.key for doubt in doubts if doubt.is_changed}
+        told: dict[str, bool] = {}
+        for key, body in bodies.items():
+            # What has changed may have been sent with another text, and with a date whose year is not shown.
+            may_be_missed = key in changed or not _is_shown(moments[key]) or not is_everything_shown
+            is_there = body["details"] in shown
+            if _tells(body["details"], key, shown) and (is_there or not may_be_missed):
+                told[key] = is_there
+        if doubts[0].is_refused:
+            return {key: told.get(key) for key in bodies}
+        if len(set(told.values())) == 1:
+            return dict.fromkeys(bodies, next(iter(told.values())))
         return {key: told.get(key) or None for key in bodies}
 
     def _events_seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
-        # What was sent again may have arrived with another batch, and apart from the others of this one.
-        is_alike = not any(doubt.is_refused or doubt.is_resent for doubt in doubts)
-        is_whole = self._ledger.refusals == "atomic" and is_alike
-        sent = [doubt.record._replace(customer=doubt.customer) for doubt in doubts]
-        return self._purchases.seen(sent, is_whole=is_whole)
+        return self._purchases.seen([doubt.record._replace(customer=doubt.customer) for doubt in doubts])
 
     def _is_worked_off(self, doubt: Doubt) -> bool:
         """Whether the queue has passed what was sent with *doubt*, by something sent later that is visible."""
@@ -226,7 +242,8 @@ class Settler:
         is_visible_later = self._is_visible_later(later) if later else None
         if is_visible_later is not None:
             return is_visible_later
-        is_enough = doubt.was_refused_first or self._entity is Entity.CUSTOMERS
+        is_refused_event = self._entity is Entity.EVENTS and doubt.was_refused_first
+        is_enough = is_refused_event or self._entity is Entity.CUSTOMERS
         return is_enough and self._age_s(doubt.sent_at) >= self._patience.certain_after_s
 
     def _age_s(self, moment: datetime) -> float:
@@ -240,7 +257,7 @@ class Settler:
             history = known(self._ledger, self._entity, {key for key, _ in later})
             # Who had arrived before is visible whatever the queue does.
             new = [key for key, _ in later if sum(entry.arrived for entry in history.get(key, ())) == 1]
-            return any(is_visible(self._reader.get_customer(key)) for key in new[:_LATER]) if new else None
+            return any(is_visible(self._reader.get_customer(key), key) for key in new[:_LATER]) if new else None
         keys: dict[str, list[str]] = {}
         for key, customer in later:
             keys.setdefault(customer, []).append(key)
@@ -256,6 +273,27 @@ class Settler:
 def _years_shown() -> range:
     """Return the years of which the API shows transactions, the newest first."""
     return range(datetime.now(UTC).year, _FIRST_YEAR_SHOWN - 1, -1)
+
+
+def _years_of(moments: Iterable[datetime]) -> set[int]:
+    """Return the years, of those that the API shows, in which *moments* are anywhere on earth."""
+    return {year for moment in moments for year in _years_around(moment) if year >= _FIRST_YEAR_SHOWN}
+
+
+def _is_shown(moment: datetime) -> bool:
+    """Whether the API shows the year of *moment*, whichever zone it counts years by."""
+    return min(_years_around(moment)) >= _FIRST_YEAR_SHOWN
+
+
+def _years_around(moment: datetime) -> set[int]:
+    try:
+        return {(moment - _ZONES).year, moment.year, (moment + _ZONES).year}
+    except OverflowError:
+        return {moment.year}
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _by_batch(doubts: Iterable[Doubt]) -> list[list[Doubt]]:

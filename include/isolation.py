@@ -6,6 +6,9 @@ left out; else the part is tested that is as likely good as bad. A part that is 
 the rest bad without one. What nothing is known of any more goes back to be packed with the next batches, so that it costs no
 request of its own either.
 
+All this is for refusals that take nothing. Where one may have taken a part, each refused request has to be read back before any of it
+goes again, and waits for the queue: so there are few rounds, each in as many parts as the next one will have records in a part.
+
 A record is ``refused`` only if the API refused it alone, or named it and took all the others, and it cannot have arrived before. Budgets keep isolation from eating the lane:
 past them the smallest part that is known to be bad is parked (``refused_in_company``) and taken up by a later run.
 """
@@ -41,6 +44,8 @@ _ALIKE, _ALIKE_LATER = 3, 20
 _PROBE_AFTER = 12
 # What is believed of a record before the first answer: one in a thousand is bad, as if twenty had been seen.
 _BAD_SEEN, _SEEN = 0.02, 20.0
+# So few units are sent one by one, where each round is a wait for the queue.
+_FEW = 8
 _TOO_LARGE = re.compile(
     r"\b(?:payload|body|request|request entity|batch)[^\w\n]+(?:\w+[^\w\n]+){0,2}(?:too (?:large|big)|exceeds|over the limit)"
     r"|\b(?:body|size|payload) limit\b",
@@ -146,10 +151,36 @@ class Isolation:
                 break
         return case.unknown
 
+    def send_in_parts(self, absent: Sequence[Unit], refusal: Answer, *, is_first: bool) -> list[Unit]:
+        """
+        Send *absent* again in parts: they are proved not to have been taken by a request that was refused with *refusal*.
+
+        What is refused of a part is in doubt once more, unless it is known that nothing of it was taken. *is_first* where they are not a part
+        themselves. Returns what nothing is known of, to be packed again.
+        """
+        spent, left = 0, list[Unit]()
+        for part in _parts(absent, refusal, is_first=is_first):
+            if spent >= _BUDGET or not self._has_budget():
+                self._park(part)
+                continue
+            spent += 1
+            crash_point("taking_apart")
+            answer = self._send(one_request(part, 0))
+            if verdict(answer) is Verdict.ACCEPTED:
+                self.accepted(len(part))
+            elif verdict(answer) is Verdict.REFUSED:
+                left += self.take_apart(one_request(part, 0), answer)
+        return left
+
+    def was_refused_alone(self, unit: Unit, refusal: Answer) -> None:
+        """Note that the API refused *unit* by itself, also where it may have taken a part of it: too many of them are one cause."""
+        self._said = words(refusal)
+        self._alone.append("too large" if _is_too_large(refusal) else _cause(self._said, unit))
+
     def _pursue(self, case: _Case, part: _Suspects) -> None:
         """Take the next step towards the bad ones among *part*."""
         if part.is_proven:
-            self._refuse(part.units[0], part.refusal, is_telling=part.is_sent and not part.is_named)
+            self.refuse(part.units[0], part.refusal, is_telling=part.is_sent and not part.is_named)
         elif case.spent >= _BUDGET or not self._has_budget():
             self._park(part.units)
         elif len(part.units) == 1:
@@ -218,7 +249,8 @@ class Isolation:
     def _has_budget(self) -> bool:
         return self._spent() < self._per_hour
 
-    def _refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
+    def refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
+        """Quarantine *unit*, of which *refusal* is the verdict; *is_telling* where it was alone, and its words are one of several causes."""
         if not self._but_for_doubtful([unit]):
             return
         is_large = _is_too_large(refusal)
@@ -227,7 +259,7 @@ class Isolation:
         self._ledger.judge(self._lease, keys, State.QUARANTINED, reason, self._said, records=unit)
         self._bad += not is_large
         if is_telling:
-            self._alone.append("too large" if is_large else _cause(self._said, unit))
+            self.was_refused_alone(unit, refusal)
 
     def _park(self, bad: Sequence[Unit]) -> None:
         records = [record for unit in self._but_for_doubtful(bad) for record in unit]
@@ -246,6 +278,19 @@ def units(batch: Batch) -> list[Unit]:
 
 def _refused(sent: Sequence[Unit], refusal: Answer) -> _Suspects:
     return _Suspects(sent, refusal, is_sent=True, is_proven=len(sent) == 1)
+
+
+def _parts(absent: Sequence[Unit], refusal: Answer, *, is_first: bool) -> list[Sequence[Unit]]:
+    """Return *absent* in parts: halves by bytes of what was too large, those who are named alone, else as many parts as each has units."""
+    if len(absent) > 1 and _is_too_large(refusal):
+        return list(_halves_by_bytes(absent))
+    if len(absent) <= _FEW:
+        return [[unit] for unit in absent]
+    named = {id(unit) for unit in culprits(refusal.text, absent).units}
+    others = [unit for unit in absent if id(unit) not in named]
+    size = len(others) if named and is_first else max(1, math.isqrt(len(others)))
+    alone = [[unit] for unit in absent if id(unit) in named]
+    return [*alone, *(others[first : first + size] for first in range(0, len(others), max(size, 1)))]
 
 
 def _halves_by_bytes(large: Sequence[Unit]) -> tuple[Sequence[Unit], Sequence[Unit]]:

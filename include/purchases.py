@@ -59,33 +59,25 @@ class Purchases:
         for customer in names:
             if customer in doubled:
                 continue  # what was sent twice may be counted twice
-            shown = purchases(self._reader.get_customer(customer))
+            shown = purchases(self._reader.get_customer(customer), customer)
             expected = before.get(customer, 0) + bought[customer]
             if shown is not None and shown != expected:
                 self._baselines[customer] = _Baseline(shown, expected, before.get(customer, 0), events[customer])
 
-    def seen(self, records: Sequence[Record], *, is_whole: bool) -> dict[str, bool | None]:
-        """
-        Return for each of *records*, the events of one batch, by key whether it is counted.
-
-        With *is_whole*, the request was taken as a whole or not at all, so what is known of one customer holds for all.
-        """
-        self.note(records, everybody=not is_whole)
+    def seen(self, records: Sequence[Record]) -> dict[str, bool | None]:
+        """Return for each of *records*, the events of one batch, by key whether it is counted; what is known of one customer says nothing of others."""
+        self.note(records, everybody=True)
         by_customer: dict[str, list[Record]] = {}
         for record in records:
             by_customer.setdefault(record.customer, []).append(record)
         watched = [customer for customer in by_customer if customer in self._baselines]
         before, still_open = delivered_events(self._ledger, watched), open_events(self._ledger, watched)
         said = {
-            customer: self._says(customer, before.get(customer, 0), len(by_customer[customer]), is_whole=is_whole)
+            customer: self._says(customer, before.get(customer, 0), len(by_customer[customer]))
             for customer in watched
             # Events of other requests whose fate is open could make up the same number.
             if still_open.get(customer, 0) <= len(by_customer[customer])
         }
-        if is_whole:
-            opinions = set(said.values()) - {None}
-            whole = opinions.pop() if len(opinions) == 1 else None
-            return {record.key: whole for record in records}
         # Somebody's other events are not counted, so their fate is open.
         mute = {record.customer for record in records if not is_purchase(record)}
         return {record.key: None if record.customer in mute else said.get(record.customer) for record in records}
@@ -99,18 +91,18 @@ class Purchases:
             baseline = self._baselines[customer]
             if delivered.get(customer, 0) == baseline.before + baseline.records:
                 told = True
-                if purchases(self._reader.get_customer(customer)) == baseline.expected:
+                if purchases(self._reader.get_customer(customer), customer) == baseline.expected:
                     return True
         return False if told else None
 
-    def _says(self, customer: str, before: int, records: int, *, is_whole: bool) -> bool | None:
+    def _says(self, customer: str, before: int, records: int) -> bool | None:
         baseline = self._baselines[customer]
         if (before, records) != (baseline.before, baseline.records):
             return None  # other events came in between: too many numbers are possible
-        shown = purchases(self._reader.get_customer(customer))
+        shown = purchases(self._reader.get_customer(customer), customer)
         if shown == baseline.expected:
             return True
-        if not is_whole and shown in range(1, records + 1):
+        if shown in range(1, records + 1):
             return None  # so many of them may have been taken and counted, even before the number was read first
         return False if not before and shown == baseline.shown else None
 

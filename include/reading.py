@@ -35,18 +35,18 @@ class Reader(Protocol):
         """Read a customer's transactions of one year."""
 
 
-def is_visible(reading: Reading) -> bool | None:
-    """Whether the customer who was asked for is there."""
+def is_visible(reading: Reading, asked: str) -> bool | None:
+    """Whether the customer *asked* for is there."""
     if reading.answer.is_page:
         return None
     if reading.answer.status == 404:
         return False
-    return True if _customer(reading) is not None else None
+    return True if _customer(reading, asked) is not None else None
 
 
-def purchases(reading: Reading) -> int | None:
-    """Return the customer's lifetime number of purchases: -1 where the customer has none such yet."""
-    found: Any = _customer(reading)
+def purchases(reading: Reading, asked: str) -> int | None:
+    """Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has none such yet."""
+    found: Any = _customer(reading, asked)
     if found is None:
         return None
     for step in ("metrics", "lifetime", "number_of_purchases"):
@@ -66,9 +66,13 @@ def details(reading: Reading) -> set[str] | None:
     return {str(shown.get("details", "")) for shown in found if isinstance(shown, dict)}
 
 
-def _customer(reading: Reading) -> Mapping[str, Any] | None:
+def _customer(reading: Reading, asked: str) -> Mapping[str, Any] | None:
+    """Return the customer *asked* for; an answer about another one, as of a server that reads a path otherwise, says nothing."""
     if reading.answer.status != 200 or reading.answer.is_page or not isinstance(reading.json, dict):
         return None
     data = reading.json.get("data")
     customer = data.get("customer") if isinstance(data, dict) else None
-    return customer if isinstance(customer, dict) else None
+    if not isinstance(customer, dict):
+        return None
+    shown = customer.get("id")
+    return customer if shown is None or str(shown).strip() == asked.strip() else None

@@ -136,7 +136,7 @@ class _Work:
                 again = self._of_own_email(delivery, triage, delivery.settle(doubts))
                 again += self._settle_earlier(lease, delivery, triage)
                 self.doubts = []
-                if not again:
+                if not again and not delivery.doubts:
                     break
                 self._send(delivery, triage, [again])
         crash_point("finishing")
@@ -272,4 +272,4 @@ class _Work:
         self.ledger.enter(lease, entries, [doubt.entry for doubt in found.absent if doubt.record.key not in written])
         refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}
         others = [unit for unit in again if unit[0].key not in refused]
-        return others + delivery.learn_from([unit for unit in again if unit[0].key in refused])
+        return others + delivery.send_in_parts([unit for unit in again if unit[0].key in refused])

@@ -40,7 +40,7 @@ def whole_sets(
             whole += doubts
             continue
         parts += doubts
-        if ledger.refusals == "atomic" or not any(doubt.is_refused for doubt in doubts):
+        if not any(doubt.is_refused for doubt in doubts):
             others |= {entry for entry, is_out in entries.items() if is_out} - known
     if others:
         ledger.settle(lease, sorted(others), State.HELD, "run_stopped")

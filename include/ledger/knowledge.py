@@ -37,6 +37,7 @@ class Known(NamedTuple):
     fence: int | None
     sent_at: datetime | None
     batch_state: str | None = None
+    status: int | None = None
 
     @property
     def arrived(self) -> bool:
@@ -309,6 +310,7 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
             schema.batch.c.fence,
             schema.batch.c.sent_at,
             schema.batch.c.state.label("batch_state"),
+            schema.batch.c.status,
         )
         .select_from(schema.entry_and_batch)
         .where(
@@ -334,6 +336,20 @@ def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
     )
     with ledger.reading() as connection:
         return set(connection.execute(statement).scalars())
+
+
+def is_in_doubt_last(ledger: Ledger, entity: Entity) -> bool:
+    """Whether the newest answer to a request of *entity* proves nothing."""
+    batch = schema.batch
+    decided = [BatchState.DELIVERED, BatchState.REFUSED, BatchState.IN_DOUBT]
+    with ledger.reading() as connection:
+        newest = connection.execute(
+            select(batch.c.state, batch.c.reason)
+            .where(batch.c.entity == entity, batch.c.state.in_(decided))
+            .order_by(batch.c.id.desc())
+            .limit(1)
+        ).first()
+    return newest is not None and newest.state == BatchState.IN_DOUBT and newest.reason != "task_died"
 
 
 def isolated_within_hour(ledger: Ledger) -> int:

@@ -10,6 +10,7 @@ The ledger's tables.
 ``masivo_release``   what a person decided, who and when      ``masivo_finding``   what a read-back found other than expected
 ``masivo_payload``   sealed bodies of quarantined records     ``masivo_tally``     counts of entries that were forgotten
 ``masivo_readback``  what each read-back set out to read of a run, and what it came to
+``masivo_refusal``   what a refusal leaves behind, as far as it was proved, by entity and status
 
 An entry that a batch carries has no state of its own: it has its batch's, until something says otherwise of it alone. So a
 receipt changes one row, and receipt and record states cannot disagree.
@@ -70,6 +71,15 @@ ledger = Table(
     Column("salt", _Digest, nullable=False),
     Column("refusals", String(12), nullable=False, default=""),
     Column("created_at", _Time, nullable=False),
+    **_MYSQL,
+)
+
+refusal = Table(
+    "masivo_refusal",
+    metadata,
+    Column("entity", String(12), primary_key=True),
+    Column("status", Integer, primary_key=True, autoincrement=False),
+    Column("leaves", String(12), nullable=False),
     **_MYSQL,
 )
 

@@ -13,7 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, delete, func, insert, select, update
 
 from include.among import at_once, one_of
 from include.errors import Fenced, Moved
@@ -233,15 +233,19 @@ class Ledger(Runs):
                     note_settled(connection, these)
 
     @property
-    def refusals(self) -> str:
-        """What was learned of the API's refusals: ``atomic``, ``partial``, or nothing yet."""
+    def refusals(self) -> dict[tuple[Entity, int], str]:
+        """What was learned of the API's refusals, by entity and status: ``atomic`` or ``partial``; of transactions nothing ever is."""
         with self.reading() as connection:
-            return str(connection.execute(select(schema.ledger.c.refusals)).scalar_one())
+            rows = connection.execute(select(schema.refusal)).all()
+            return {(Entity(entity), status): leaves for entity, status, leaves in rows}
 
-    def learn(self, refusals: str) -> None:
-        """Write down what a read-back has proved of the API's refusals, once for all."""
+    def learn(self, entity: Entity, status: int, leaves: str) -> None:
+        """Write down what a read-back has proved of refusals of *entity* with *status*."""
+        this = {"entity": entity, "status": status}
         with self.engine.begin() as connection:
-            connection.execute(update(schema.ledger).values(refusals=refusals))
+            connection.execute(select(schema.ledger.c.id).with_for_update())  # another slice may learn as well
+            connection.execute(delete(schema.refusal).filter_by(**this))
+            connection.execute(insert(schema.refusal).values(leaves=leaves, **this))
 
     def give_back(self, lease: Lease, batch_ids: Sequence[int], reason: str) -> None:
         """

@@ -93,13 +93,18 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         .where(entry.c.reason == RESENT_UNPROVEN)
         .values(state=State.IN_DOUBT)
     )
-    is_atomic = connection.execute(select(schema.ledger.c.refusals)).scalar() == "atomic"
-    # Else the API may have taken the good records of a batch that it refused.
-    values = held_or_in_doubt("run_stopped") if is_atomic else {"state": State.IN_DOUBT, "reason": "refusal_unproven"}
+    refused, table = _batches(run, entity, number, BatchState.REFUSED), schema.refusal
+    takes_nothing = select(table.c.status).where(table.c.entity == entity, table.c.leaves == "atomic")
     connection.execute(
         update(entry)
-        .where(*theirs, entry.c.batch.in_(_batches(run, entity, number, BatchState.REFUSED)))
-        .values(values)
+        .where(*theirs, entry.c.batch.in_(refused.where(batch.c.status.in_(takes_nothing))))
+        .values(held_or_in_doubt("run_stopped"))
+    )
+    # Of the others the API may have taken a part.
+    connection.execute(
+        update(entry)
+        .where(*theirs, entry.c.batch.in_(refused))
+        .values(state=State.IN_DOUBT, reason="refusal_unproven")
     )
 
 

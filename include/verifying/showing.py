@@ -78,7 +78,7 @@ class Api:
         """Return *customer*; False where the API does not know it, None where its answer says nothing. Raises `NoReadsLeft`."""
         self._take_one()
         reading = self._reader.get_customer(customer)
-        visible = is_visible(reading)
+        visible = is_visible(reading, customer)
         if visible is None:
             self._puzzled(reading)
             return None

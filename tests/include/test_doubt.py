@@ -244,10 +244,10 @@ def test_an_answer_of_another_shape_proves_neither(tmp_path, entity, shown):
         settler = Settler(on.ledger, Vague(shown), entity, Patience(0, 0, 2))
         record = of(entity, 1)
         sent_at = datetime.now(UTC).replace(tzinfo=None)
-        doubt = Doubt(record, record.customer, 1, 1, sent_at, arrived_before=False, is_refused=True)
+        doubt = Doubt(record, record.customer, 1, 1, sent_at, arrived_before=False, refused=422)
         assert settler.settle([doubt]) == {record.key: Finding.UNPROVEN}
 
 
 @pytest.mark.parametrize("shown", VAGUE)
 def test_nothing_is_read_into_an_answer_of_another_shape(shown):
-    assert (is_visible(shown), purchases(shown), details(shown)) == (None, None, None)
+    assert (is_visible(shown, "C1"), purchases(shown, "C1"), details(shown)) == (None, None, None)
