@@ -258,7 +258,9 @@ class Delivery:
         passed = [one for one in absent if one not in alone and one.entry < last.get(one.batch, 0)]
         self._judge(passed, State.QUARANTINED, "refused", "not taken with the rest of its batch")
         judged = {one.record.key for one in (*alone, *passed)}
-        return sorted((one for one in absent if one.record.key not in judged), key=lambda doubt: (doubt.batch, doubt.entry))
+        return sorted(
+            (one for one in absent if one.record.key not in judged), key=lambda doubt: (doubt.batch, doubt.entry)
+        )
 
     def _send_apart(self, batch: Batch) -> Answer:
         answer = self._send(batch, Purpose.ISOLATION)

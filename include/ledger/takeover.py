@@ -102,9 +102,7 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
     )
     # Of the others the API may have taken a part.
     connection.execute(
-        update(entry)
-        .where(*theirs, entry.c.batch.in_(refused))
-        .values(state=State.IN_DOUBT, reason="refusal_unproven")
+        update(entry).where(*theirs, entry.c.batch.in_(refused)).values(state=State.IN_DOUBT, reason="refusal_unproven")
     )
 
 

@@ -123,6 +123,7 @@ class Api:
                 brand_id=query.get("brand_id", ""),
                 type=query.get("type", ""),
                 months=self.options.transactions_months,
+                filed_by=self.options.filed_by,
             )
             document: object = transactions_of(self.store, account, customer_id, wanted)
         else:

@@ -10,19 +10,21 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from include.sandbox.contract import Entity
 from include.sandbox.faults import Script
-from include.sandbox.options import DEFAULT_KEY, Existing, Naming, Options, Refusal, Telling
+from include.sandbox.options import DEFAULT_KEY, Existing, Filing, Leaves, Naming, Options, Refusal, Telling
 
 
 _PORT = 8099
 _DEFAULT = Options()
-_CHOICES: dict[str, tuple[type[Telling | Naming | Existing | Refusal], str]] = {
+_CHOICES: dict[str, tuple[type[Telling | Naming | Existing | Refusal | Filing], str]] = {
     "telling": (Telling, "how much the prose of a 422 says"),
     "naming": (Naming, "what it calls a record by"),
     "existing": (Existing, "whether a known customer is updated, refused, or updated with the balances added up"),
     "duplicates": (Refusal, "where a second id or e-mail is refused"),
     "unknown_customers": (Refusal, "where events and transactions of unknown customers are refused"),
     "second_transactions": (Refusal, "where a customer's second transactions are refused"),
+    "filed_by": (Filing, "by which year a transaction is found: of its date in UTC or in Bogota, or of its arrival"),
 }
 
 
@@ -68,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     strictness.add_argument(
         "--partial", action="store_true", help="a 422 takes the good records of its batch all the same"
     )
+    strictness.add_argument(
+        "--leaves",
+        action="append",
+        default=[],
+        metavar="ENTITY=WHAT",
+        help="what a 422 of one address leaves taken: nothing, good (records), before (the first bad one); may be repeated",
+    )
     _number(strictness, "--poison-rate", "poison_rate", "share of records refused although they keep the contract")
     _number(strictness, "--seed", "seed", "chooses those records")
 
@@ -101,6 +110,7 @@ def options_from(arguments: argparse.Namespace) -> Options:
     typed |= {name: choice(given[name]) for name, (choice, _) in _CHOICES.items()}
     typed["outages"] = tuple(_span(text) for text in arguments.outage)
     typed["atomic"] = not arguments.partial
+    typed["leaves"] = dict(_left_by(text) for text in arguments.leaves)
     typed["faults"] = Script.from_file(arguments.faults) if arguments.faults else Script()
     if arguments.api_key:
         pairs = (typed_key.partition("=") for typed_key in arguments.api_key)
@@ -134,6 +144,16 @@ def _span(text: str) -> tuple[float, float]:
         return float(start), float(end)
     except ValueError as problem:
         raise ValueError(f"--outage {text}: give two numbers of seconds, as in 60-120") from problem
+
+
+def _left_by(text: str) -> tuple[Entity, Leaves]:
+    entity, _, what = text.partition("=")
+    try:
+        return Entity(entity), Leaves(what)
+    except ValueError as problem:
+        raise ValueError(
+            f"--leaves {text}: give an entity and what is left of it, as in transactions=before"
+        ) from problem
 
 
 def _number(group: argparse._ArgumentGroup, flag: str, name: str, text: str) -> None:

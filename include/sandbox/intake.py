@@ -3,7 +3,7 @@ What happens at the door: a body is taken, or refused with a sentence.
 
 The contract first, then what the guide says beside it (masivo_api.md 2.1): caps on records, at least one event per
 customer, ids and e-mails unique in the account. One bad record refuses the whole batch; with ``atomic`` off its good ones are
-taken all the same (U8: not documented, so both are played).
+taken all the same, or with ``leaves`` those before it (U8: not documented, so all are played).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from include.sandbox.contract import Complaint, Entity, contract_of
-from include.sandbox.options import Existing, Options, Refusal
+from include.sandbox.options import Existing, Leaves, Options, Refusal
 from include.sandbox.prose import prose
 from include.sandbox.store import Entry, Request, Store, claim, claim_emails, keep, owners_of, taken
 
@@ -65,10 +65,7 @@ class Intake:
         )
         with self._store.writing() as connection:
             complaints += self._against_what_is_held(connection, entity, account, entries)
-            spoilt = _spoilt(entity, complaints)
-            kept = [entry for entry in entries if not _is_spoilt(entry.place, spoilt)] if complaints else entries
-            if complaints and (self._options.atomic or any(complaint.customer is None for complaint in complaints)):
-                kept = []
+            kept = self._left_of(entity, entries, complaints) if complaints else entries
             if kept:
                 first, last = keep(connection, request, kept)
                 if entity is Entity.CUSTOMERS and self._options.duplicates is Refusal.AT_ONCE:
@@ -133,6 +130,17 @@ class Intake:
                     if entry.customer in before:
                         yield Complaint(*entry.place, "", "had its transactions migrated before")
 
+    def _left_of(self, entity: Entity, entries: Sequence[Entry], complaints: Sequence[Complaint]) -> Sequence[Entry]:
+        """What is taken of a batch that is refused because of *complaints*."""
+        leaves = self._options.left_by_a_refusal(entity)
+        if leaves is Leaves.NOTHING or any(complaint.customer is None for complaint in complaints):
+            return []
+        if leaves is Leaves.BEFORE:
+            stop = min(_in_order((complaint.customer or 0, complaint.item)) for complaint in complaints)
+            return [entry for entry in entries if _in_order(entry.place) < stop]
+        spoilt = _spoilt(entity, complaints)
+        return [entry for entry in entries if not _is_spoilt(entry.place, spoilt)]
+
     def _refusal(
         self,
         entity: Entity,
@@ -172,6 +180,11 @@ def _spoilt(entity: Entity, complaints: Iterable[Complaint]) -> frozenset[tuple[
         for complaint in complaints
         if complaint.customer is not None
     )
+
+
+def _in_order(place: tuple[int, int | None]) -> tuple[int, int]:
+    customer, item = place
+    return customer, -1 if item is None else item
 
 
 def _is_spoilt(place: tuple[int, int | None], spoilt: frozenset[tuple[int, int | None]]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from include.sandbox.options import Options
-from include.sandbox.wire import JSON, Reply, Wire
+from include.sandbox.wire import JSON, TEXT, Reply, Wire
 
 
 BEFORE_THE_BODY = frozenset({"413_early", "rst_before", "hang_before"})
@@ -17,6 +17,8 @@ FATES = {"drop_in_queue": "drop", "duplicate_in_queue": "duplicate"}
 
 _PAGE = "<title>Sign in</title><h1>Sign in</h1><p>Please sign in to continue.</p>"
 _GATEWAY = "<title>Bad gateway</title><h1>The server behind this gateway did not answer.</h1>"
+_TOO_LARGE = "<title>413 Request Entity Too Large</title><h1>413 Request Entity Too Large</h1>"
+_BROKEN = "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
 _CUT_OFF = b'{"data": '
 _SPOILT_GZIP = b"\x1f\x8b\x08\x00this is not gzip"
 _HUGE = "x" * 200_000
@@ -62,7 +64,7 @@ def status_after(fault: str, reply: Reply) -> int:
     """The status that *fault* lets through of *reply*, 0 for none; known before it is played, for the journal."""
     if fault in {"rst_after_accept", "close_after_accept", "hang_after_accept"}:
         return 0
-    return {"500_but_accepted": 500, "504_but_accepted": 504}.get(fault, reply.status)
+    return int(fault[:3]) if fault.endswith("_but_accepted") else reply.status
 
 
 def _canned(fault: str, wire: Wire, options: Options, path: str) -> Reply:
@@ -106,6 +108,8 @@ _CANNED: dict[str, Reply] = {
     "403": Reply.problem(403, "Forbidden", "Not allowed"),
     "404": Reply.problem(404, "Not Found", "No such resource"),
     "413": Reply.problem(413, "Payload Too Large", "Request body is too large"),
+    "413_page": Reply.page(_TOO_LARGE, 413),
+    "413_text": Reply(413, (TEXT,), b"request body too large"),
     "413_early": Reply.problem(413, "Payload Too Large", "Request body is too large"),
     "422_opaque": Reply.problem(422, "Unprocessable Entity", "Invalid customer entry"),
     "422_html": Reply.page(_PAGE, 422),
@@ -158,6 +162,8 @@ def _reset_next(wire: Wire, _options: Options, reply: Reply) -> None:
 
 
 _AFTER: dict[str, Callable[[Wire, Options, Reply], None]] = {
+    "408_but_accepted": lambda wire, _options, _reply: wire.answer(Reply(408, (TEXT,), b"request timeout")),
+    "503_but_accepted": lambda wire, _options, _reply: wire.answer(Reply(503, (TEXT,), _BROKEN.encode())),
     "500_but_accepted": lambda wire, _options, _reply: wire.answer(_CANNED["500"]),
     "504_but_accepted": lambda wire, _options, _reply: wire.answer(Reply.page(_GATEWAY, 504)),
     "rst_after_accept": _reset,

@@ -53,6 +53,31 @@ class Existing(StrEnum):
     DOUBLE = "double"
 
 
+class Leaves(StrEnum):
+    """
+    What a 422 leaves taken of its batch (masivo_api.md U8: not documented, so all are played).
+
+    Nothing; the good records; or those that stand before the first bad one, where a batch is worked off in order: then also part of a
+    customer's transactions.
+    """
+
+    NOTHING = "nothing"
+    GOOD = "good"
+    BEFORE = "before"
+
+
+class Filing(StrEnum):
+    """
+    By which year ``GET /customers/{id}/transactions`` finds a transaction (masivo_api.md U24: not documented, so all are played).
+
+    That of *issued_at* in UTC, or in America/Bogota as an account's own calendar has it; or that in which it was taken.
+    """
+
+    UTC = "utc"
+    LOCAL = "local"
+    CREATED = "created"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """
@@ -69,6 +94,7 @@ class Options:
     :param record_limit: most records of one request (masivo_api.md 2.1).
     :param body_bytes: larger bodies get a 413 (not documented, U14).
     :param atomic: whether a 422 refuses the whole batch; else its good records are taken all the same (U8).
+    :param leaves: what it leaves of one address, by entity, where that differs from *atomic*.
     :param existing: what becomes of a customer whose id the account has; an id twice in one request is refused in any case.
     :param duplicates: where a second customer with the same e-mail, or an id that is refused, is refused.
     :param second_transactions: where a customer's second delivery of transactions is refused.
@@ -76,6 +102,7 @@ class Options:
     :param poison: keys of records that are refused although they keep the contract.
     :param poison_rate: the share of all keys to refuse besides, chosen by *seed*.
     :param transactions_months: how far ``GET /customers/{id}/transactions`` looks back without a year; 0 is no limit.
+    :param filed_by: by which year it finds a transaction.
     :param rewards: the account's rewards, names by id in lower case; *tiers* likewise.
     :param control: whether ``POST /view/faults`` may replace the script.
     :param speed: 100 makes an hour pass in 36 seconds: limits, delays, tokens and the waits that faults ask for.
@@ -99,6 +126,7 @@ class Options:
     telling: Telling = Telling.OPAQUE
     naming: Naming = Naming.ID
     atomic: bool = True
+    leaves: Mapping[str, Leaves] = field(default_factory=dict)
     existing: Existing = Existing.UPDATE
     duplicates: Refusal = Refusal.AT_ONCE
     second_transactions: Refusal = Refusal.IN_QUEUE
@@ -107,6 +135,7 @@ class Options:
     poison_rate: float = 0.0
     seed: int = 0
     transactions_months: int = 0
+    filed_by: Filing = Filing.UTC
     rewards: Mapping[str, str] = field(default_factory=lambda: dict(REWARDS))
     tiers: Mapping[str, str] = field(default_factory=lambda: dict(TIERS))
     faults: Script = field(default_factory=Script)
@@ -128,6 +157,10 @@ class Options:
             raise ValueError("sandbox option poison_rate is a share: give a number from 0 to 1")
         if not self.accounts:
             raise ValueError("sandbox option accounts is empty; give at least one API key with its account's name")
+
+    def left_by_a_refusal(self, entity: str) -> Leaves:
+        """What a 422 leaves taken of a batch of *entity*."""
+        return self.leaves.get(entity, Leaves.NOTHING if self.atomic else Leaves.GOOD)
 
     def real_s(self, seconds: float) -> float:
         """How long *seconds* of the sandbox's world last on this machine."""

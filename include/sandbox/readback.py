@@ -16,11 +16,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
+from zoneinfo import ZoneInfo
 
+from include.sandbox.options import Filing
 from include.sandbox.store import Store, balance
 
 
 _DAYS_OF_A_MONTH = 31
+_ACCOUNTS_ZONE = ZoneInfo("America/Bogota")
 _SHOWN = ("id", "name", "email", "registration_date")
 _SHOWN_IF_KNOWN = ("gender", "dob", "document_type", "document_number", "country")
 _LINE = ("brand_id", "issued_at", "expiration_date")
@@ -40,13 +43,14 @@ _TRANSACTION = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which transactions are asked for; empty is any. *months* back from now, unless there is a *year*."""
+    """Which transactions are asked for; empty is any. *months* back from now, unless there is a *year*, which is counted as *filed_by* says."""
 
     year: str = ""
     reward_id: str = ""
     brand_id: str = ""
     type: str = ""
     months: int = 0
+    filed_by: Filing = Filing.UTC
 
 
 def customer_document(store: Store, account: str, customer_id: str, *, adds_up: bool) -> dict[str, Any] | None:
@@ -73,13 +77,15 @@ def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted
         if _visible_body(connection, account, customer_id) is None:
             return None
         rows = connection.execute(
-            "SELECT id, body, applied FROM record WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
+            "SELECT id, body, applied,"
+            " (SELECT accepted_at FROM request WHERE first <= record.id ORDER BY sequence DESC LIMIT 1) FROM record"
+            " WHERE account = ? AND entity = 'transactions' AND customer = ? AND applied > 0",
             (account, customer_id),
         ).fetchall()
     found = [
         (number, time, transaction)
-        for number, body, times in rows
-        if _is_wanted(transaction := json.loads(body), wanted)
+        for number, body, times, taken_at in rows
+        if _is_wanted(transaction := json.loads(body) | {"taken_at": taken_at}, wanted)
         for time in range(times)
     ]
     found.sort(key=lambda one: (_moment(one[2]["issued_at"]), one[0], one[1]))
@@ -154,11 +160,17 @@ def _wallet(account: str, customer_id: str, held: list[dict[str, Any]]) -> dict[
 def _is_wanted(transaction: Mapping[str, Any], wanted: Wanted) -> bool:
     moment = _moment(transaction["issued_at"])
     if wanted.year:
-        in_time = moment.year == int(wanted.year)
+        in_time = _year(transaction, moment, wanted.filed_by) == int(wanted.year)
     else:
         in_time = not wanted.months or moment >= datetime.now(UTC) - timedelta(days=wanted.months * _DAYS_OF_A_MONTH)
     asked = (("reward_id", wanted.reward_id), ("brand_id", wanted.brand_id), ("type", wanted.type))
     return in_time and all(not value or transaction.get(field) == value for field, value in asked)
+
+
+def _year(transaction: Mapping[str, Any], issued_at: datetime, filed_by: Filing) -> int:
+    if filed_by is Filing.CREATED:
+        return datetime.fromtimestamp(transaction["taken_at"], UTC).year
+    return issued_at.astimezone(_ACCOUNTS_ZONE).year if filed_by is Filing.LOCAL else issued_at.year
 
 
 def _shown(number: str, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 
 JSON = ("Content-Type", "application/json; charset=utf-8")
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
 HTML = ("Content-Type", "text/html; charset=utf-8")
 _LINGER_S = 2.0
 

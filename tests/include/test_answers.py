@@ -11,10 +11,10 @@ from include.answers import Answer, Verdict, retry_after_s, verdict, words
 
 TABLE = {
     Verdict.ACCEPTED: [201],
-    Verdict.TRY_AGAIN: [401, 408, 425, 429, 503],
+    Verdict.TRY_AGAIN: [401, 429],
     Verdict.REFUSED: [400, 409, 413, 415, 422],
     Verdict.STOP: [200, 202, 204, 206, 301, 302, 304, 307, 308, 402, 403, 404, 405, 406, 410, 411, 421, 426, 451, 501],
-    Verdict.IN_DOUBT: [100, 418, 423, 424, 431, 499, 500, 502, 504, 507, 520, 599],
+    Verdict.IN_DOUBT: [100, 408, 418, 423, 424, 425, 431, 499, 500, 502, 503, 504, 507, 520, 599],
 }
 PAGE = {"content-type": "text/html; charset=utf-8"}
 NOW = "Sat, 21 Nov 2026 12:00:00 GMT"
@@ -23,6 +23,24 @@ NOW = "Sat, 21 Nov 2026 12:00:00 GMT"
 @pytest.mark.parametrize(("status", "expected"), [(status, v) for v, statuses in TABLE.items() for status in statuses])
 def test_a_status_means_what_the_table_says(status, expected):
     assert verdict(Answer(status)) is expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "30"}, Verdict.TRY_AGAIN),
+        ({"retry-after": "soon"}, Verdict.TRY_AGAIN),
+        ({"x-ratelimit-reset": "12"}, Verdict.TRY_AGAIN),
+        ({"x-ratelimit-limit": "250", "x-ratelimit-remaining": "0"}, Verdict.TRY_AGAIN),
+        ({"x-ratelimit-limit": "250", "x-ratelimit-remaining": "57"}, Verdict.IN_DOUBT),
+        ({"retry-after": " "}, Verdict.IN_DOUBT),
+        ({"server": "envoy"}, Verdict.IN_DOUBT),
+    ],
+)
+def test_a_503_was_not_accepted_only_where_whoever_limits_says_so(headers, expected):
+    assert verdict(Answer(503, headers)) is expected
+    assert verdict(Answer(503, {**headers, **PAGE}, "<h1>upstream connect error</h1>")) is expected
+    assert verdict(Answer(408, headers)) is verdict(Answer(500, headers)) is Verdict.IN_DOUBT
 
 
 @given(status=st.integers(100, 599), is_page=st.booleans(), text=st.text(max_size=20))

@@ -72,7 +72,7 @@ def loaded(tmp_path, plant=lambda _: None, *, faults=None, refusals="", **extra)
     with journey(url, ledger, mapping=str(folder), sandbox=sandbox, extra={**UNLIMITED, **extra}) as trip:
         trip.begin("load")
         if refusals:
-            trip.place.ledger.learn(refusals)
+            trip.place.ledger.learn(Entity.EVENTS, 422, refusals)
         assert trip.migrate("load").adds_up
         yield trip
 

@@ -84,7 +84,7 @@ def test_only_requests_that_take_a_refused_batch_apart_count(tmp_path):
 
 def test_two_slices_share_one_budget(tmp_path):
     with bench(tmp_path, poison=frozenset({"C3", "C103"})) as on:
-        on.ledger.learn("atomic")
+        on.ledger.learn(Entity.CUSTOMERS, 422, "atomic")
         on.isolation_per_hour = 9
         on.migrate([person(n) for n in range(50)])
         on.migrate([person(n) for n in range(100, 150)])
@@ -103,7 +103,7 @@ def test_what_was_parked_is_found_by_later_runs_by_themselves(tmp_path, budget):
     extra = {**UNLIMITED, "isolation_per_hour": budget, "records": 20, "slice_requests": 1}
     with journey(*urls, mapping=shop.MAPPING, sandbox={**UNHURRIED, "poison": frozenset(POISON)}, extra=extra) as trip:
         trip.place.ledger.prepare()
-        trip.place.ledger.learn("atomic")
+        trip.place.ledger.learn(Entity.CUSTOMERS, 422, "atomic")
         parked, spent, runs = [], [], 0
         while not parked or parked[-1]:
             runs += 1

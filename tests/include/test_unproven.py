@@ -196,7 +196,7 @@ def test_what_was_sent_again_and_refused_is_in_doubt_as_before_when_its_try_dies
     with travel(Script(rules=(*losing(Entity.EVENTS, "close_after_accept", 1).rules, refuses))) as trip:
         trip.migrate("first")
         if refusals:
-            trip.place.ledger.learn(refusals)
+            trip.place.ledger.learn(Entity.EVENTS, 422, refusals)
         mapping(tmp_path / "mapping", RESEND)
         later = Trip(trip.sandbox, str(trip.legacy.url))
         crashing.set_trap(crashing.trap_at("received", die))
@@ -217,7 +217,7 @@ def test_what_was_sent_again_and_refused_is_sent_by_no_later_run(travel, tmp_pat
     with travel(faults, atomic=refusals == "atomic", poison=("S003-00",)) as trip:
         trip.migrate("first")
         if refusals:
-            trip.place.ledger.learn(refusals)
+            trip.place.ledger.learn(Entity.EVENTS, 422, refusals)
         mapping(tmp_path / "mapping", RESEND)
         later = Trip(trip.sandbox, str(trip.legacy.url))
         second = later.migrate("second")
@@ -239,7 +239,7 @@ def test_what_was_sent_again_and_is_refused_alone_because_it_had_arrived_is_not_
     faults = losing(Entity.CUSTOMERS, "close_after_accept", 1)
     with travel(faults, RESEND, existing=Existing.REFUSE, duplicates=Refusal.AT_ONCE) as trip:
         trip.begin("first")
-        trip.place.ledger.learn("atomic")
+        trip.place.ledger.learn(Entity.CUSTOMERS, 422, "atomic")
         made = [trip.migrate(name, entities=[Entity.CUSTOMERS]) for name in ("first", "second")]
         found = taken(trip, Entity.CUSTOMERS)
     assert set(found.values()) == {1}

@@ -225,7 +225,9 @@ def test_a_new_try_calls_in_doubt_what_was_out_and_forgets_what_was_not_sent(led
 
 @pytest.mark.parametrize(("refusals", "left"), [("atomic", []), ("partial", [("A", "in_doubt", "refusal_unproven")])])
 def test_a_refused_batch_that_nobody_judged_is_in_doubt_unless_refusals_take_nothing(ledger, run, refusals, left):
-    ledger.learn(refusals)
+    ledger.learn(Entity.CUSTOMERS, 422, refusals)
+    ledger.learn(Entity.EVENTS, 422, "partial" if refusals == "atomic" else "atomic")
+    ledger.learn(Entity.CUSTOMERS, 413, "partial" if refusals == "atomic" else "atomic")
     sent(ledger, ledger.claim(run, Entity.CUSTOMERS, 1), customer("A"), receipt=REFUSED)
     ledger.claim(run, Entity.CUSTOMERS, 1)
     assert entries(ledger) == left
