@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from include.sandbox.contract import Entity
 from include.sandbox.faults import Script
 from include.sandbox.options import DEFAULT_KEY, Existing, Filing, Leaves, Naming, Options, Refusal, Telling
 
 
 _PORT = 8099
 _DEFAULT = Options()
+_ENTITIES = ("customers", "events", "transactions")
 _CHOICES: dict[str, tuple[type[Telling | Naming | Existing | Refusal | Filing], str]] = {
     "telling": (Telling, "how much the prose of a 422 says"),
     "naming": (Naming, "what it calls a record by"),
@@ -146,14 +146,11 @@ def _span(text: str) -> tuple[float, float]:
         raise ValueError(f"--outage {text}: give two numbers of seconds, as in 60-120") from problem
 
 
-def _left_by(text: str) -> tuple[Entity, Leaves]:
+def _left_by(text: str) -> tuple[str, Leaves]:
     entity, _, what = text.partition("=")
-    try:
-        return Entity(entity), Leaves(what)
-    except ValueError as problem:
-        raise ValueError(
-            f"--leaves {text}: give an entity and what is left of it, as in transactions=before"
-        ) from problem
+    if entity not in _ENTITIES or what not in list(Leaves):
+        raise ValueError(f"--leaves {text}: give an entity and what is left of it, as in transactions=before")
+    return entity, Leaves(what)
 
 
 def _number(group: argparse._ArgumentGroup, flag: str, name: str, text: str) -> None:

@@ -170,7 +170,8 @@ def _is_wanted(transaction: Mapping[str, Any], wanted: Wanted) -> bool:
 def _year(transaction: Mapping[str, Any], issued_at: datetime, filed_by: Filing) -> int:
     if filed_by is Filing.CREATED:
         return datetime.fromtimestamp(transaction["taken_at"], UTC).year
-    return issued_at.astimezone(_ACCOUNTS_ZONE).year if filed_by is Filing.LOCAL else issued_at.year
+    is_local = filed_by is Filing.LOCAL and issued_at > datetime.min.replace(tzinfo=UTC)
+    return issued_at.astimezone(_ACCOUNTS_ZONE).year if is_local else issued_at.year
 
 
 def _shown(number: str, transaction: Mapping[str, Any], receiver: str) -> dict[str, Any]:

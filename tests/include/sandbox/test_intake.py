@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from include.sandbox.contract import Entity
 from include.sandbox.intake import Intake
-from include.sandbox.options import Existing, Naming, Options, Refusal, Telling
+from include.sandbox.options import Existing, Leaves, Naming, Options, Refusal, Telling
 from include.sandbox.store import Store
 from tests.include.sandbox.bodies import customer, customers, event, events, transaction, transactions
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, TRANSACTIONS, sandbox
@@ -45,6 +45,21 @@ def test_with_atomic_off_the_good_records_of_a_refused_batch_are_taken():
         assert client.post(TRANSACTIONS, transactions(C1=[transaction("T1"), transaction("T2", type=1)])).status == 422
         assert api.accepted("transactions") == []  # a customer's go together
         assert [line.verdict for line in api.lines()[1:]] == ["partly_accepted", "partly_accepted", "refused"]
+
+
+def test_each_address_may_leave_something_else_of_a_refused_batch():
+    leaves = {"events": Leaves.GOOD, "transactions": Leaves.BEFORE}
+    with sandbox(leaves=leaves, poison=frozenset({"C2", "P2", "T2"})) as api:
+        client = api.client()
+        assert client.post(CUSTOMERS, customers(customer(1), customer(2))).status == 422
+        assert api.accepted("customers") == []
+        assert client.post(EVENTS, events(C1=[event("P1"), event("P2")], C3=[event("P3")])).status == 422
+        assert [record.key for record in api.accepted("events")] == ["P1", "P3"]
+        body = transactions(C1=[transaction("T1")], C2=[transaction("T0"), transaction("T2")], C3=[transaction("T3")])
+        assert client.post(TRANSACTIONS, body).status == 422
+        # In order, and as far as the bad one: also a part of its customer's.
+        assert sorted(record.key for record in api.accepted("transactions")) == ["T0", "T1"]
+        assert [line.verdict for line in api.lines()[1:]] == ["refused", "partly_accepted", "partly_accepted"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"customers": NaN}', b'["\\ud800"]', b"[" * 5000])

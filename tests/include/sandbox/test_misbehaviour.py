@@ -29,6 +29,8 @@ EXPECTED = {
     "403": (403, False),
     "404": (404, False),
     "413": (413, False),
+    "413_page": (413, False),
+    "413_text": (413, False),
     "413_early": (413, False),
     "422_opaque": (422, False),
     "422_html": (422, False),
@@ -44,7 +46,9 @@ EXPECTED = {
     "502": (502, False),
     "503": (503, False),
     "503_s": (503, False),
+    "408_but_accepted": (408, True),
     "500_but_accepted": (500, True),
+    "503_but_accepted": (503, True),
     "504_but_accepted": (504, True),
     "rst_before": (RESET, False),
     "rst_after_accept": (RESET, True),
@@ -125,6 +129,17 @@ def test_every_fault_copes_with_a_body_larger_than_any_buffer(fault):
 def test_a_plain_429_has_no_header_that_says_when():
     headers = answer_to("429", interval_s=60, per_hour=100).headers
     assert not {"retry-after", "x-ratelimit-reset"} & headers.keys()
+
+
+@pytest.mark.parametrize("fault", ["503", "503_but_accepted", "408_but_accepted"])
+def test_a_gateway_that_lost_the_api_has_no_header_of_a_limiter(fault):
+    headers = answer_to(fault, interval_s=60, per_hour=100).headers
+    assert not [name for name in headers if name == "retry-after" or name.startswith("x-ratelimit")]
+
+
+def test_a_proxy_refuses_a_body_in_a_page_or_in_words_of_its_own():
+    assert answer_to("413_page").headers["content-type"].startswith("text/html")
+    assert answer_to("413_text").body == b"request body too large"
 
 
 def test_retry_after_comes_in_every_form():

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
+from include.sandbox.options import Filing
 from tests.include.sandbox.bodies import (
     MOMENT,
     OTHER_REWARD,
@@ -146,3 +149,13 @@ def test_rewards_and_tiers_are_shown_in_the_documented_shape():
         assert [(tier["id"], tier["name"], tier["status"], tier["level"]) for tier in tiers] == [
             ("t-1", "Oro", "ACTIVE", 1)
         ]
+
+
+@pytest.mark.parametrize(
+    ("filed_by", "year"), [(Filing.UTC, 2024), (Filing.LOCAL, 2023), (Filing.CREATED, datetime.now(UTC).year)]
+)
+def test_a_transaction_is_found_by_the_year_that_the_account_files_it_under(filed_by, year):
+    sent = [transaction("T1", issued_at="2024-01-01T03:00:00Z")]
+    years = range(2020, datetime.now(UTC).year + 1)
+    shown = {year: read_transactions(sent, f"?year={year}", filed_by=filed_by)["data"] for year in years}
+    assert [year for year, found in shown.items() if found] == [year]
