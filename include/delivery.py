@@ -219,8 +219,9 @@ class Delivery:
         return []
 
     def _leaves(self, answer: Answer) -> str:
-        """Return what is known of what such a refusal leaves behind; another slice may have learned it."""
-        return self._ledger.refusals.get((self._lease.entity, answer.status), "")
+        """Return what is known of what such a refusal leaves behind; another slice may have learned it. Of transactions nothing ever is."""
+        entity = self._lease.entity
+        return "" if entity is Entity.TRANSACTIONS else self._ledger.refusals.get((entity, answer.status), "")
 
     def _leaves_nothing(self, batch: Batch, refusal: Answer) -> bool:
         """Whether nothing of *batch* can have been taken: of a single record, or where that is known."""

@@ -215,7 +215,7 @@ class Settler:
         moments = {key: _moment(body["issued_at"]) for key, body in bodies.items()}
         is_everything_shown = True
         shown: set[str] = set()
-        for year in sorted({*_years_shown(), *_years_of(moments.values())} if is_last else _years_of(moments.values())):
+        for year in sorted(_years_asked(moments.values(), is_last=is_last)):
             found = details(self._reader.get_transactions(customer, year=year))
             is_everything_shown = is_everything_shown and found is not None
             shown |= found or set()
@@ -275,9 +275,10 @@ def _years_shown() -> range:
     return range(datetime.now(UTC).year, _FIRST_YEAR_SHOWN - 1, -1)
 
 
-def _years_of(moments: Iterable[datetime]) -> set[int]:
-    """Return the years, of those that the API shows, in which *moments* are anywhere on earth."""
-    return {year for moment in moments for year in _years_around(moment) if year >= _FIRST_YEAR_SHOWN}
+def _years_asked(moments: Iterable[datetime], *, is_last: bool) -> set[int]:
+    """Return the years in which to look for what was issued at *moments*: where it is likely, and at *last* all those that the API shows."""
+    likely = {year for moment in moments for year in _years_around(moment) if year >= _FIRST_YEAR_SHOWN}
+    return likely.union(_years_shown()) if is_last else likely
 
 
 def _is_shown(moment: datetime) -> bool:

@@ -112,12 +112,13 @@ class Rig:
         finally:
             engine.dispose()
 
-    def has_learned(self, refusals: str) -> None:
-        """Let the ledger know already how the API refuses."""
+    def has_learned(self, leaves: str) -> None:
+        """Let the ledger know already what a 422 of customers and events leaves behind."""
         trip = self.trip()
         trip.place.ledger.prepare()
         with trip.place.ledger_engine.begin() as connection:
-            connection.execute(text("UPDATE masivo_ledger SET refusals = :how"), {"how": refusals})
+            known = [{"entity": entity, "leaves": leaves} for entity in (shop.CUSTOMERS, shop.EVENTS)]
+            connection.execute(text("INSERT INTO masivo_refusal VALUES (:entity, 422, :leaves)"), known)
         trip.close()
 
     def trip(self) -> Trip:

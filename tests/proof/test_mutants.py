@@ -16,17 +16,18 @@ import pytest
 from masivo.hook import MasivoHook
 from sqlalchemy import create_engine, text, update
 
-from include import answers, crashing, doubt, legacy, selection, sending
+from include import answers, crashing, delivery, doubt, legacy, selection, sending
 from include.answers import Answer
 from include.changes import changed
 from include.doubt import Finding
 from include.journey import Batch, BatchState, Entity
 from include.ledger import knowledge, schema, store
 from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Refusal
+from include.sandbox.options import Filing, Leaves, Refusal
 from include.windows import Asked, RunKind
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
+from tests.proof.shop import TRANSACTIONS
 
 
 CUSTOMERS = 16
@@ -57,6 +58,10 @@ def server_errors_taken_for_not_accepted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(answers, "_TRY_AGAIN", answers._TRY_AGAIN | {500, 502, 504})
 
 
+def gateways_taken_for_limiters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_TRY_AGAIN", answers._TRY_AGAIN | {408, 503})
+
+
 def lost_answers_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     post = MasivoHook.post
     monkeypatch.setattr(MasivoHook, "post", lambda *args: replace(post(*args), left=False))
@@ -71,7 +76,25 @@ def absence_believed_after_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def partial_refusals_treated_as_atomic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.Ledger, "refusals", property(lambda _: "atomic"))
+    monkeypatch.setattr(delivery.Delivery, "_leaves", lambda *_: "atomic")
+
+
+def what_one_status_taught_is_used_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaves(self, _) -> str:
+        return next((word for (entity, _), word in self._ledger.refusals.items() if entity is self._lease.entity), "")
+
+    monkeypatch.setattr(delivery.Delivery, "_leaves", leaves)
+
+
+def transactions_learn_what_customers_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaves(self, answer) -> str:
+        return self._ledger.refusals.get((Entity.CUSTOMERS, answer.status), "")
+
+    monkeypatch.setattr(delivery.Delivery, "_leaves", leaves)
+
+
+def transactions_are_looked_for_in_the_year_of_their_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubt, "_years_asked", lambda moments, **_: {moment.year for moment in moments})
 
 
 def what_was_delivered_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +126,8 @@ MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
     (ledger_after_the_post, replace(faulty(), kills=("sending:2",)), "duplicated"),
     (server_errors_taken_for_not_accepted, faulty("500_but_accepted"), "duplicated"),
     (server_errors_taken_for_not_accepted, faulty("504_but_accepted"), "duplicated"),
+    (gateways_taken_for_limiters, faulty("503_but_accepted"), "duplicated"),
+    (gateways_taken_for_limiters, faulty("408_but_accepted"), "duplicated"),
     (lost_answers_taken_for_not_sent, faulty("close_after_accept"), "duplicated"),
     (lost_answers_taken_for_not_sent, faulty("hang_after_accept"), "duplicated"),
     (doubt_sent_again_without_proof, faulty("rst_after_accept"), "duplicated"),
@@ -119,6 +144,27 @@ MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
     ),
     (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"C003"})), "duplicated"),
     (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"S007-03"})), "duplicated"),
+    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"T007-03"})), "duplicated"),
+    (
+        what_one_status_taught_is_used_for_all,
+        faulty("413_page", path="/customers/migrate", nth=(1,), atomic=False, poison=frozenset({"C016"})),
+        "duplicated",
+    ),
+    (
+        transactions_learn_what_customers_taught,
+        faulty(leaves={TRANSACTIONS: Leaves.GOOD}, poison=frozenset({"C003", "T007-03"})),
+        "duplicated",
+    ),
+    (
+        transactions_are_looked_for_in_the_year_of_their_date,
+        faulty("close_after_accept", path=f"/customers/migrate/{TRANSACTIONS}", nth=(1,), filed_by=Filing.LOCAL),
+        "duplicated",
+    ),
+    (
+        transactions_are_looked_for_in_the_year_of_their_date,
+        faulty("close_after_accept", path=f"/customers/migrate/{TRANSACTIONS}", nth=(1,), filed_by=Filing.CREATED),
+        "duplicated",
+    ),
     (what_was_delivered_is_sent_again, faulty(), "duplicated"),
     (the_first_customer_of_a_slice_is_left_out, faulty(), "lost"),
     (an_accepted_batch_is_forgotten, faulty(), "denied"),
