@@ -199,7 +199,7 @@ class Site:
     trip: Trip
     shop: Shop
     clock: Clock
-    plan: Any = None
+    plan: Any = None  # what the newest plan returned
     _runs: int = 0
 
     def run(self, asked: Asked = INCREMENT, **options: Any) -> Account:
@@ -213,18 +213,19 @@ class Site:
         filled = {name: param.resolve() for name, param in (replay_form() if kind == "replay" else form()).items()}
         interval = {"data_interval_start": None, "data_interval_end": None}
         dag_run = SimpleNamespace(run_type="manual", triggering_user_name=user, **interval)
+        planned: Any = None
         given: Any = {
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
-            "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: self.plan),
+            "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: planned),
         }
         plan = (
             MasivoReplayOperator(task_id="plan")
             if kind == "replay"
             else MasivoPlanOperator(task_id="plan", kind="sweep" if kind == "sweep" else None)
         )
-        self.plan = _execute(plan, given)
+        self.plan = planned = _execute(plan, given)
         for entity in Entity:
             for part in _execute(MasivoSlicesOperator(task_id="slices", entity=entity.value), given):
                 _execute(MasivoMigrateOperator(task_id="send", entity=entity.value, part=part), given)
