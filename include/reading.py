@@ -44,6 +44,12 @@ def is_visible(reading: Reading) -> bool | None:
     return True if _customer(reading) is not None else None
 
 
+def shown_email(reading: Reading) -> str:
+    """Return the e-mail address of the customer who is shown, empty where there is none."""
+    found = _customer(reading) or {}
+    return str(found.get("email") or "")
+
+
 def purchases(reading: Reading) -> int | None:
     """Return the customer's lifetime number of purchases: -1 where the customer has none such yet."""
     found: Any = _customer(reading)

@@ -31,11 +31,12 @@ _WHERE = "MASIVO_TEST_VARIABLES"
 
 
 class Variables:
-    """What stands in Airflow's database; *fails* names messages that get no answer, ``PutVariable`` or ``GetVariable``."""
+    """What stands in Airflow's database; *fails* names messages that get no answer, and after *most_writes* none is taken."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.fails: set[str] = set()
+        self.most_writes: int | None = None
         self.reads = self.writes = 0
 
     def all(self) -> dict[str, str]:
@@ -65,6 +66,8 @@ class Variables:
                 names = sorted(name for name in self.all() if name.startswith(message.prefix or ""))
                 return VariableKeysResult(keys=names, total_entries=len(names))
             case PutVariable():
+                if self.writes == self.most_writes:
+                    raise AirflowRuntimeError(failed)
                 self.writes += 1
                 self.replace(self.all() | {message.key: message.value or ""})
             case DeleteVariable():

@@ -128,9 +128,9 @@ class Opened:
     def _refuse_other(self, account: str, *, than: str) -> None:
         if account != than:
             msg = (
-                "the connection masivo_api is not as the ledger knows it: if its account_id, host or path was changed, or a new key "
-                "brought another kind of token, `python -m masivo tie` makes it known; else the ledger belongs to another account, and "
-                "masivo_ledger must name this one's own. AN EMPTY LEDGER SENDS EVERYTHING A SECOND TIME; nothing was sent"
+                "if the key was rotated, the host renamed or `account_id` added or changed, `python -m masivo tie` lets the ledger know it; else the "
+                "ledger belongs to another account than the connection masivo_api, and masivo_ledger must name this account's own database, not "
+                "an empty one: AN EMPTY LEDGER SENDS EVERYTHING A SECOND TIME; nothing was sent"
             )
             raise LedgerError(msg)
 

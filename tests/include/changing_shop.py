@@ -208,17 +208,24 @@ class Site:
         return self.trip.migrate(f"run-{self._runs}", asked=asked, **options)
 
     def sync(self, kind: str = "sync", *, user: str = "ana", run_id: str = "", **params: Any) -> dict[str, Any]:
-        """Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form."""
+        """
+        Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form.
+
+        A *kind* ``backfill`` is a run of masivo_sync over the last day, as Airflow's backfills start it.
+        """
         self._runs += 1
+        is_backfill = kind == "backfill"
+        day = (self.clock.now - timedelta(days=1), self.clock.now) if is_backfill else (None, None)
         filled = {name: param.resolve() for name, param in (replay_form() if kind == "replay" else form()).items()}
-        interval = {"data_interval_start": None, "data_interval_end": None}
-        dag_run = SimpleNamespace(run_type="manual", triggering_user_name=user, **interval)
+        interval = dict(zip(("data_interval_start", "data_interval_end"), day, strict=True))
+        run_type = "backfill" if is_backfill else "manual"
+        dag_run = SimpleNamespace(run_type=run_type, triggering_user_name=user, **interval)
         planned: Any = None
         given: Any = {
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
-            "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: planned),
+            "ti": SimpleNamespace(dag_id=f"masivo_{'sync' if is_backfill else kind}", xcom_pull=lambda **_: planned),
         }
         plan = (
             MasivoReplayOperator(task_id="plan")
