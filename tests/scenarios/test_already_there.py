@@ -132,7 +132,7 @@ def test_a_person_may_say_that_it_is_right(on, empty_ledger, params):
 def test_one_answer_that_says_nothing_stops_nobody_and_none_at_all_does(on):
     flaky = Rule(faults=("500",), method="GET", path="/customers/*", nth=(2, 9))
     on.trip.sandbox.api.director.follow(Script(rules=(Rule(faults=("500",), method="GET", path="/customers/*"),)))
-    with pytest.raises(AirflowFailException, match="cannot look .* the API answered for 0 of 36"):
+    with pytest.raises(AirflowFailException, match=r"cannot look .* the API answered for 0 of 36"):
         on.sync()
     assert posts(on) == 0
     on.trip.sandbox.api.director.follow(Script(rules=(flaky,)))

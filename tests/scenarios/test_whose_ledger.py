@@ -41,7 +41,7 @@ def on(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def connect(on, monkeypatch):
+def connect(on, monkeypatch):  # noqa: ARG001 (the connection is there with the site)
     """Change the connection `masivo_api`: fields by name, and *account_id*, None for none."""
     first = json.loads(os.environ["AIRFLOW_CONN_MASIVO_API"])
 
@@ -159,7 +159,7 @@ def test_an_account_that_has_other_people_under_the_same_ids_is_another_account(
         "registration_date": "2020-01-01T00:00:00Z",
     }
     connect(password="their-key")
-    give(on, [theirs, theirs | {"id": "B", "email": "another@elsewhere.invalid"}])
+    give([theirs, theirs | {"id": "B", "email": "another@elsewhere.invalid"}])
     capsys.readouterr()
     assert main(["tie", "--confirm", "tie"]) == 1
     said = capsys.readouterr()
@@ -168,7 +168,7 @@ def test_an_account_that_has_other_people_under_the_same_ids_is_another_account(
     assert "elsewhere" not in said.out + said.err
 
 
-def give(on, people):
+def give(people):
     """Let the account have *people* whom the ledger knows nothing of."""
     body = json.dumps({"customers": [{"balance": [], **one} for one in people]})
     answer = MasivoHook().post(Entity.CUSTOMERS, body.encode())

@@ -149,7 +149,7 @@ def test_the_token_that_a_key_buys_names_the_account_and_the_key_does_not(hook_f
 def test_a_token_that_names_nobody_is_refused_with_what_to_add(hook_for, token):
     with (
         ScriptedServer(tokens=[token]) as server,
-        pytest.raises(Misconfigured, match="which account connection 'masivo_api' is about.* extra `account_id`"),
+        pytest.raises(Misconfigured, match=r"which account connection 'masivo_api' is about.* extra `account_id`"),
     ):
         _ = hook_for(server).fingerprint
 
