@@ -31,6 +31,7 @@ from include.pages import lasting, whole_customers
 from include.reasons import REASONS
 from include.selection import Window
 from include.slicing import rows_per_slice
+from include.spread import Spread
 from include.sync import MOST_SUSPECTS
 from include.triage import Judgement, Triage
 from include.windows import Covers
@@ -44,8 +45,8 @@ class Expected:
     """
     What will become of the rows of one entity.
 
-    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were delivered before with other content. *why* counts
-    rows and points by state, reason and column.
+    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were delivered before with other content, and *new* has
+    a few of the customers who were not. *why* counts rows and points by state, reason and column.
     """
 
     entity: Entity
@@ -57,6 +58,7 @@ class Expected:
     states: Counter[str] = field(default_factory=Counter)
     why: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
     customers: Counter[int] = field(default_factory=Counter)
+    new: Spread = field(default_factory=Spread)
 
 
 @dataclass(slots=True)
@@ -308,6 +310,9 @@ class _Slice:
         keys += [entry.row.key for entry in judged.entries if entry.reason != "duplicate_row"]
         self._foresight.note(entity, keys)
         if entity is Entity.CUSTOMERS:
+            for record in sent:
+                if record.key not in self._triage.resent:
+                    found.new.add(record.key)
             self._foresight.expect((record.key, State.DELIVERED.value, record) for record in sent)
             left = (entry for entry in judged.entries if entry.state in {State.QUARANTINED, State.HELD})
             self._foresight.expect((entry.row.key, entry.state.value, None) for entry in left)

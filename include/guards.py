@@ -32,6 +32,7 @@ class Guard(StrEnum):
     OLDER_SOURCE = "older_source"
     FUTURE_CHANGES = "future_changes"
     COLUMNS_CHANGED = "columns_changed"
+    ALREADY_THERE = "already_there"
 
 
 @dataclass(frozen=True, slots=True)

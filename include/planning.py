@@ -93,7 +93,12 @@ class Planning:
     def plan(self, legacies: Iterable[Legacy]) -> list[Planned]:
         """Count all of *legacies* and let the guards look, before a slice of any is written. Raises `Misconfigured`."""
         counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
-        found = [alarm for one in counted for alarm in one.alarms]
+        self.let_pass(alarm for one in counted for alarm in one.alarms)
+        return [self._entered(one) for one in counted]
+
+    def let_pass(self, found: Iterable[guards.Alarm]) -> None:
+        """Enter who let the alarms *found* pass. Raises `Misconfigured` where nobody did."""
+        found = list(found)
         guards.refuse(found, self._overrides)
         for alarm in () if self._dry_run else found:
             releases.enter(
@@ -105,7 +110,6 @@ class Planning:
                 about=alarm.sentence,
                 records=alarm.rows,
             )
-        return [self._entered(one) for one in counted]
 
     def _counted(self, legacy: Legacy) -> _Counted:
         window = self._covers.windows[legacy.entity]

@@ -44,6 +44,12 @@ def is_visible(reading: Reading, asked: str) -> bool | None:
     return True if _customer(reading, asked) is not None else None
 
 
+def shown_email(reading: Reading, asked: str) -> str:
+    """Return the e-mail address of the customer *asked* for, empty where there is none."""
+    found = _customer(reading, asked) or {}
+    return str(found.get("email") or "")
+
+
 def purchases(reading: Reading, asked: str) -> int | None:
     """Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has none such yet."""
     found: Any = _customer(reading, asked)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
-from include.errors import Fenced, Stopped, TryAgainLater
+from include.errors import Fenced, MigrationError, Stopped, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Limits, Purpose
 from include.ledger.store import Ledger, Receipt
 from include.ledger.turns import Lease
@@ -180,10 +180,19 @@ class Sending:
             began = time.monotonic()
             self._ledger.sending(self._lease, batch_id)
             crash_point("sending")
+            self._raise_high_water(batch_id)
             if self._lane.start() and time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
                 return self._sender.post(batch.entity, batch.body)
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
             self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
+
+    def _raise_high_water(self, batch_id: int) -> None:
+        """Remember outside the ledger that this request is made; where that cannot be done it is not, and the batch waits as before."""
+        try:
+            self._ledger.raise_high_water()
+        except MigrationError:
+            self._ledger.not_sent(self._lease, batch_id, status=0, words="its high-water mark could not be raised")
+            raise
 
     def _take_turn(self) -> None:
         try:

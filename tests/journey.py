@@ -36,6 +36,7 @@ from include.sandbox.options import DEFAULT_KEY, Options
 from include.sandbox.server import Sandbox
 from include.sync import Worked, work_off
 from include.windows import Asked, Covers, Mode, RunKind
+from tests.variables import variables
 
 
 # The sandbox holds nobody up, unless a test is about that.
@@ -46,6 +47,7 @@ UNLIMITED: Mapping[str, Any] = {
     "per_hour": 1_000_000,
     "settle_after_s": 0,
     "certain_after_s": 0,
+    "account_id": "journey",
 }
 
 
@@ -184,6 +186,7 @@ def journey(
     with (
         Sandbox(Options(**sandbox)) as running,
         environment(connections(running, legacy_url, ledger_url, mapping, extra)),
+        variables(),
     ):
         tokens._grants.clear()
         trip = Trip(running, legacy_url)

@@ -23,7 +23,9 @@ class Reads:
 
     def __init__(self, ledger: Ledger, most: int | None) -> None:
         self._engine = ledger.engine
-        self._account = f"reads {ledger.account}"[:64]
+        self._account = (
+            f"reads {ledger.name}"  # the ledger's, so that an account that is called otherwise has read as much
+        )
         self.most = most
 
     def left(self) -> int | None:

@@ -43,6 +43,8 @@ class Runs(Opened):
                 values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
                 values |= {"kind": kind, "started_by": started_by[:120]}
                 connection.execute(insert(schema.run).values(started_at=now(), **values))
+        if self._memory is not None:
+            self.raise_high_water()
         return self.run(run_id)
 
     def set_aside(self, run_id: str) -> None:

@@ -14,6 +14,7 @@ from importlib import import_module
 from include.errors import MigrationError
 from include.journey import Entity
 from include.sandbox import command as sandbox
+from masivo import tie
 from masivo.demo import command as demo
 
 
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--key", default="", help="only the record with this legacy key")
     command.add_argument("--sql", action="store_true", help="the SQL that is run, too, as this database gets it")
     command.set_defaults(run=_later("print_preview"))
+
+    tie.add_command(commands, _later("tie_ledger"))
 
     command = commands.add_parser("sandbox", help="an API that keeps Masivo's contract, on this machine")
     sandbox.add_arguments(command)

@@ -25,6 +25,7 @@ from include.pack.pack import write_pack
 from include.preview import origins, preview, statements
 from include.retention import prune
 from include.trail import trail
+from masivo import tie
 from masivo.demo.environment import connections
 from masivo.demo.folder import latest
 from masivo.sealing import unseal
@@ -73,6 +74,11 @@ def print_pruned(given: argparse.Namespace) -> int:
     place.ledger.open()
     print(prune(place.ledger, keep_days=given.keep_days))
     return 0
+
+
+def tie_ledger(given: argparse.Namespace) -> int:
+    """Let the ledger know its account as the connection names it now."""
+    return tie.tie(_workplace(), given, sys.stdout)
 
 
 def print_check(given: argparse.Namespace) -> int:

@@ -96,8 +96,15 @@ class MasivoHook(HttpHook):
 
     @property
     def fingerprint(self) -> str:
-        """Which account this is; never anything of the key itself."""
-        return self.target.fingerprint
+        """Which account this is; never anything of the key itself. Asks for a token where nothing else says it; raises as `authorize` does."""
+        if not self.known_fingerprint:
+            self.authorize()
+        return self.known_fingerprint
+
+    @property
+    def known_fingerprint(self) -> str:
+        """Which account this is, as far as it is known without a request; else empty."""
+        return self.target.fingerprint(self._tokens.at_hand)
 
     def get_conn(
         self, headers: Mapping[str, Any] | None = None, extra_options: Mapping[str, Any] | None = None

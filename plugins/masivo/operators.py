@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from include.account import account, as_json, as_text
+from include.already_there import already_there
 from include.errors import DoesNotAddUp, LedgerError, Misconfigured
 from include.forecast import Foretelling
 from include.forecast import as_text as as_plan
@@ -21,7 +22,6 @@ from include.journey import Entity
 from include.lane import Kind
 from include.ledger.releases import enter
 from include.ledger.runs import Run
-from include.ledger.store import Ledger
 from include.ledger.turns import let_go
 from include.legacy import Legacy
 from include.planning import Planning, add_waiting, settle
@@ -61,7 +61,6 @@ class MasivoPlanOperator(BaseOperator):
             legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             place.hook.prove()
             place.ledger.prepare()
-            self._refuse_older_copy(context, place.ledger)
             run = self._run(context, place, parameters, legacies)
             self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
             planning = Planning(
@@ -78,6 +77,7 @@ class MasivoPlanOperator(BaseOperator):
                 self.log.info("%s", line)
             slices = {line.entity: line.slices for line in planned}
             made = Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
+            planning.let_pass(already_there(place.ledger, made, place.hook, place.hook.limits))
             place.ledger.keep_plan(run.number, json.dumps(made.as_json()))
             keep_plan(place, run.run_id, self.log)
         self.log.info("%s", as_plan(made))
@@ -119,21 +119,6 @@ class MasivoPlanOperator(BaseOperator):
             refuse(found, place.hook.limits)
             return parameters.asked, Mode.SEND
         return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND
-
-    def _refuse_older_copy(self, context: Context, ledger: Ledger) -> None:
-        """
-        Stop where an earlier plan wrote a run that the ledger does not have.
-
-        Airflow's memory of the last plan is the only witness outside the ledger, and what an older copy has forgotten would be sent again.
-        """
-        earlier = context["ti"].xcom_pull(task_ids=self.task_id, include_prior_dates=True)
-        known = ledger.newest_run()
-        if isinstance(earlier, dict) and isinstance(earlier.get("run"), int) and earlier["run"] > known:
-            msg = (
-                f"the ledger ends with run {known}, but an earlier plan wrote run {earlier['run']}: it was restored from an older copy "
-                "or replaced, and does not know what has been sent since; bring back the newest copy; nothing was sent"
-            )
-            raise LedgerError(msg)
 
 
 class MasivoReplayOperator(BaseOperator):

@@ -76,7 +76,9 @@ def _fields() -> dict[str, dict[str, Any]]:
             "description": "Instead of the API key, which stays empty then: a bearer token that somebody else renews.",
             "schema": {"type": ["string", "null"], "format": "password"},
         },
-        "account_id": _text("Account name", "Your name for the account; with it, the ledger survives a new key."),
+        "account_id": _text(
+            "Account name", "Your name for the account, by which the ledger knows it. Change it only with: masivo tie."
+        ),
         "base_path": _text("Base path", "/api/storefront/v1 if empty."),
         "newer_fields": {
             "label": "Newer fields",

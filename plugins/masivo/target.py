@@ -11,7 +11,7 @@ password                 the API key, from which one-hour tokens are fetched
 extra ``token``          instead of the key: a bearer token that somebody else renews
 extra ``account``        ``dev`` (250 requests an hour) or ``prod`` (1000); masivo_api.md 2.3
 extra, limits            the fields of `Limits`, by their names; they win over ``account``
-extra ``account_id``     a name for the account, so that the ledger still knows it after the key was changed
+extra ``account_id``     your name for the account, by which the ledger knows it (with the address)
 extra, others            ``base_path``, ``newer_fields``, ``deadline_s``, ``connect_timeout_s``, ``verify``
 ======================  ==================================================================================
 """
@@ -42,7 +42,10 @@ _PER_HOUR = {"dev": 250, "prod": 1000}  # masivo_api.md 2.3
 _MOST_RECORDS = 1000  # the API's own cap; seed 002 and masivo_api.md 2.1
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
-_TIMES_OF_A_TOKEN = frozenset({"iat", "exp", "nbf", "jti"})
+# What a token says of itself, of where it is good and of what for: another one tomorrow, or the same for every account.
+_NO_IDENTITY = frozenset(
+    {"iat", "exp", "nbf", "jti", "auth_time", "nonce", "sid", "iss", "aud", "typ", "scope", "scopes", "token_use"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +85,26 @@ class Target:
         except ValueError:
             return False
 
-    @property
-    def fingerprint(self) -> str:
+    def fingerprint(self, token: str = "") -> str:
         """
-        Which account this is, as 16 hexadecimal digits; the ledger is tied to it.
+        Which account this is, as 16 hexadecimal digits; the ledger is tied to it. Empty where that cannot be said without a *token*.
 
-        Address and *account_id*, or without one address and key. A static token stands for the account in
-        its claims, because the token itself is another one every hour.
+        The address and *account_id*, or without one what a token, static or handed out for the key, says of the account: never the key
+        or the token itself, which are changed. Two addresses are two accounts, because a sandbox may have the name of the real one.
+        Raises `Misconfigured` where the token says nothing.
         """
         if self.account_id:
             return _digest(self.base_url, "account", self.account_id)
-        if self.api_key:
-            return _digest(self.base_url, "key", self.api_key)
-        lasting = {name: value for name, value in claims(self.token).items() if name not in _TIMES_OF_A_TOKEN}
-        return _digest(self.base_url, "token", json.dumps(lasting, sort_keys=True) if lasting else self.token)
+        shown = self.token or token
+        if not shown:
+            return ""
+        lasting = {name: value for name, value in claims(shown).items() if name not in _NO_IDENTITY}
+        if not lasting:
+            raise Misconfigured(
+                f"nothing says which account {self.called} is about, because its token does not: add your name for the account as "
+                "extra `account_id`, by which the ledger knows it also after the key was changed; nothing was sent"
+            )
+        return _digest(self.base_url, "token", json.dumps(lasting, sort_keys=True))
 
     @property
     def secret_digest(self) -> str:

@@ -67,6 +67,12 @@ class Tokens:
         self._target = target
         self._ask = ask
 
+    @property
+    def at_hand(self) -> str:
+        """The token that this process has, whether or not it is still good; empty where it has none."""
+        grant = _grants.get(self._target.secret_digest)
+        return self._target.token or (grant.token if grant else "")
+
     def current(self) -> str:
         """Return a token that is good for a while; raises `NoToken`."""
         if self._target.token:

@@ -20,7 +20,7 @@ from include.ledger.runs import Run
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.mapping import Mapping, load
-from masivo import sealing
+from masivo import high_water, sealing
 from masivo.connections import ledger_engine, legacy_engine
 from masivo.hook import MasivoHook
 
@@ -65,13 +65,20 @@ class Workplace:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger of the account that the API connection names; not yet opened."""
-        return Ledger(self.ledger_engine, self.hook.fingerprint, seal=sealing.seal())
+        """
+        The ledger of the account that the API connection names; not yet opened.
+
+        Without a request: where only the API can say which account it is, whoever plans has a token by then, and whoever sends takes the lane.
+        """
+        memory = None if self._only_looks else high_water.memory()
+        return Ledger(self.ledger_engine, self.hook.known_fingerprint, seal=sealing.seal(), memory=memory)
 
     @cached_property
     def lane(self) -> Lane:
-        """The account's lane, to be used for this kind of run."""
-        return Lane(self.ledger_engine, self.hook.fingerprint, self.hook.limits, kind=self.kind)
+        """The account's lane, to be used for this kind of run; whoever takes it is going to send, so the API is asked whose account it is."""
+        self.ledger.belongs_to(self.hook.fingerprint)
+        # By the ledger's own name: an account that is called otherwise keeps its pace.
+        return Lane(self.ledger_engine, self.ledger.name, self.hook.limits, kind=self.kind)
 
     @cached_property
     def ledger_engine(self) -> Engine:

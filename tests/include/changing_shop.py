@@ -199,7 +199,7 @@ class Site:
     trip: Trip
     shop: Shop
     clock: Clock
-    plan: Any = None
+    plan: Any = None  # what the newest plan returned
     _runs: int = 0
 
     def run(self, asked: Asked = INCREMENT, **options: Any) -> Account:
@@ -208,23 +208,31 @@ class Site:
         return self.trip.migrate(f"run-{self._runs}", asked=asked, **options)
 
     def sync(self, kind: str = "sync", *, user: str = "ana", run_id: str = "", **params: Any) -> dict[str, Any]:
-        """Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form."""
+        """
+        Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form.
+
+        A *kind* ``backfill`` is a run of masivo_sync over the last day, as Airflow's backfills start it.
+        """
         self._runs += 1
+        is_backfill = kind == "backfill"
+        day = (self.clock.now - timedelta(days=1), self.clock.now) if is_backfill else (None, None)
         filled = {name: param.resolve() for name, param in (replay_form() if kind == "replay" else form()).items()}
-        interval = {"data_interval_start": None, "data_interval_end": None}
-        dag_run = SimpleNamespace(run_type="manual", triggering_user_name=user, **interval)
+        interval = dict(zip(("data_interval_start", "data_interval_end"), day, strict=True))
+        run_type = "backfill" if is_backfill else "manual"
+        dag_run = SimpleNamespace(run_type=run_type, triggering_user_name=user, **interval)
+        planned: Any = None
         given: Any = {
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
-            "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: self.plan),
+            "ti": SimpleNamespace(dag_id=f"masivo_{'sync' if is_backfill else kind}", xcom_pull=lambda **_: planned),
         }
         plan = (
             MasivoReplayOperator(task_id="plan")
             if kind == "replay"
             else MasivoPlanOperator(task_id="plan", kind="sweep" if kind == "sweep" else None)
         )
-        self.plan = _execute(plan, given)
+        self.plan = planned = _execute(plan, given)
         for entity in Entity:
             for part in _execute(MasivoSlicesOperator(task_id="slices", entity=entity.value), given):
                 _execute(MasivoMigrateOperator(task_id="send", entity=entity.value, part=part), given)

@@ -33,6 +33,7 @@ from include.sending import Progress, Sending
 from tests.include.nouns import one_slice, plan_slices
 from tests.include.sandbox import bodies
 from tests.journey import UNHURRIED, UNLIMITED, connections, environment
+from tests.variables import InMemory
 
 
 LIMITS = Limits(records=1000, interval_s=0, margin_s=0, per_hour=1_000_000)
@@ -169,7 +170,7 @@ def bench(
     ):
         tokens._grants.clear()
         engine = engines.ledger(make_url(url))
-        ledger, hook = Ledger(engine, "account"), MasivoHook()
+        ledger, hook = Ledger(engine, "account", memory=InMemory()), MasivoHook()
         ledger.prepare()
         try:
             yield Bench(running, ledger, hook, Patience(settle_after_s, certain_after_s, 2))

@@ -29,7 +29,7 @@ _MOST_POKES = 20
 
 @dataclass(slots=True)
 class Airflow:
-    """What Airflow remembers between tasks and runs: the XCom of the latest plan, and every other that was returned."""
+    """What Airflow remembers: the XCom of a run's plan, and every other that was returned."""
 
     dag_id: ClassVar[str] = "masivo_sync"
 
@@ -37,7 +37,7 @@ class Airflow:
     xcoms: list[Any] = field(default_factory=list)
 
     def xcom_pull(self, **_: Any) -> Any:
-        """Return what the plan of the latest run returned, as a task instance does."""
+        """Return what the plan of the run returned, as a task instance does."""
         return self.plan
 
     def work_on(self, run_id: str) -> None:

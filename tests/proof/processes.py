@@ -173,12 +173,14 @@ def _worked(job: dict[str, Any]) -> int:
     from include.journey import Entity  # noqa: PLC0415
     from tests.journey import Trip  # noqa: PLC0415
     from tests.proof.rig import hurried, work_on  # noqa: PLC0415
+    from tests.variables import as_in_the_parent  # noqa: PLC0415
 
     entities = tuple(Entity)
     first = entities.index(Entity(job["entity"])) if job["entity"] else 0
     with hurried():
         sending._LONGEST_PAUSE_BEFORE_POST_S = job["pause_s"]
         succession.renew = _between_stops(succession.renew)
+        as_in_the_parent()
         trip = Trip(None, job["legacy"])  # type: ignore[arg-type]  # the sandbox lives in the parent
         try:
             if first:

@@ -33,6 +33,7 @@ from tests import servers
 from tests.journey import Died, Trip, connections, environment
 from tests.proof import engines, operating, shop
 from tests.proof.checker import Proof, prove
+from tests.variables import variables
 
 
 # Where fsync costs nothing: what is proved here is the order of writes, not the disk.
@@ -198,6 +199,7 @@ def rig(
             sandbox_for(schedule, folder) as sandbox,
             hurried() if is_hurried else nullcontext(),
             environment(connections(sandbox, legacy_url, ledger_url, shop.MAPPING, extra)),
+            variables(),
         ):
             tokens._grants.clear()
             yield Rig(sandbox, legacy_url, ledger_url, made.truth, operating.Airflow() if by_operators else None)

@@ -24,6 +24,7 @@ import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
 
 from include.forecast import Foretelling  # noqa: E402
 from include.journey import Entity  # noqa: E402
+from tests import variables as airflow_variables  # noqa: E402
 from tests.bench.rig.measured import measured, peak  # noqa: E402
 from tests.journey import UNLIMITED, Trip, environment  # noqa: E402
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Do one step of the run."""
     legacy_url, ledger_url, sink_url, step, *how = sys.argv[1:]
     run_id = SWEEP if "again" in how else RUN
-    with environment(variables(legacy_url, ledger_url, sink_url)), measured() as result:
+    with environment(variables(legacy_url, ledger_url, sink_url)), airflow_variables.variables(), measured() as result:
         if step in {"begin", "plan"}:
             trip = _trip(legacy_url)
             run = trip.begin(run_id)

@@ -34,6 +34,7 @@ from include.samples import retailer
 from include.sandbox.options import DEFAULT_KEY, Options
 from include.sandbox.server import Sandbox
 from tests.journey import UNHURRIED, connections, environment
+from tests.variables import variables
 
 
 class Instance:
@@ -90,7 +91,7 @@ def world(sandbox, sample, tmp_path, monkeypatch):
     """The environment of a worker; tests spoil it by name."""
     tokens._grants.clear()
     given = connections(sandbox, f"sqlite:///{sample[0]}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "sample")
-    with environment(given):
+    with environment(given), variables():
         yield monkeypatch
 
 
@@ -260,14 +261,6 @@ def test_two_dags_with_one_run_id_have_a_run_each():
     assert run(MasivoPlanOperator(task_id="plan", kind="sweep"), sweep)["run"] == second["run"]
 
 
-@pytest.mark.usefixtures("world")
-def test_a_ledger_that_has_forgotten_runs_is_refused():
-    planned = run(MasivoPlanOperator(task_id="plan"), context())
-    with pytest.raises(AirflowFailException, match="it was restored from an older copy or replaced"):
-        run(MasivoPlanOperator(task_id="plan"), context(run_id="next", earlier=planned | {"run": planned["run"] + 1}))
-    assert run(MasivoPlanOperator(task_id="plan"), context(run_id="next", earlier=planned))["run"] == planned["run"] + 1
-
-
 class Lines(logging.Handler):
     def __init__(self):
         super().__init__(logging.DEBUG)
@@ -397,7 +390,7 @@ def test_customers_are_waited_for_until_the_queue_shows_them(sample, tmp_path, m
     monkeypatch.setattr("masivo.sensors.time.sleep", naps.append)
     with Sandbox(Options(**UNHURRIED | {"delay_s": 3600, "speed": 1.0})) as slow:
         given = connections(slow, f"sqlite:///{sample[0]}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "sample")
-        with environment(given):
+        with environment(given), variables():
             tokens._grants.clear()
             run(MasivoPlanOperator(task_id="plan"), context())
             assert MasivoVisibleSensor(task_id="visible").poke(context()).is_done, "nothing was sent yet"

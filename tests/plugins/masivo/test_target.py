@@ -5,11 +5,12 @@ The connection to the API: every way to write it down, and what is said of the w
 from __future__ import annotations
 
 import pytest
+from masivo import tokens
 from masivo.hook import MasivoHook
 
 from include.errors import Misconfigured
 from include.journey import Limits
-from tests.plugins.masivo.scripted import KEY, jwt
+from tests.plugins.masivo.scripted import KEY, ScriptedServer, jwt
 
 
 @pytest.mark.parametrize(
@@ -115,11 +116,11 @@ def test_the_fingerprint_tells_accounts_apart_and_shows_nothing(hook_for):
     def fingerprint(**conn):
         return hook_for(80, conn=conn).fingerprint
 
-    base = fingerprint()
     named = {"account_id": "shop"}
-    assert base == fingerprint() == fingerprint(extra={"per_hour": 5})
-    assert len({base, fingerprint(password="another"), fingerprint(host="sandbox"), fingerprint(port=81)}) == 4
-    assert fingerprint(password="a", extra=named) == fingerprint(password="b", extra=named) != base
+    base = fingerprint(extra=named)
+    assert base == fingerprint(extra=named | {"per_hour": 5}) == fingerprint(password="another", extra=named)
+    others = {"host": "sandbox"}, {"port": 81}, {"extra": {"account_id": "other"}}
+    assert len({base, *(fingerprint(**{"extra": named} | other) for other in others)}) == 4
     assert len(base) == 16
     assert int(base, 16) >= 0
 
@@ -130,7 +131,27 @@ def test_the_fingerprint_of_a_static_token_outlives_its_renewal(hook_for):
 
     assert fingerprint(jwt(10, sub="shop")) == fingerprint(jwt(99, sub="shop", iat=5))
     assert fingerprint(jwt(10, sub="shop")) != fingerprint(jwt(10, sub="other"))
-    assert fingerprint("opaque-1") != fingerprint("opaque-2")
+
+
+def test_the_token_that_a_key_buys_names_the_account_and_the_key_does_not(hook_for):
+
+    with ScriptedServer(tokens=[jwt(3600, sub="shop")]) as server:
+        old = hook_for(server, conn={"password": "old"}).fingerprint
+        tokens._grants.clear()
+        assert hook_for(server, conn={"password": "new"}).fingerprint == old
+        assert hook_for(server, conn={"password": "", "extra": {"token": jwt(99, sub="shop")}}).fingerprint == old
+        assert hook_for(server, conn={"password": "", "extra": {"token": jwt(99, sub="other")}}).fingerprint != old
+
+
+@pytest.mark.parametrize(
+    "token", ["opaque", jwt(3600), jwt(3600, iss="masivo", aud="storefront", scope="migrate", jti="1")]
+)
+def test_a_token_that_names_nobody_is_refused_with_what_to_add(hook_for, token):
+    with (
+        ScriptedServer(tokens=[token]) as server,
+        pytest.raises(Misconfigured, match=r"which account connection 'masivo_api' is about.* extra `account_id`"),
+    ):
+        _ = hook_for(server).fingerprint
 
 
 def test_secrets_do_not_show_in_the_target(hook_for):
