@@ -210,13 +210,15 @@ class Site:
     def sync(self, kind: str = "sync", *, user: str = "ana", run_id: str = "", **params: Any) -> dict[str, Any]:
         """Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form."""
         self._runs += 1
-        filled = {name: param.resolve() for name, param in (replay_form() if kind == "replay" else form()).items()}
+        own = replay_form() if kind == "replay" else form()
+        filled = {name: param.resolve() for name, param in own.items()}
         interval = {"data_interval_start": None, "data_interval_end": None}
-        dag_run = SimpleNamespace(run_type="manual", triggering_user_name=user, **interval)
+        dag_run = SimpleNamespace(run_type="manual", triggering_user_name=user, conf=params, **interval)
         given: Any = {
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
+            "dag": SimpleNamespace(dag_id=f"masivo_{kind}", params=own),
             "ti": SimpleNamespace(dag_id=f"masivo_{kind}", xcom_pull=lambda **_: self.plan),
         }
         plan = (

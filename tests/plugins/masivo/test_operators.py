@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -55,12 +56,14 @@ class DagRun:
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
     triggering_user_name: str | None = "ana"
+    conf: dict | None = None
 
 
 def context(run_id="manual", earlier=None, **params):
     """What Airflow hands to a task of masivo_sync."""
     values = {name: param.resolve() for name, param in form().items()}
-    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun()}
+    dag = SimpleNamespace(dag_id="masivo_sync", params=form())
+    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun(), "dag": dag}
 
 
 def run(operator, given):
