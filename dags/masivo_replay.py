@@ -8,10 +8,11 @@ is in the ledger.
 **Parameters**, of which at least one of the first four must be filled in · *reason*: rows that wait for these reasons · *keys*: these legacy keys ·
 *customer_ids*: rows of these customers · *run*: rows of this run of the ledger · *entities*: only these · *in_doubt*: what to do with
 rows whose fate nobody knows, among those chosen: `leave` them, call them `delivered`, or `send_again` (never for transactions) ·
-*confirm*: type the same word again · *tolerance*: as in `masivo_sync`. Example: `{"reason": ["changed_after_delivery"], "entities": ["events"]}`
+*confirm*: type the same word again, and `adopted` if that is among the reasons · *tolerance*: as in `masivo_sync`. Example: `{"reason": ["changed_after_delivery"], "entities": ["events"]}`
 
 What policies held (`changed_after_delivery`, `transactions_already_migrated`) goes when it is released by that reason. What the row's own content
-keeps back is judged anew: a row that is still wrong is quarantined again.
+keeps back is judged anew: a row that is still wrong is quarantined again. What was `adopted` counts as delivered although it was not sent; released by that
+reason it is sent, so look in Masivo first: points that are there already would be there twice.
 
 **It failed, now what** · *plan*: nothing was sent, its last line says why. *send*, *account*: as for `masivo_sync`.
 """

@@ -18,11 +18,16 @@ _DOES_NOT_GO = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a run may do unasked: *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go; None is any."""
+    """
+    What a run may do unasked; None is any.
+
+    *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go, *adopted* rows that were never sent.
+    """
 
     rows: int | None = None
     quarantined: float | None = None
     points: Decimal | None = None
+    adopted: int | None = None
 
 
 def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
@@ -38,6 +43,9 @@ def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
     points = sum((abs(Decimal(why["points"])) for why in plan["reasons"] if why["state"] in _DOES_NOT_GO), Decimal(0))
     if bounds.points is not None and points > bounds.points:
         yield f"{points:,} points hang on rows that would not go; above {bounds.points:,} a person has to approve"
+    never_sent = sum(entity["never_sent"] for entity in entities)
+    if bounds.adopted is not None and never_sent > bounds.adopted:
+        yield f"{never_sent:,} rows that were never sent would count as delivered; above {bounds.adopted:,} a person has to approve"
 
 
 def as_markdown(plan: Mapping[str, Any]) -> str:
@@ -45,15 +53,17 @@ def as_markdown(plan: Mapping[str, Any]) -> str:
     lines = [
         f"**{plan['covers']}** · {plan['requests']:,} requests, {hours(plan['hours'])} on the lane",
         "",
-        "| | read | sent | unchanged | quarantined | held |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| | read | sent | unchanged | of these never sent | quarantined | held |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entity in plan["entities"].items():
         states = entity["states"]
         counts = [
             entity["rows"],
             entity["records"],
-            *(states[s] for s in (State.UNCHANGED, State.QUARANTINED, State.HELD)),
+            states[State.UNCHANGED],
+            entity["never_sent"],
+            *(states[s] for s in (State.QUARANTINED, State.HELD)),
         ]
         lines.append(f"| {name} | " + " | ".join(f"{count:,}" for count in counts) + " |")
     left = [why for why in plan["reasons"] if why["state"] in _DOES_NOT_GO]

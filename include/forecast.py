@@ -46,13 +46,15 @@ class Expected:
     What will become of the rows of one entity.
 
     *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were delivered before with other content, and *new* has
-    a few of the customers who were not. *why* counts rows and points by state, reason and column.
+    a few of the customers who were not. *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts rows and
+    points by state, reason and column.
     """
 
     entity: Entity
     rows: int = 0
     records: int = 0
     resent: int = 0
+    never_sent: int = 0
     requests: int = 0
     sent_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -141,6 +143,7 @@ class Forecast:
             "states": {state.value: one.states[state] for state in State},
             "records": one.records,
             "resent": one.resent,
+            "never_sent": one.never_sent,
             "requests": one.requests,
             "least_requests": least,
             "fill": round(one.records / (one.requests * self.limits.records), 4) if one.requests else 0.0,
@@ -181,6 +184,10 @@ def as_text(made: Forecast) -> str:
             f"{int(made.hours / _TOKEN_HOURS):,} token refreshes; {resent:,} records were delivered before with other content"
         ),
     ]
+    if never_sent := sum(one.never_sent for one in made.entities):
+        lines.append(
+            f"{never_sent:,} rows that this ledger never sent will count as delivered (adopted): nothing of them goes"
+        )
     for reward, amount in sorted(made.worth.balances.items()):
         moved = made.worth.transactions.get(reward, Decimal(0))
         lines.append(f"reward {reward}: balances {amount:,}, transactions {moved:,}")
@@ -300,6 +307,7 @@ class _Slice:
         for record in sent:
             self._worth.add(record)
         found.resent += sum(record.key in self._triage.resent for record in sent)
+        found.never_sent += judged.never_sent
         found.states[State.DELIVERED] += len(sent)
         found.states[State.IN_DOUBT] += len(judged.earlier)
         for customer_records in Counter(record.customer for record in sent).values():

@@ -7,14 +7,14 @@ through is in the ledger with who and when, and does not stop the next run as lo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from include.errors import Misconfigured
 from include.journey import Entity
-from include.ledger.coverage import Seen, last_seen, newest_seen
+from include.ledger.coverage import Seen, is_begun, last_seen, newest_seen
 from include.ledger.releases import released_count
 from include.ledger.store import Ledger
 from include.legacy import Legacy
@@ -33,6 +33,7 @@ class Guard(StrEnum):
     FUTURE_CHANGES = "future_changes"
     COLUMNS_CHANGED = "columns_changed"
     ALREADY_THERE = "already_there"
+    FIRST_LOAD = "first_load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,22 @@ def refuse(found: Collection[Alarm], overrides: Collection[str]) -> None:
         if alarm.guard not in overrides:
             msg = f"{alarm.sentence}; nothing was sent. If that is right, trigger again with override {alarm.guard.value!r}"
             raise Misconfigured(msg)
+
+
+def refuse_first_load(ledger: Ledger, mapping: str, entities: Iterable[Entity], overrides: Collection[str]) -> None:
+    """
+    Raise `Misconfigured` where one of *entities* was never loaded from its beginning with *mapping*; for runs that no person started.
+
+    Such a run would read, and send, all there is, and nobody has seen a plan of it: switching a DAG on must not do that. What a person
+    tried with some customers, or for some days, is no load.
+    """
+    if Guard.FIRST_LOAD in overrides:
+        return
+    if new := [entity for entity in entities if not is_begun(ledger, mapping, entity)]:
+        raise Misconfigured(
+            f"nobody has started to load {', '.join(new)} with the mapping {mapping} yet, and a run that starts by itself sends no first load; "
+            "nothing was read or sent. Look at the plan that masivo_plan makes, then trigger masivo_sync by hand"
+        )
 
 
 def _no_rows(

@@ -92,7 +92,7 @@ _IN_DOUBT = (
 )
 
 _UNCHANGED = (
-    ("adopted", "a person stated that the API has it", "nothing; the release is in the ledger"),
+    ("adopted", "a person stated that the API has it", "nothing if it has; if not, release it (masivo_replay)"),
     ("change_ignored", "the row changed after it was delivered, and the mapping's policy ignores that", "nothing"),
 )
 _DELIVERED = (

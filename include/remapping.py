@@ -28,6 +28,7 @@ from include.selection import Window
 _RENAMED_FROM = 0.05
 DRY_RUN = "dry_run"  # as the kind of a run in the ledger
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
+SETTLES = frozenset({"from_now_on", "adopt"})  # without sending: they are typed a second time, into confirm
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def refuse(found: Iterable[Difference], limits: Limits) -> None:
         raise Misconfigured(
             f"the mapping changed since the last run, and seems to make other keys of delivered rows: {words} have none of the delivered keys, "
             "while as many of those are gone; they would be sent a second time under another key; nothing was sent. Keep the keys as they were, or "
-            "trigger again with mapping_change 'send_all' (all of them are new), or 'adopt' (everything counts as delivered)"
+            "trigger again with mapping_change 'send_all' (all of them are new), or 'adopt' (everything counts as delivered; typed into confirm, too)"
         )
     if not differing:
         return
@@ -103,5 +104,5 @@ def refuse(found: Iterable[Difference], limits: Limits) -> None:
         f"the mapping changed since the last run, and would now make other records of delivered rows: {words}; sending them all takes "
         f"{requests:,} requests, {hours(lane_hours(requests, limits))} on the lane; nothing was sent. Trigger again with mapping_change "
         "'send_all' (what differs is treated as changed), 'from_now_on' (what was delivered stays as it is) or 'adopt' "
-        "(everything counts as delivered)"
+        "(everything counts as delivered); each of the last two is typed into confirm, too"
     )

@@ -1,7 +1,8 @@
 """
 What a person releases: rows that wait in the ledger, chosen by reason, key, run or customer, are read again from the source and judged anew.
 
-The newest row counts, and the old entry becomes ``superseded``. Rows in doubt are another matter: the API may have them, so a person
+The newest row counts, and the old entry becomes ``superseded``. Rows that were adopted do not wait: released by that reason, and the word
+typed again, they count as not delivered, wait from then on, and are sent. Rows in doubt are another matter: the API may have them, so a person
 must say, and type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and are sent again, never for
 transactions).
 Every release is in the ledger with who and when.
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from include.among import portions
 from include.errors import Misconfigured
@@ -21,6 +22,7 @@ from include.journey import BatchState, Entity, Limits, State
 from include.ledger import releases, schema
 from include.ledger.coverage import add_selected
 from include.ledger.runs import Run
+from include.ledger.states import ADOPTED, ARRIVED, OUT
 from include.ledger.store import Ledger
 from include.ledger.takeover import note_settled
 from include.reasons import REASONS
@@ -32,6 +34,11 @@ from include.windows import Covers, Mode, RunKind
 LEAVE, DELIVERED, SEND_AGAIN = "leave", "delivered", "send_again"
 IN_DOUBT = (LEAVE, DELIVERED, SEND_AGAIN)
 _WAITS = (State.HELD.value, State.QUARANTINED.value)
+RELEASABLE = tuple(
+    code
+    for code, reason in REASONS.items()
+    if reason.state in {State.QUARANTINED, State.HELD, State.IN_DOUBT} or code == ADOPTED
+)
 _TAKES_MORE = "transactions_already_migrated"
 
 
@@ -62,7 +69,9 @@ class Chosen:
         return Covers(RunKind.REPLAY, dict.fromkeys(self.entities, Window(keys=())), mode)
 
     def refuse_nonsense(self, confirmed: str) -> None:
-        """Raise `Misconfigured` where nothing is chosen, or where what is done about doubts was not *confirmed* or is not allowed."""
+        """
+        Raise `Misconfigured` where nothing is chosen, or where what may be there already was not *confirmed* or is not allowed.
+        """
         if not (self.reasons or self.keys or self.customers or self.run is not None):
             raise Misconfigured(
                 "nothing is chosen: name reasons, keys, customer_ids or a run; the account lists what waits and why"
@@ -70,9 +79,15 @@ class Chosen:
         unknown = [reason for reason in self.reasons if reason not in REASONS]
         if unknown:
             raise Misconfigured(f"there is no reason {unknown[0]!r}; the account lists those that there are")
+        typed = confirmed.replace(",", " ").split()
+        if ADOPTED in self.reasons and ADOPTED not in typed:
+            raise Misconfigured(
+                f"type {ADOPTED!r} into confirm as well: a person stated that the API has these rows, and points that it has are there twice "
+                "once they are sent; nothing was sent"
+            )
         if self.in_doubt == LEAVE:
             return
-        if confirmed != self.in_doubt:
+        if self.in_doubt not in typed:
             raise Misconfigured(f"type {self.in_doubt!r} into confirm as well: what is in doubt may have arrived")
         if self.in_doubt == SEND_AGAIN and Entity.TRANSACTIONS in self.entities:
             raise Misconfigured(
@@ -100,11 +115,14 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
         doubtful = _in_doubt(ledger, run.number, entity, chosen) if chosen.in_doubt != LEAVE else []
         keys = {row[1] for row in doubtful} if chosen.in_doubt == SEND_AGAIN else set()
         keys |= _waiting(ledger, run.number, entity, chosen)
+        adopted = _adopted(ledger, run.number, entity, chosen) if ADOPTED in chosen.reasons else []
+        keys |= {row[1] for row in adopted}
         keys.discard("")
         most = rows_per_slice(entity, limits)
         # Before the doubts are settled: a try that dies in between finds the selection, and settles again.
         add_selected(ledger, run.number, entity, [(some, len(some)) for some in portions(sorted(keys), most=most)])
         _settle(ledger, [row[0] for row in doubtful], chosen.in_doubt)
+        _give_up(ledger, [row[0] for row in adopted])
         if doubtful or keys:
             about, records = str(chosen), max(len(doubtful), len(keys))
             action = "release" if chosen.in_doubt == LEAVE else chosen.in_doubt
@@ -125,6 +143,41 @@ def _waiting(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> set
         with ledger.reading() as connection:
             found.update(connection.execute(statement).scalars())  # a set anyhow; DISTINCT would cost the index
     return found
+
+
+def _adopted(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:
+    """Return the entries that are *chosen* and adopted, each with what is read of it; not what has been sent since."""
+    entry, since, carried = schema.entry, schema.entry.alias("since"), schema.batch.alias("carried")
+    read = entry.c.customer if entity is Entity.TRANSACTIONS else entry.c.key
+    went = func.coalesce(since.c.state, carried.c.state).in_([*ARRIVED, *OUT])
+    sent_since = (
+        select(since.c.id)
+        .select_from(since.outerjoin(carried, since.c.batch == carried.c.id))
+        .where(since.c.entity == entity, since.c.key == entry.c.key, since.c.id > entry.c.id, went)
+        .correlate(entry)
+    )
+    found: list[tuple[int, str]] = []
+    for some in _narrowed(chosen):
+        statement = select(entry.c.id, read.label("read")).where(
+            entry.c.entity == entity,
+            entry.c.run < before,
+            entry.c.state == State.UNCHANGED,
+            entry.c.reason == ADOPTED,
+            ~exists(sent_since),
+            *some,
+        )
+        with ledger.reading() as connection:
+            found += [(row.id, row.read) for row in connection.execute(statement)]
+    return found
+
+
+def _give_up(ledger: Ledger, entries: Sequence[int]) -> None:
+    """Let adopted *entries* count as not delivered: they wait until they are sent, whatever becomes of this run."""
+    entry = schema.entry
+    with ledger.engine.begin() as connection:
+        for some in portions(entries, most=10_000):
+            mine = (entry.c.id.in_(some), entry.c.state == State.UNCHANGED, entry.c.reason == ADOPTED)
+            connection.execute(update(entry).where(*mine).values(state=State.HELD, reason="released"))
 
 
 def _in_doubt(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:

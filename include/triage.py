@@ -16,6 +16,7 @@ from include.doubt import Doubt, doubt_about, is_same
 from include.journey import Batch, Entity, Limits, Record, Rejection, State
 from include.ledger.knowledge import Knowledge, Known, Parent
 from include.ledger.rows import Entry
+from include.ledger.states import ADOPTED
 from include.ledger.turns import Lease
 from include.packing import fit_by_far, fits_alone
 from include.settings import Policies
@@ -44,7 +45,8 @@ class Judgement:
     What is to be done with a page.
 
     *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries that are *outdated* now, and
-    what is in doubt: *doubts* of an earlier try of this slice, *earlier* ones of another run.
+    what is in doubt: *doubts* of an earlier try of this slice, *earlier* ones of another run. *never_sent* counts those of *entries* that are
+    adopted and were never sent.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -53,6 +55,7 @@ class Judgement:
     outdated: list[int] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
     earlier: list[Doubt] = field(default_factory=list)
+    never_sent: int = 0
 
 
 class Triage:
@@ -202,8 +205,10 @@ class Triage:
                 judged.entries.append(Entry(record, State.UNCHANGED))
             elif arrived and (entry := self.of_changed(record, was_held=_is_held_as_changed(entries))):
                 judged.entries.append(entry)
+                judged.never_sent += entry.reason == ADOPTED and all(one.reason == ADOPTED for one in arrived)
             elif self._mode is Mode.ADOPT:
-                judged.entries.append(Entry(record, State.UNCHANGED, "adopted"))
+                judged.entries.append(Entry(record, State.UNCHANGED, ADOPTED))
+                judged.never_sent += 1
             elif record.key in refused:
                 judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
             else:
@@ -223,7 +228,7 @@ class Triage:
         if was_held and self._mode is Mode.FROM_NOW_ON:
             return Entry(record, State.HELD, _CHANGED)
         if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
-            return Entry(record, State.UNCHANGED, "adopted")
+            return Entry(record, State.UNCHANGED, ADOPTED)
         if self._mode in _RELEASES and self._entity is not Entity.TRANSACTIONS:
             return None
         if policy == "ignore":

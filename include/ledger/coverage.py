@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import exists, func, insert, select
+from sqlalchemy import exists, func, insert, or_, select
 
 from include.journey import Entity, Slice
 from include.ledger import rows, schema
@@ -143,6 +143,20 @@ def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:
     one = select(table.c.run).where(table.c.mapping == mapping, table.c.entity == entity).limit(1)
     with ledger.reading() as connection:
         return connection.execute(one).first() is not None
+
+
+def is_begun(ledger: Ledger, mapping: str, entity: Entity) -> bool:
+    """Whether a run with *mapping* has begun to work off *entity* from its beginning on. What was planned only, or refused then, has not."""
+    table, part = schema.coverage, schema.part
+    begun = exists().where(part.c.run == table.c.run, part.c.entity == table.c.entity, part.c.started_at.is_not(None))
+    one = select(table.c.run).where(
+        table.c.mapping == mapping,
+        table.c.entity == entity,
+        table.c.since.is_(None),
+        or_(begun, *_is_worked_off(table)),
+    )
+    with ledger.reading() as connection:
+        return connection.execute(one.limit(1)).first() is not None
 
 
 def hashes_since(ledger: Ledger, mapping: str, entity: Entity) -> set[str]:

@@ -11,6 +11,7 @@ import difflib
 import json
 import logging
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from include.errors import Misconfigured
@@ -84,8 +85,8 @@ class Extras:
     def warn_of_unread(self) -> None:
         """Log the names that nobody asked for, each with the nearest that is known: a typo must not pass in silence."""
         for name in sorted(self._values.keys() - self._read):
-            near = difflib.get_close_matches(name, self._read, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest(name, self._read)
+            hint = f"; did you mean {near!r}?" if near else ""
             _log.warning("extra %r of %s is not known and is ignored%s", name, self._called, hint)
 
     def _value(self, name: str) -> Any:
@@ -109,6 +110,17 @@ class Extras:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         shape = f"{value:g}" if is_number else f"a {type(value).__name__} of {len(str(value))} characters"
         return Misconfigured(f"extra `{name}` of {self._called} must be {expected}, but is {shape}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return which of *known* names is likely meant by *name*, whatever its case and its dashes; empty where none is near."""
+    by_letters = {_letters(one): one for one in sorted(known)}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=1)
+    return by_letters[near[0]] if near else ""
+
+
+def _letters(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
 def _parsed(called: str, extra: str | None) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup
+from airflow.sdk.exceptions import AirflowTimetableInvalid
 
+from include.errors import Misconfigured
 from include.journey import Entity
 from masivo.moves import WhenItMakesSense
 from masivo.operators import MasivoMigrateOperator, MasivoSlicesOperator
@@ -20,12 +22,23 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.node import DAGNode
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-HOURLY = "0 * * * *"
 
+def schedule(cron: str = "") -> CronDataIntervalTimetable | None:
+    """
+    Return when a DAG runs by itself, in UTC: by *cron*, or else by the expression in ``MASIVO_SCHEDULE``; never where that is empty or ``none``.
 
-def schedule() -> CronDataIntervalTimetable:
-    """Return when increments go: the cron expression in ``MASIVO_SCHEDULE``, in UTC, or once an hour."""
-    return CronDataIntervalTimetable(os.environ.get("MASIVO_SCHEDULE") or HOURLY, timezone="UTC")
+    So one switch is for all DAGs that send, and it is off until a person has seen a plan and a load. Raises `Misconfigured`.
+    """
+    chosen = os.environ.get("MASIVO_SCHEDULE", "").strip()
+    if chosen.casefold() in {"", "none"}:
+        return None
+    timetable = CronDataIntervalTimetable(chosen, timezone="UTC")
+    try:
+        timetable.validate()
+    except AirflowTimetableInvalid as error:
+        msg = f"MASIVO_SCHEDULE ({chosen[:40]!r}) is no cron expression; write e.g. '0 * * * *' for every hour (UTC), or 'none': {error}"
+        raise Misconfigured(msg) from None
+    return CronDataIntervalTimetable(cron, timezone="UTC") if cron else timetable
 
 
 def defaults() -> dict[str, Any]:

@@ -16,8 +16,9 @@ from airflow.sdk import BaseOperator
 from include.account import account, as_json, as_text
 from include.already_there import already_there
 from include.errors import DoesNotAddUp, LedgerError, Misconfigured
-from include.forecast import Foretelling
+from include.forecast import Forecast, Foretelling
 from include.forecast import as_text as as_plan
+from include.guards import refuse_first_load
 from include.journey import Entity
 from include.lane import Kind
 from include.ledger.releases import enter
@@ -33,7 +34,7 @@ from include.windows import Asked, Covers, Mode, RunKind
 from masivo.moves import translated
 from masivo.names import run_name
 from masivo.packs import keep_pack, keep_plan
-from masivo.parameters import Parameters, chosen_of
+from masivo.parameters import Parameters, chosen_of, given, is_by_person
 from masivo.workplace import Workplace
 
 
@@ -41,50 +42,80 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+# How a run ends that has no account, in the ledger.
+NOTHING_SENT, NOT_PLANNED = "dry run: nothing was sent", "not planned: nothing was sent"
+
+
 class MasivoPlanOperator(BaseOperator):
     """
     Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
 
-    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only. A wrong key, a missing file, an unknown alias or a ledger that cannot be written ends the run here, with one sentence.
+    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only; *never_sends* that its DAG makes plans
+    alone, whatever its parameters say, and ends with this task. A wrong key, a missing file, an unknown alias or a ledger that cannot be
+    written ends the run here, with one sentence; so does a first load that no person started.
     """
 
-    def __init__(self, *, kind: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, kind: str | None = None, never_sends: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = kind
+        self.never_sends = never_sends
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the plan: rows, slices, requests and hours by entity."""
         with translated():
-            parameters = Parameters.of(context, RunKind(self.kind) if self.kind else None)
+            kind = RunKind(self.kind) if self.kind else None
+            parameters = Parameters.of(context, kind, never_sends=self.never_sends)
             place = Workplace()
             mapping = place.mapping
             legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             place.hook.prove()
             place.ledger.prepare()
+            if not (parameters.dry_run or is_by_person(context)):
+                refuse_first_load(
+                    place.ledger, mapping.name, [legacy.entity for legacy in legacies], parameters.overrides
+                )
             run = self._run(context, place, parameters, legacies)
             self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
-            planning = Planning(
-                place.ledger,
-                mapping,
-                run,
-                place.hook.limits,
-                overrides=parameters.overrides,
-                by=parameters.by,
-                dry_run=parameters.dry_run,
-            )
-            planned = planning.plan(legacies)
-            for line in planned:
-                self.log.info("%s", line)
-            slices = {line.entity: line.slices for line in planned}
-            made = Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
-            planning.let_pass(already_there(place.ledger, made, place.hook, place.hook.limits))
-            place.ledger.keep_plan(run.number, json.dumps(made.as_json()))
+            try:
+                made = self._planned(place, run, parameters, legacies)
+            except Misconfigured:
+                # What stops a run stops a plan of it, and no task comes after this one that would say how it ended.
+                if self.never_sends:
+                    place.ledger.finish_run(run.number, NOT_PLANNED)
+                raise
             keep_plan(place, run.run_id, self.log)
+            if self.never_sends:
+                place.ledger.finish_run(run.number, NOTHING_SENT)
         self.log.info("%s", as_plan(made))
         if parameters.dry_run:
-            self.log.info("dry run: nothing will be sent")
+            self.log.info(NOTHING_SENT)
         told = made.as_json()
         return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
+
+    def _planned(self, place: Workplace, run: Run, parameters: Parameters, legacies: list[Legacy]) -> Forecast:
+        """Count, let the guards look, foretell what becomes of each row, and keep that; enter what a person chose. Raises `Misconfigured`."""
+        ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
+        planning = Planning(
+            ledger,
+            place.mapping,
+            run,
+            limits,
+            overrides=parameters.overrides,
+            by=parameters.by,
+            dry_run=parameters.dry_run,
+        )
+        planned = planning.plan(legacies)
+        for line in planned:
+            self.log.info("%s", line)
+        made = Foretelling(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
+        ledger.keep_plan(run.number, json.dumps(made.as_json()))
+        planning.let_pass(already_there(ledger, made, place.hook, limits))
+        is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
+        if is_chosen and not parameters.dry_run:
+            records = sum(one.never_sent for one in made.entities)
+            about = f"mapping {place.mapping.name}"
+            enter(ledger, run.number, choice, parameters.by, about=about, records=records)
+        return made
 
     def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
         """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
@@ -94,7 +125,7 @@ class MasivoPlanOperator(BaseOperator):
             return place.run(run_id)
         asked, mode = self._as_remapped(place, parameters, legacies)
         covers = settle(ledger, mapping, legacies, asked, mode)
-        run = ledger.begin_run(
+        return ledger.begin_run(
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
@@ -102,9 +133,6 @@ class MasivoPlanOperator(BaseOperator):
             kind=DRY_RUN if parameters.dry_run else asked.kind,
             started_by=parameters.by,
         )
-        if mode is not Mode.SEND or parameters.mapping_change == "send_all":
-            enter(ledger, run.number, parameters.mapping_change, parameters.by, about=f"mapping {mapping.name}")
-        return run
 
     def _as_remapped(self, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> tuple[Asked, Mode]:
         """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
@@ -224,10 +252,10 @@ class MasivoAccountOperator(BaseOperator):
             run = place.ledger.run(run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:
                 # An account of nothing adds up, and this is the task that says whether the run is green.
-                place.ledger.finish_run(run.number, "not planned: nothing was sent")
+                place.ledger.finish_run(run.number, NOT_PLANNED)
                 raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
-                place.ledger.finish_run(run.number, "dry run: nothing was sent")
+                place.ledger.finish_run(run.number, NOTHING_SENT)
                 return {"run": run.run_id, "outcome": "dry run"}
             let_go(place.ledger, run.number)
             made = account(place.ledger, run.run_id, place.hook.limits)
@@ -243,24 +271,19 @@ class MasivoAccountOperator(BaseOperator):
 
 class MasivoPruneOperator(BaseOperator):
     """
-    Count the settled rows of old runs instead of keeping them: those of runs that ended more than *keep_days* ago.
+    Count the settled rows of old runs instead of keeping them: those of runs that ended more days ago than the parameter *keep_days* says.
 
     It is about older runs only, so a run that failed is pruned after as well as one that did not.
     """
 
-    template_fields: Sequence[str] = ("keep_days",)
-
-    def __init__(self, *, keep_days: int | str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.keep_days = keep_days
-
     def execute(self, context: Context) -> dict[str, int]:
         """Return how much was forgotten."""
         with translated():
-            if context["params"].get("dry_run"):
+            params = given(context)  # it comes after a plan that failed as well: for a name that nobody knows, too
+            if params.get("dry_run"):
                 return {}
             place = Workplace()
             place.ledger.open()
-            pruned = prune(place.ledger, keep_days=int(self.keep_days))
+            pruned = prune(place.ledger, keep_days=int(params["keep_days"]))
         self.log.info("%s", pruned)
         return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}

@@ -1,7 +1,11 @@
-"""The parameters of `masivo_sync`: their form in Airflow's UI, and what they mean together."""
+"""
+The parameters of the DAGs: their form in Airflow's UI, what they mean together, and the one way to read what a run was given (`given`).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,15 +16,49 @@ from airflow.sdk import Param
 from include.approval import Bounds
 from include.errors import Misconfigured
 from include.guards import Guard
-from include.journey import Entity, State
-from include.reasons import REASONS
-from include.remapping import CHOICES
-from include.replaying import IN_DOUBT, LEAVE, Chosen
+from include.journey import Entity
+from include.remapping import CHOICES, SETTLES
+from include.replaying import IN_DOUBT, LEAVE, RELEASABLE, Chosen
 from include.windows import Asked, RunKind
+from masivo.extras import nearest
 
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+# A name that somebody typed, and no key or address that was pasted in its place.
+_IS_NAME = re.compile(r"[A-Za-z_][\w .-]{0,39}")
+
+
+def given(context: Context) -> dict[str, Any]:
+    """
+    Return the parameters of the run in *context*. Raises `Misconfigured` where it was triggered with a name that its DAG does not have.
+
+    Airflow lets such names through, and a misspelt dry_run would send.
+    """
+    dag, params, asked = context["dag"], dict(context["params"]), dict(context["dag_run"].conf or {})
+    if unknown := sorted({*params, *asked} - {*dag.params}):
+        words = ", ".join(_unknown(name, dag.params) for name in unknown)
+        raise Misconfigured(
+            f"{dag.dag_id} has no parameter {words}; nothing was done. Trigger it again with its own parameters alone: {', '.join(dag.params)}"
+        )
+    if left_out := sorted(name for name, value in asked.items() if params.get(name) != value):
+        raise Misconfigured(
+            f"Airflow leaves out what this run was triggered with ({', '.join(left_out)}), so it would not do what was asked; nothing was done. "
+            "Set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS to True and trigger it again"
+        )
+    return params
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    shown = repr(name) if _IS_NAME.fullmatch(name) else f"of that name ({len(name)} characters)"
+    near = nearest(name, known)
+    return f"{shown} (did you mean {near}?)" if near else shown
+
+
+def is_by_person(context: Context) -> bool:
+    """Whether a person started the run in *context*: by hand, or as part of a backfill."""
+    return context["dag_run"].run_type in ("manual", "backfill")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +74,29 @@ class Parameters:
     by: str
 
     @classmethod
-    def of(cls, context: Context, kind: RunKind | None = None) -> Self:
+    def of(cls, context: Context, kind: RunKind | None = None, *, never_sends: bool = False) -> Self:
         """
-        Read the parameters of the run in *context*, which is of *kind* if the DAG knows that beforehand.
+        Read the parameters of the run in *context*, of whose DAG it may be known beforehand of which *kind* it is, or that it *never_sends*.
 
         Raises `Misconfigured` where they contradict each other.
         """
-        params, dag_run = context["params"], context["dag_run"]
+        params, dag_run = given(context), context["dag_run"]
         chosen = params.get("entities") or list(Entity)
         choice = str(params.get("mapping_change") or "ask")
-        asked = Asked(kind) if kind else _asked(context)
-        if choice != "ask" and asked.kind not in {RunKind.INCREMENT, RunKind.FULL}:
+        asked = Asked(kind) if kind else _asked(params, dag_run)
+        is_dry = never_sends or bool(params.get("dry_run"))
+        if choice != "ask" and asked.kind not in {RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP}:
             msg = f"mapping_change {choice!r} is about all rows: leave since, until and customer_ids empty with it"
             raise Misconfigured(msg)
+        if choice in SETTLES and not is_dry and str(params.get("confirm") or "").strip() != choice:
+            raise Misconfigured(
+                f"type {choice!r} into confirm as well: rows will count as delivered of which nothing is sent, now or by a later run; "
+                "masivo_plan with the same mapping_change says how many; nothing was sent"
+            )
         return cls(
             asked,
             tuple(entity for entity in Entity if entity in chosen),
-            bool(params.get("dry_run")),
+            is_dry,
             int(params.get("tolerance") or 0),
             choice,
             tuple(params.get("override") or ()),
@@ -60,8 +104,7 @@ class Parameters:
         )
 
 
-def _asked(context: Context) -> Asked:
-    params, dag_run = context["params"], context["dag_run"]
+def _asked(params: Mapping[str, Any], dag_run: Any) -> Asked:
     since, until = _moment(params, "since"), _moment(params, "until")
     customers = tuple(str(customer).strip() for customer in params.get("customer_ids") or ())
     is_full = bool(params.get("full"))
@@ -155,6 +198,12 @@ def form(*names: str) -> dict[str, Param]:
                 "stays as it is. adopt: every row counts as delivered, also by an earlier tool, and nothing is sent."
             ),
         ),
+        "confirm": Param(
+            "",
+            type=["null", "string"],
+            title="Type it again",
+            description="The word chosen above, if it is from_now_on or adopt: those rows count as delivered, and nothing of them is sent.",
+        ),
         "override": Param(
             [],
             type=["null", "array"],
@@ -185,24 +234,32 @@ def form(*names: str) -> dict[str, Param]:
             title="Ask above so many points that do not go",
             description="Points of rows that would be quarantined, held or in doubt. Empty: never asks for this.",
         ),
+        "approve_adopted": Param(
+            0,
+            type=["null", "integer"],
+            minimum=0,
+            title="Ask above so many rows that were never sent",
+            description="Rows that would count as delivered (adopt), although this ledger never sent them. Empty: never asks for this.",
+        ),
     }
     return {name: param for name, param in made.items() if not names or name in names}
 
 
 def bounds_of(context: Context) -> Bounds:
     """Read what a run may do without being asked."""
-    params = context["params"]
+    params = given(context)
     points = params.get("approve_points")
     return Bounds(
         params.get("approve_rows"),
         params.get("approve_quarantined"),
         None if points is None else Decimal(str(points)),
+        params.get("approve_adopted"),
     )
 
 
 def chosen_of(context: Context) -> Chosen:
     """Read what a person chose to release. Raises `Misconfigured` where it makes no sense."""
-    params = context["params"]
+    params = given(context)
     run = str(params.get("run") or "").strip()
     if run and not run.isdecimal():
         msg = f"run ({run!r}) is no number of a run in the ledger; the account prints it"
@@ -234,9 +291,7 @@ def keeping_form() -> dict[str, Param]:
 
 def replay_form() -> dict[str, Param]:
     """Return the parameters of `masivo_replay` as the trigger form shows and checks them."""
-    waits = [
-        code for code, reason in REASONS.items() if reason.state in {State.QUARANTINED, State.HELD, State.IN_DOUBT}
-    ]
+    waits = list(RELEASABLE)
     names: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
     return {
         "reason": Param(
@@ -245,7 +300,10 @@ def replay_form() -> dict[str, Param]:
             items={"type": "string", "enum": waits},
             examples=waits,
             title="Rows that wait because",
-            description="Release rows that wait for these reasons. The account lists reasons with their rows.",
+            description=(
+                "Release rows that wait for these reasons. The account lists reasons with their rows. "
+                "adopted: rows that count as delivered and were not sent; they are sent now."
+            ),
         ),
         "keys": Param([], **names, title="These keys", description="Legacy keys, one per line."),
         "customer_ids": Param([], **names, title="Of these customers", description="Legacy ids, one per line."),
@@ -270,7 +328,7 @@ def replay_form() -> dict[str, Param]:
             "",
             type=["null", "string"],
             title="Type it again",
-            description="The word chosen above, if it is not leave.",
+            description="The word chosen above, if it is not leave; and adopted, if that is among the reasons.",
         ),
         **form("tolerance"),
     }

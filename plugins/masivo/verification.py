@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow.sdk import Param
 
 from include.errors import Misconfigured
+from masivo.parameters import given
 
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Verification:
     @classmethod
     def of(cls, context: Context) -> Self:
         """Read the parameters of the run in *context*. Raises `Misconfigured` where one makes no sense."""
-        params = context["params"]
+        params = given(context)
         run, sample = str(params.get("run") or "").strip(), str(params.get("sample") or "").strip()
         if run and not run.isdecimal():
             msg = f"run ({run!r}) is no number of a run in the ledger; the account prints it"

@@ -28,7 +28,7 @@ from masivo.workplace import Workplace
 
 
 _VERIFY = "masivo_verify"
-_SEND = frozenset({SYNC, "masivo_sweep", "masivo_replay"})
+_HAVE_RUNS = frozenset({"masivo_plan", SYNC, "masivo_sweep", "masivo_replay"})
 
 # The pages are whole as they are: no script, nothing from elsewhere, and in no frame but Airflow's own.
 _HEADERS = {
@@ -77,7 +77,7 @@ def application() -> FastAPI:
 
 def _of_run(request: Request, dag_id: str, run_id: str, page: Callable[[Ledger, Limits, str], str]) -> HTMLResponse:
     """Answer with the page of the run that Airflow calls *run_id* of *dag_id*; other DAGs' runs have none."""
-    if dag_id not in {*_SEND, _VERIFY}:
+    if dag_id not in {*_HAVE_RUNS, _VERIFY}:
         return _said(request, "This run is of another DAG: it sends nothing to Masivo and has no account.", 404)
     return _answer(request, lambda ledger, limits: page(ledger, limits, _name(ledger, dag_id, run_id)) or _no_plan())
 

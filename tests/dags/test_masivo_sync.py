@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, ParamValidationEr
 from masivo.moves import WhenItMakesSense, translated
 
 from include.errors import Stopped, TryAgainLater
+from tests.journey import environment
 
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +27,9 @@ ORDER = ("customers", "events", "transactions")
 
 @pytest.fixture(scope="module")
 def dag():
-    bag = DagBag(dag_folder=str(ROOT / "dags"))
+    """The DAG where a schedule is set."""
+    with environment({"MASIVO_SCHEDULE": "0 * * * *"}):
+        bag = DagBag(dag_folder=str(ROOT / "dags"))
     assert bag.import_errors == {}
     return bag.dags["masivo_sync"]
 

@@ -216,16 +216,19 @@ class Site:
         self._runs += 1
         is_backfill = kind == "backfill"
         day = (self.clock.now - timedelta(days=1), self.clock.now) if is_backfill else (None, None)
-        filled = {name: param.resolve() for name, param in (replay_form() if kind == "replay" else form()).items()}
+        own = replay_form() if kind == "replay" else form()
+        filled = {name: param.resolve() for name, param in own.items()}
         interval = dict(zip(("data_interval_start", "data_interval_end"), day, strict=True))
         run_type = "backfill" if is_backfill else "manual"
-        dag_run = SimpleNamespace(run_type=run_type, triggering_user_name=user, **interval)
+        dag_run = SimpleNamespace(run_type=run_type, triggering_user_name=user, conf=params, **interval)
+        dag_id = f"masivo_{'sync' if is_backfill else kind}"
         planned: Any = None
         given: Any = {
             "run_id": run_id or f"run-{self._runs}",
             "params": filled | {"tolerance": 1_000} | params,
             "dag_run": dag_run,
-            "ti": SimpleNamespace(dag_id=f"masivo_{'sync' if is_backfill else kind}", xcom_pull=lambda **_: planned),
+            "dag": SimpleNamespace(dag_id=dag_id, params=own),
+            "ti": SimpleNamespace(dag_id=dag_id, xcom_pull=lambda **_: planned),
         }
         plan = (
             MasivoReplayOperator(task_id="plan")

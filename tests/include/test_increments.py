@@ -362,7 +362,7 @@ def test_what_a_changed_mapping_does_to_delivered_rows_is_a_persons_choice(site,
     site.sync()
     site.remaps(SHOUTING)
     site.shop.add_person("new")
-    site.sync(mapping_change=choice, user="berta")
+    site.sync(mapping_change=choice, confirm=choice, user="berta")
 
     assert site.stand(CUSTOMERS, "A") == ["delivered", stand]
     assert site.sent(CUSTOMERS)["A"] == times
@@ -381,13 +381,13 @@ def test_a_choice_whose_run_did_not_get_through_decides_nothing(site):
     site.remaps(SHOUTING)
     site.shop.change(person, "A", points=None, ago=-100_000)
     with pytest.raises(AirflowFailException, match="in the future"):
-        site.sync(mapping_change="from_now_on")
+        site.sync(mapping_change="from_now_on", confirm="from_now_on")
     with pytest.raises(AirflowFailException, match="of 2 customers"):
         site.sync()
 
 
 def test_what_was_adopted_from_an_earlier_tool_is_never_sent_and_its_children_may_go(site):
-    site.sync(mapping_change="adopt", entities=["customers"])
+    site.sync(mapping_change="adopt", confirm="adopt", entities=["customers"])
     assert site.trip.posts() == []
     site.clock.pass_minutes(60)
     site.sync()
@@ -398,7 +398,7 @@ def test_what_was_adopted_from_an_earlier_tool_is_never_sent_and_its_children_ma
 
 
 def test_everything_that_was_adopted_stays_unsent_until_it_changes(site):
-    site.sync(mapping_change="adopt")
+    site.sync(mapping_change="adopt", confirm="adopt")
     site.clock.pass_minutes(60)
     site.shop.change(person, "A", name="Berta", ago=5)
     site.shop.change(booking, "TB", points=6, ago=5)
@@ -450,7 +450,7 @@ def test_what_is_unusual_stops_a_run_before_anything_is_sent_until_a_person_type
     if guard is Guard.NO_ROWS:
         empty(site)
     posts = len(site.trip.posts())
-    more = {"mapping_change": "from_now_on"} if guard is Guard.COLUMNS_CHANGED else {}
+    more = {"mapping_change": "from_now_on", "confirm": "from_now_on"} if guard is Guard.COLUMNS_CHANGED else {}
     with pytest.raises(AirflowFailException, match=sentence) as refused:
         site.sync(**more)
     assert f"trigger again with override '{guard}'" in str(refused.value)
@@ -577,7 +577,7 @@ def test_transactions_in_doubt_are_never_sent_again(doubtful):
 def test_adopting_asks_nobody_about_what_is_in_doubt_and_sends_nothing(doubtful):
     lose(doubtful, CUSTOMERS)
     posts = len(doubtful.trip.posts())
-    doubtful.sync(mapping_change="adopt")
+    doubtful.sync(mapping_change="adopt", confirm="adopt")
     assert doubtful.stand(CUSTOMERS, "A")[0].startswith("delivered")
     assert doubtful.stand(CUSTOMERS, "A")[1:] == ["unchanged adopted"]
     assert len(doubtful.trip.posts()) == posts

@@ -79,7 +79,7 @@ def test_points_are_not_checked_against_a_balance_that_was_never_sent(opened):
     site.shop.change(person, "A", points=8, ago=20)
     site.shop.add_booking("T1", "A", points=8, ago=20)
     site.remaps(REMAPPED)
-    site.sync(mapping_change="from_now_on")
+    site.sync(mapping_change="from_now_on", confirm="from_now_on")
     assert site.sent(TRANSACTIONS)["T1"] == 0
 
 
@@ -92,7 +92,7 @@ def test_another_mapping_does_not_settle_what_was_held_because_its_row_changed(o
     site.shop.change(sale, "SA", cents=900, ago=20)
     site.sync()
     site.remaps(REMAPPED)
-    site.sync(mapping_change="from_now_on")
+    site.sync(mapping_change="from_now_on", confirm="from_now_on")
     assert site.stand(EVENTS, "SA")[-1].startswith("held")
 
 

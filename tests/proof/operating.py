@@ -16,6 +16,7 @@ from masivo.operators import (
     MasivoPlanOperator,
     MasivoSlicesOperator,
 )
+from masivo.parameters import form
 from masivo.sensors import MasivoVisibleSensor
 from masivo.workplace import Workplace
 from sqlalchemy import Engine, text
@@ -43,8 +44,9 @@ class Airflow:
     def work_on(self, run_id: str) -> None:
         """Do what is left of a run. What Airflow is told to fail for is raised as what it was."""
         params = {"tolerance": 1_000_000, "full": True}
-        dag_run = SimpleNamespace(run_type="manual", triggering_user_name="")
-        context = {"run_id": run_id, "params": params, "dag_run": dag_run, "ti": self}
+        dag_run = SimpleNamespace(run_type="manual", triggering_user_name="", conf=params)
+        dag = SimpleNamespace(dag_id=self.dag_id, params=form())
+        context = {"run_id": run_id, "params": params, "dag_run": dag_run, "dag": dag, "ti": self}
         try:
             for is_plan, returned in _tasks(context):
                 self.xcoms.append(returned)

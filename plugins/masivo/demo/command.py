@@ -22,7 +22,7 @@ from masivo.demo.folder import ROOT, Folder, folder_of, free_port, is_free
 from masivo.demo.legacy import CUSTOMERS
 from masivo.demo.processes import Program, Programs
 from masivo.demo.progress import Clock, complaints, follow
-from masivo.demo.stack import DAG_ID, READ_BACK, Stack
+from masivo.demo.stack import DAG_ID, PLAN, READ_BACK, Stack
 
 
 UI_PORT = 8080
@@ -89,6 +89,8 @@ def run_up(folder: Folder, customers: int | None, port: int, *, is_fresh: bool) 
             raise
     print(f"\nAirflow's UI  http://localhost:{port}  (on this machine only; every visitor is an admin)")
     print(f"The sandbox   http://localhost:{folder.settings().sandbox_port}/view")
+    print(f"First step    trigger {PLAN}, which cannot send, and look at the tab Account of its run;")
+    print(f"              then trigger {DAG_ID} by hand. Nothing sends before that, whatever is switched on.")
     print("`make down` stops both; what they did is kept.")
     return 0
 

@@ -20,6 +20,7 @@ from masivo.demo.progress import Clock
 from masivo.demo.rest import Airflow
 
 
+PLAN = "masivo_plan"
 DAG_ID = "masivo_sync"
 READ_BACK = "masivo_verify"
 _PATIENCE_S = 120.0
@@ -68,7 +69,7 @@ class Stack:
         clock.say(f"sandbox          http://127.0.0.1:{port}/view")
         airflow = self.airflow
         _wait(airflow.is_healthy, running, "Airflow to be healthy")
-        for dag_id in (DAG_ID, READ_BACK):
+        for dag_id in (PLAN, DAG_ID, READ_BACK):
             _wait(partial(airflow.has_dag, dag_id), running, f"Airflow to read the DAG {dag_id}")
         if self.is_scheduled:
             airflow.switch_on(READ_BACK)

@@ -10,8 +10,9 @@ import logging
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -20,6 +21,7 @@ from masivo.operators import (
     MasivoAccountOperator,
     MasivoMigrateOperator,
     MasivoPlanOperator,
+    MasivoPruneOperator,
     MasivoSlicesOperator,
 )
 from masivo.parameters import form
@@ -30,6 +32,8 @@ from sqlalchemy import create_engine, text
 from include import mapping
 from include.errors import TryAgainLater
 from include.journey import Entity
+from include.pack.facts import facts
+from include.pack.live_page import plan_as_it_stands
 from include.samples import retailer
 from include.sandbox.options import DEFAULT_KEY, Options
 from include.sandbox.server import Sandbox
@@ -56,12 +60,14 @@ class DagRun:
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
     triggering_user_name: str | None = "ana"
+    conf: dict | None = None
 
 
 def context(run_id="manual", earlier=None, **params):
     """What Airflow hands to a task of masivo_sync."""
     values = {name: param.resolve() for name, param in form().items()}
-    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun()}
+    dag = SimpleNamespace(dag_id="masivo_sync", params=form())
+    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun(), "dag": dag}
 
 
 def run(operator, given):
@@ -241,6 +247,105 @@ def test_a_ledger_of_another_account_is_refused(sandbox, world):
             run(operator, context())
 
 
+def by_the_clock(run_id, kind="scheduled", **params):
+    """What Airflow hands to a task of a run that it started by itself."""
+    given = context(run_id=run_id, **params)
+    given["dag_run"] = DagRun(kind, datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC), None)
+    return given
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("kind", ["scheduled", "asset_triggered", "operator_triggered"])
+@pytest.mark.parametrize("dag", [None, "sweep"])
+def test_a_run_that_nobody_started_sends_no_first_load(sandbox, dag, kind):
+    plan = MasivoPlanOperator(task_id="plan", kind=dag)
+    sentence = (
+        "nobody has started to load customers, events, transactions with the mapping sample yet.*trigger masivo_sync"
+    )
+    with pytest.raises(AirflowFailException, match=sentence):
+        run(plan, by_the_clock("first", kind))
+    # Looking is allowed to everybody, and decides nothing.
+    assert run(plan, by_the_clock("look", kind, dry_run=True))["customers"]["rows"] == 70
+    assert run(MasivoPlanOperator(task_id="plan", never_sends=True), context(run_id="plan"))["requests"]
+    # Nor does a person who tries a few customers or some days, or whose load has not got past its plan.
+    migrate(context(run_id="few", customer_ids=["17"], tolerance=1_000))
+    migrate(context(run_id="days", since="2026-01-01T00:00:00Z", tolerance=1_000))
+    run(MasivoPlanOperator(task_id="plan"), context(run_id="planned"))
+    posts = len([line for line in sandbox.lines() if line.method == "POST"])
+    with pytest.raises(AirflowFailException, match=sentence):
+        run(plan, by_the_clock("second", kind))
+    # Some of it is not the rest.
+    migrate(context(run_id="customers", entities=["customers"], tolerance=1_000))
+    with pytest.raises(AirflowFailException, match="load events, transactions with"):
+        run(plan, by_the_clock("third", kind))
+    assert len([line for line in sandbox.lines() if line.method == "POST"]) > posts
+
+    migrate(context(run_id="load", tolerance=1_000))
+    assert run(plan, by_the_clock("last", kind))["requests"] == 0
+
+
+@pytest.mark.usefixtures("world")
+def test_a_backfill_is_a_persons_and_whoever_starts_runs_may_be_told_to_load(sandbox):
+    backfill = by_the_clock("days", "backfill")
+    assert run(MasivoPlanOperator(task_id="plan"), backfill)["run"] == 1
+    told = by_the_clock("told", "operator_triggered", override=["first_load"])
+    assert run(MasivoPlanOperator(task_id="plan"), told)["customers"]["rows"] > 0
+    assert [line for line in sandbox.lines() if line.method == "POST"] == []
+
+
+@pytest.mark.usefixtures("world")
+def test_what_was_asked_with_a_name_that_nobody_knows_is_not_done_in_part(sandbox):
+    """The task that prunes comes after a plan that failed as well, and would forget by the default."""
+    given = context(dry_run=False, keepdays=4_000)
+    for operator in (MasivoPlanOperator(task_id="plan"), MasivoPruneOperator(task_id="prune")):
+        with pytest.raises(AirflowFailException, match="has no parameter 'keepdays'"):
+            run(operator, given)
+    assert sandbox.lines() == []
+
+
+@pytest.mark.usefixtures("world")
+def test_a_plan_of_its_own_ends_and_is_kept_on_a_new_ledger(sandbox, tmp_path, world):
+    world.setenv("MASIVO_PACKS", str(tmp_path / "packs"))
+    given = context(run_id="look")
+    given["ti"] = Instance(dag_id="masivo_plan")
+    plan = MasivoPlanOperator(task_id="plan", never_sends=True)
+    assert run(plan, given)["customers"]["rows"] == 70
+
+    place = Workplace()
+    place.ledger.open()
+    known = facts(place.ledger, "masivo_plan/look")
+    assert (known.kind, known.outcome) == ("dry_run", "dry run: nothing was sent")
+    assert "What will become of every row" in plan_as_it_stands(place.ledger, "masivo_plan/look")
+    assert list((tmp_path / "packs").rglob("plan.html"))
+    assert [line for line in sandbox.lines() if line.method == "POST"] == []
+
+
+@pytest.mark.usefixtures("world")
+def test_a_plan_stops_where_the_run_would_and_says_that_it_ended(sandbox, sample, tmp_path, world):
+    legacy = f"sqlite:///{shutil.copy(sample[0], tmp_path / 'legacy.sqlite')}"
+    world.setenv("AIRFLOW_CONN_LEGACY_DB", database(legacy))
+    engine = create_engine(legacy)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE member SET changed_at = '2999-01-01 00:00:00' WHERE member_no = (SELECT max(member_no) FROM member)"
+            )
+        )
+    engine.dispose()
+    said = []
+    for plan in (MasivoPlanOperator(task_id="plan", never_sends=True), MasivoPlanOperator(task_id="plan")):
+        with pytest.raises(AirflowFailException, match="override 'future_changes'") as stopped:
+            run(plan, context(run_id=f"run {plan.never_sends}"))
+        said.append(re.sub(r"after \S+Z", "after now", str(stopped.value)))
+    assert said[0] == said[1]
+    place = Workplace()
+    place.ledger.open()
+    assert facts(place.ledger, "run True").outcome == "not planned: nothing was sent"
+    passed = run(MasivoPlanOperator(task_id="plan", never_sends=True), context(override=["future_changes"]))
+    assert passed["customers"]["rows"] == 69
+    assert [line for line in sandbox.lines() if line.method == "POST"] == []
+
+
 @pytest.mark.usefixtures("world")
 def test_two_dags_with_one_run_id_have_a_run_each():
     name = "scheduled__2026-11-22T03:00:00+00:00"  # a Sunday: the hourly sync and the weekly sweep
@@ -320,7 +425,9 @@ def test_a_run_that_is_cleared_after_its_end_sends_only_what_has_changed_since(w
     delivered = {"customers": 0} | {name: one["delivered"] for name, one in first["entities"].items()}
     engine = create_engine(legacy)
     with engine.begin() as connection:
-        member = connection.execute(text("SELECT min(member_no) FROM member WHERE member_no > 60")).scalar()
+        member = connection.execute(
+            text("SELECT min(member_no) FROM member WHERE member_no = (SELECT max(member_no) FROM member)")
+        ).scalar()
         connection.execute(text("UPDATE member SET first_name = 'Renamed' WHERE member_no = :no"), {"no": member})
     engine.dispose()
 

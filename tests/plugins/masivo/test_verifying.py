@@ -7,6 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,7 +52,14 @@ class Event:
 
 def context(run_id="verify", *, events=None, **params):
     values = {name: param.resolve() for name, param in verify_form().items()}
-    given = {"run_id": run_id, "params": values | params, "ti": Instance(), "outlet_events": {DELIVERIES: Event()}}
+    given = {
+        "run_id": run_id,
+        "params": values | params,
+        "ti": Instance(),
+        "dag_run": SimpleNamespace(conf=params),
+        "dag": SimpleNamespace(dag_id="masivo_verify", params=verify_form()),
+        "outlet_events": {DELIVERIES: Event()},
+    }
     if events is not None:
         given["triggering_asset_events"] = {DELIVERIES: events}
     return given
