@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or_, select
 
 from include.among import MOST_KEYS, one_of, portions
-from include.errors import LedgerError
+from include.errors import LedgerError, UnknownRun
 from include.journey import Entity, Limits, State
 from include.ledger import schema
 from include.ledger.store import Ledger
@@ -245,8 +245,9 @@ def _run(run_id: str | None) -> Any:
 
 
 def _nothing(run_id: str | None) -> Account:
-    msg = "the ledger has no run yet" if run_id is None else f"the ledger knows no run {run_id!r}"
-    raise LedgerError(msg)
+    if run_id is None:
+        raise LedgerError("the ledger has no run yet")
+    raise UnknownRun(f"the ledger knows no run {run_id!r}")
 
 
 def _entities(connection: Connection, run: int) -> list[Entity]:

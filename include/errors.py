@@ -3,9 +3,11 @@ What can go wrong, and whose move it is.
 
 * MigrationError
   x Misconfigured     a mapping, a connection or the ledger is not usable   -> fix it; nothing was sent
+    x Misused         what was typed names nothing, or makes no sense       -> type something else
     x MappingError    the mapping folder                                    -> fix the file that is named
     x LedgerError     the ledger                                            -> fix the database that is named
       x EmptyLedger   nothing was ever written to it                        -> nobody; run something first
+      x UnknownRun    it has no run of that name                            -> name another
     x LegacyError     the legacy database                                   -> fix the database that is named
   x Stopped           the API said no to all of it (key, address, redirect) -> fix it; what was not sent is given back
   x TryAgainLater     the API or a database may say yes later               -> Airflow tries the task again
@@ -19,13 +21,27 @@ A row that cannot become a record is no exception: it is a `Rejection`, and its 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class MigrationError(Exception):
-    """Base of all errors that this project raises on purpose; the sentence is for people."""
+    """
+    Base of all errors that this project raises on purpose; the sentence is for people.
+
+    *exit_code* is what a command ends with: 3 for a set-up that is missing or wrong, which most of them are; 1 is for data, 2 for usage.
+    """
+
+    exit_code: ClassVar[int] = 3
 
 
 class Misconfigured(MigrationError):
     """Something a person set up cannot be used; nothing was sent."""
+
+
+class Misused(Misconfigured):
+    """What somebody typed names nothing, or makes no sense."""
+
+    exit_code = 2
 
 
 class MappingError(Misconfigured):
@@ -47,6 +63,12 @@ class LedgerError(Misconfigured):
 
 class EmptyLedger(LedgerError):
     """No run has written to the ledger yet."""
+
+
+class UnknownRun(LedgerError):
+    """The ledger has no run of the name or number that was asked for."""
+
+    exit_code = 2
 
 
 class LegacyError(Misconfigured):
@@ -83,3 +105,5 @@ class Fenced(MigrationError):
 
 class DoesNotAddUp(MigrationError):
     """A run's account does not hold, or holds more trouble than the operator tolerates."""
+
+    exit_code = 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections import defaultdict
@@ -116,6 +118,18 @@ def mariadb_url(mariadb_server: URL) -> Iterator[str]:
     """A new, empty MariaDB database."""
     with servers.fresh_database(mariadb_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Airflow's own database, empty and of this version, in a SQLite file; to be copied."""
+    home = tmp_path_factory.mktemp("airflow-database")
+    variables = os.environ | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+    }
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=variables, check=True, capture_output=True)
+    return home / "airflow.db"
 
 
 @pytest.fixture(params=DIALECTS)

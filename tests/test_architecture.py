@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 
 
 ROOT = Path(__file__).parent.parent
@@ -101,10 +100,3 @@ def test_airflow_executes_nothing_below_plugins_by_itself(tmp_path, is_ignored):
     environment = os.environ | {"AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path)}
     seen = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True)
     assert seen.returncode == (0 if is_ignored else 3)
-
-
-def test_only_files_named_for_the_project_are_dags(tmp_path):
-    shutil.copy(ROOT / "dags" / ".airflowignore", tmp_path)
-    for name in ("masivo_sync.py", "wiring.py"):
-        (tmp_path / name).write_text(f"from airflow.sdk import DAG\ndag = DAG({name.partition('.')[0]!r})\n")
-    assert set(DagBag(dag_folder=str(tmp_path)).dags) == {"masivo_sync"}

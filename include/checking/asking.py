@@ -111,7 +111,18 @@ class Asked:
 
     def one(self, statement: Executable) -> Any:
         """Return the only row of *statement*. Raises `Unanswered`."""
-        return self.ask(statement)[0]
+        found = self.ask(statement)
+        if not found:
+            raise Unanswered("the rows changed between two questions")
+        return found[0]
+
+    def counts(self, statement: Executable) -> tuple[int, ...]:
+        """
+        Return the only row of *statement*, all of whose columns count something; nothing at all is 0. Raises `Unanswered`.
+
+        A sum of counts is an int here, a Decimal there: with that no question reckons.
+        """
+        return tuple(int(found or 0) for found in self.one(statement))
 
     def exactly(self, term: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return *term* as something that only the very same text equals."""

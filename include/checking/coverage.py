@@ -51,7 +51,7 @@ def _part(seen: int, total: int | None, query: Query) -> str:
 
 def _total(asked: Asked, query: Query) -> int | None:
     try:
-        (found,) = asked.one(select(func.count()).select_from(asked.table(query, sampled=False)))
+        (found,) = asked.counts(select(func.count()).select_from(asked.table(query, sampled=False)))
     except Unanswered:
         return None
-    return int(found)
+    return found

@@ -137,9 +137,9 @@ def _differs(asked: Asked, name: str, found: str) -> bool:
     """Whether the first rows of a table have more than one value in a column; NULL is one."""
     some = select(column(found).label("v")).select_from(table(name)).limit(_ROWS).subquery("some")
     try:
-        different, filled, every = asked.one(
+        different, filled, every = asked.counts(
             select(func.count(some.c.v.distinct()), func.count(some.c.v), func.count())
         )
     except Unanswered:
         return False
-    return bool(different + (filled < every) > 1)
+    return different + (filled < every) > 1

@@ -75,15 +75,15 @@ def _emails(asked: Asked) -> Iterator[Finding]:
             .having(func.count(key.distinct()) > 1)
             .subquery()
         )
-        groups, customers = asked.one(select(func.count(), func.sum(shared.c.n)))
+        groups, customers = asked.counts(select(func.count(), func.sum(shared.c.n)))
         if code == "emails_shared":
-            same = customers or 0
+            same = customers
         elif not groups or customers <= same:
             return
         if groups:
-            matter = f"{int(customers):,} customers share {groups:,} address{'' if groups == 1 else 'es'} in email ({how}), and the API wants them unique"
+            matter = f"{customers:,} customers share {groups:,} address{'' if groups == 1 else 'es'} in email ({how}), and the API wants them unique"
             do = "merge these customers, or re-address all but one; only the first of each goes"
-            yield warning("customers", code, matter, do, rows=int(customers))
+            yield warning("customers", code, matter, do, rows=customers)
 
 
 def _orphans(asked: Asked, entity: Entity) -> Iterator[Finding]:
@@ -98,23 +98,24 @@ def _orphans(asked: Asked, entity: Entity) -> Iterator[Finding]:
         .group_by(owner)
         .subquery()
     )
-    rows, owners = asked.one(select(func.sum(per_owner.c.n), func.count()))
+    rows, owners = asked.counts(select(func.sum(per_owner.c.n), func.count()))
     if not rows:
         return
-    worst, most = asked.one(select(per_owner.c.owner, per_owner.c.n).order_by(per_owner.c.n.desc()).limit(1))
+    worst, n = asked.one(select(per_owner.c.owner, per_owner.c.n).order_by(per_owner.c.n.desc()).limit(1))
+    most = int(n)
     nobody = str(worst).strip().lower()
-    matter = f"{several(int(rows), entity[:-1])} of {several(owners, 'customer')} that customers.sql does not have"
+    matter = f"{several(rows, entity[:-1])} of {several(owners, 'customer')} that customers.sql does not have"
     if nobody in _NOBODY:
         guests = f"{several(most, entity[:-1])} of customer {str(worst)!r}, whom customers.sql does not have: guests"
         yield warning(
-            str(entity), "guest_customer", guests, "leave them out in SQL, or decide who owns them", rows=int(most)
+            str(entity), "guest_customer", guests, "leave them out in SQL, or decide who owns them", rows=most
         )
         if owners == 1:
             return
     elif owners > 1 and most > 0.5 * rows and most >= _FEW:
         matter += f", {most:,} of them to one (of the shape {mask(str(worst))})"
     do = "merged or deleted customers? point them to the survivor in SQL; until then they are held"
-    yield warning(str(entity), "orphans", matter, do, rows=int(rows))
+    yield warning(str(entity), "orphans", matter, do, rows=rows)
 
 
 def _crowds(asked: Asked, entity: Entity) -> Iterator[Finding]:
@@ -123,11 +124,11 @@ def _crowds(asked: Asked, entity: Entity) -> Iterator[Finding]:
     per_owner = (
         select(owner.label("owner"), func.count().label("n")).where(owner.is_not(None)).group_by(owner).subquery()
     )
-    rows, owners, most = asked.one(select(func.sum(per_owner.c.n), func.count(), func.max(per_owner.c.n)))
-    if owners and owners >= _FEW and most > max(_SHARE * float(rows), 20 * float(rows) / owners):
-        matter = f"one customer owns {most:,} of {int(rows):,} {entity}"
+    rows, owners, most = asked.counts(select(func.sum(per_owner.c.n), func.count(), func.max(per_owner.c.n)))
+    if owners and owners >= _FEW and most > max(_SHARE * rows, 20 * rows / owners):
+        matter = f"one customer owns {most:,} of {rows:,} {entity}"
         do = "probably a shared or guest account: leave it out in SQL, or decide who owns them"
-        yield warning(str(entity), "one_for_many", matter, do, rows=int(most))
+        yield warning(str(entity), "one_for_many", matter, do, rows=most)
 
 
 def _too_many(asked: Asked, limits: Limits) -> Iterator[Finding]:
@@ -140,11 +141,11 @@ def _too_many(asked: Asked, limits: Limits) -> Iterator[Finding]:
         .having(func.count() > limits.records)
         .subquery()
     )
-    customers, most, total = asked.one(select(func.count(), func.max(crowded.c.n), func.sum(crowded.c.n)))
+    customers, most, total = asked.counts(select(func.count(), func.max(crowded.c.n), func.sum(crowded.c.n)))
     if customers:
         matter = f"{several(customers, 'customer')} with more than {limits.records:,} transactions, up to {most:,}, which go together or not at all"
         do = "fold the oldest into one opening row of type MIGRATION in SQL; until then they are held"
-        yield warning("transactions", "too_many_transactions", matter, do, rows=int(total))
+        yield warning("transactions", "too_many_transactions", matter, do, rows=total)
 
 
 def _sums(asked: Asked) -> Iterator[Finding]:
@@ -201,7 +202,7 @@ def _changes(asked: Asked, entity: Entity) -> Iterator[Finding]:
     query = asked.mapping.queries[entity]
     table = asked.table(query)
     changed = asked.column(table, query, CHANGED)
-    (without,) = asked.one(select(func.count()).select_from(table).where(changed.is_(None)))
+    (without,) = asked.counts(select(func.count()).select_from(table).where(changed.is_(None)))
     if without:
         matter = f"{several(without, 'row')} without {CHANGED}; every window reads them again"
         yield warning(where, "no_change_time", matter, "COALESCE it with the time of creation in SQL", rows=without)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
-from include.errors import LedgerError
+from include.errors import LedgerError, UnknownRun
 from include.journey import Entity, Slice
 from include.ledger import schema
 from include.ledger.bounds import as_bound
@@ -76,7 +76,7 @@ class Runs(Opened):
             found = connection.execute(select(schema.run).where(schema.run.c.run_id == run_id)).first()
         if found is None:
             msg = f"the ledger knows no run {run_id!r}"
-            raise LedgerError(msg)
+            raise UnknownRun(msg)
         return Run(found.id, found.run_id, found.mapping, found.mapping_hash, found.covers)
 
     def plan_of(self, run: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from include.errors import LedgerError
+from include.errors import UnknownRun
 from include.journey import BatchState
 from include.ledger import releases, schema
 from include.ledger.releases import Release
@@ -62,13 +62,13 @@ class Facts:
 
 
 def facts(ledger: Ledger, run_id: str) -> Facts:
-    """Read what is known of the run that Airflow calls *run_id*. Raises `LedgerError`."""
+    """Read what is known of the run that Airflow calls *run_id*. Raises `UnknownRun`."""
     batch = schema.batch
     with ledger.reading() as connection:
         run = connection.execute(select(schema.run).where(schema.run.c.run_id == run_id)).first()
         if run is None:
             msg = f"the ledger knows no run {run_id!r}"
-            raise LedgerError(msg)
+            raise UnknownRun(msg)
         times = connection.execute(
             select(func.min(batch.c.sent_at).label("first"), func.max(batch.c.settled_at).label("last")).where(
                 batch.c.run == run.id, batch.c.requests > 0

@@ -7,5 +7,6 @@ import sys
 from masivo.cli import main
 
 
-if __name__ == "__main__":
+# Airflow runs any file of its plugins folder by its bare name, so this one as `__main__`; only `python -m masivo` knows the package.
+if __name__ == "__main__" and __package__ == "masivo":
     sys.exit(main())

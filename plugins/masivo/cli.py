@@ -7,9 +7,13 @@ Only what a command needs is imported, because Airflow alone takes a second or t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from typing import TextIO
 
 from include.errors import MigrationError
 from include.journey import Entity
@@ -22,6 +26,11 @@ _WHICH_RUN = (
     "Airflow's run id (of another DAG than masivo_sync: DAG/run id), or the ledger's number; the latest by default"
 )
 
+_EXIT_CODES = (
+    "Exit codes: 0 all is well; 1 the data is not: an account does not add up, a check finds what blocks, nothing is found; 2 the command line "
+    "makes no sense; 3 the set-up is missing or wrong: a connection, a database, the key, the mapping."
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code. An error of ours is one sentence on standard error."""
@@ -30,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(given.run(given) or 0)
     except MigrationError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough, as with `| head`
         return 0
@@ -38,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m masivo", description="Moves a legacy loyalty database into Masivo."
+        prog="python -m masivo", description="Moves a legacy loyalty database into Masivo.", epilog=_EXIT_CODES
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -92,10 +101,24 @@ def _count(text: str) -> int:
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command that imports its module when it is run."""
+    """Return a command that imports its module when it is run; what it is asked for goes to ``given.out``."""
 
     def run(given: argparse.Namespace) -> int:
-        command: Callable[[argparse.Namespace], int] = getattr(import_module("masivo.commands"), name)
-        return command(given)
+        with _apart() as given.out:
+            command: Callable[[argparse.Namespace], int] = getattr(import_module("masivo.commands"), name)
+            return command(given)
 
     return run
+
+
+@contextmanager
+def _apart() -> Iterator[TextIO]:
+    """Give a way out for what was asked for: the logs of Airflow and others go to standard error, and Airflow makes no folder for them."""
+    before, out = dict(os.environ), sys.stdout
+    os.environ.setdefault("AIRFLOW__LOGGING__BASE_LOG_FOLDER", tempfile.gettempdir())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield out
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

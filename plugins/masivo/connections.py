@@ -25,7 +25,7 @@ from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from include.errors import EmptyLedger, LedgerError, LegacyError, Misconfigured
-from masivo import engines
+from masivo import engines, lookup
 
 
 _log = logging.getLogger(__name__)
@@ -60,9 +60,9 @@ _MSSQL_DRIVER = "ODBC Driver 18 for SQL Server"
 
 def connection_named(conn_id: str) -> Connection:
     """
-    Return the connection from wherever Airflow keeps it: environment, secrets backend, UI.
+    Return the connection from wherever Airflow keeps it: environment, secrets backend, UI (see `masivo.lookup`).
 
-    Outside of Airflow's processes only ``AIRFLOW_CONN_*`` is sure to be there. Raises `Misconfigured` if there is none.
+    Raises `Misconfigured` if there is none.
     """
     try:
         return BaseHook.get_connection(conn_id)
@@ -71,8 +71,13 @@ def connection_named(conn_id: str) -> Connection:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     if variable in os.environ:
         raise Misconfigured(f"{variable} is set, but is neither a URI nor JSON of a connection; correct it")
+    if origin := lookup.origin_of(conn_id):
+        raise Misconfigured(
+            f"connection {conn_id!r} cannot be read from {origin}: is AIRFLOW__CORE__FERNET_KEY here the one that Airflow has?"
+        )
     raise Misconfigured(
-        f"connection {conn_id!r} is not defined: set {variable}, or add it in Airflow's UI under Admin > Connections"
+        f"connection {conn_id!r} is not defined: set {variable}, or add it in Airflow's UI under Admin > Connections "
+        f"(looked in {lookup.places()})"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.account import Account, account
+from include.errors import MigrationError
 from include.pack.pack import write_pack, write_plan
 from masivo.workplace import Workplace
 
@@ -46,6 +47,8 @@ def _kept(write: Callable[[], Path], what: str, log: Any) -> None:
 
 def _why(error: Exception) -> str:
     """Name the error without the words of a library, which might quote a row."""
+    if isinstance(error, MigrationError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return type(error).__name__

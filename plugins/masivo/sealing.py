@@ -7,14 +7,13 @@ Environment variable, else Airflow Variable ``MASIVO_KEEP_PAYLOADS``: true or fa
 from __future__ import annotations
 
 import logging
-import os
 
-from airflow.sdk import Variable
 from airflow.sdk.configuration import conf
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from include.errors import Misconfigured
 from include.ledger.payloads import Seal
+from masivo.lookup import setting
 
 
 _ASKS = "MASIVO_KEEP_PAYLOADS"
@@ -23,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def seal() -> Seal | None:
     """Return what seals payloads, None where none are to be kept. Raises `Misconfigured`."""
-    asked = str(os.environ.get(_ASKS) or Variable.get(_ASKS, default="false")).strip().lower()
+    asked = setting(_ASKS, "false")[0].strip().lower()
     if asked not in {"true", "false"}:
         raise Misconfigured(f"{_ASKS} must be true or false, but is a text of {len(asked)} characters")
     if asked == "false":

@@ -7,10 +7,10 @@ Everything is opened on first use and read from Airflow's connections ``legacy_d
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 
-from airflow.sdk import Variable
 from sqlalchemy import Engine
 
 from include.errors import Misconfigured
@@ -23,6 +23,20 @@ from include.mapping import Mapping, load
 from masivo import high_water, sealing
 from masivo.connections import ledger_engine, legacy_engine
 from masivo.hook import MasivoHook
+from masivo.lookup import setting
+
+
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+
+
+def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured) -> Path:
+    """Return the folder of this machine that was *written* in what people call *called*; raises *wrong* for another place."""
+    if found := _ELSEWHERE.match(written):
+        raise wrong(
+            f"{called} names a place of scheme {found[0][:-2]!r}, and audit packs are written to folders of this machine only: "
+            "give a path, and copy the pack from there"
+        )
+    return Path(written).expanduser()
 
 
 class Workplace:
@@ -49,14 +63,19 @@ class Workplace:
     @cached_property
     def mapping(self) -> Mapping:
         """The mapping in use: environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
-        return load(os.environ.get("MASIVO_MAPPING") or Variable.get("MASIVO_MAPPING", default="sample"))
+        return load(self.mapping_named[0])
+
+    @cached_property
+    def mapping_named(self) -> tuple[str, str]:
+        """The mapping in use as it is named, by its name or path, and where that is from."""
+        return setting("MASIVO_MAPPING", "sample")
 
     @property
     def packs(self) -> Path:
         """The folder for audit packs: environment variable, else Airflow Variable ``MASIVO_PACKS``, else ``packs`` in Airflow's home."""
-        chosen = os.environ.get("MASIVO_PACKS") or Variable.get("MASIVO_PACKS", default="")
+        chosen, origin = setting("MASIVO_PACKS")
         home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow")
-        return (Path(chosen) if chosen else home / "packs").expanduser()
+        return folder(chosen, origin) if chosen else (home / "packs").expanduser()
 
     @cached_property
     def hook(self) -> MasivoHook:

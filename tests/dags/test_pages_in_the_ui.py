@@ -1,5 +1,5 @@
 """
-The page *Masivo* and the tab *Account* in Airflow's own UI, in a real browser, with a real run behind them.
+The page *Masivo* and the button *Account* in Airflow's own UI, in a real browser, with a real run behind them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 RUN = "manual__2026-11-22T00:00:00+00:00"
 ACCOUNT = f"/masivo/runs/masivo_sync/{quote(RUN, safe='')}"
+BUTTON = f"/plugin/masivo{ACCOUNT}"
 EXTRA = {"interval_s": 0, "margin_s": 0, "per_hour": 1_000_000, "settle_after_s": 0}
 CUSTOMERS = 60
 
@@ -106,9 +107,11 @@ def test_what_there_is_no_account_of_is_said_in_a_sentence(site):
         assert said in Page(answer.text).text
 
 
-def test_airflow_loads_the_plugin_without_a_complaint(site):
+def test_airflow_loads_the_plugin_without_a_complaint_and_it_is_on_nobodys_runs(site):
     (plugin,) = [one for one in site.call("GET", "plugins")["plugins"] if one["name"] == "masivo"]
-    assert {view["destination"] for view in plugin["external_views"]} == {"nav", "dag_run"}
+    # Every other destination is a tab on the runs or tasks of all DAGs, whoever owns them.
+    assert {view["destination"] for view in plugin["external_views"]} == {"nav"}
+    assert plugin["react_apps"] == []
     assert site.call("GET", "plugins/importErrors")["import_errors"] == []
 
 
@@ -137,9 +140,25 @@ def test_the_ui_has_a_page_for_all_runs(tab, site):
     assert "need a person" in said
 
 
-def test_a_runs_tab_shows_its_account(tab, site):
-    said = shown(tab, site, f"/dags/masivo_sync/runs/{quote(RUN, safe='')}/plugin/masivo_account", "adds up")
+def test_every_task_of_a_run_has_a_button_to_its_account(site):
+    run = f"dags/masivo_sync/dagRuns/{quote(RUN, safe='')}"
+    for task in site.airflow.tasks("masivo_sync", RUN):
+        where = f"{run}/taskInstances/{task['task_id']}/links"
+        found = site.call("GET", where, params={"map_index": task["map_index"]})["extra_links"]
+        assert found == {"Account": BUTTON}, task["task_id"]
+
+
+def test_the_button_opens_the_account_inside_the_ui(tab, site):
+    tab.open(f"{site.airflow.address}/dags/masivo_sync/runs/{quote(RUN, safe='')}/tasks/plan", width=1280)
+    button = "[...document.querySelectorAll('a')].find(a => a.textContent === 'Account')"
+    deadline = time.monotonic() + 60
+    while not tab.value(f"!!{button}"):
+        assert time.monotonic() < deadline, "waited in vain for the button"
+        time.sleep(0.2)
+    assert tab.value(f"{button}.getAttribute('href')") == BUTTON
+    said = shown(tab, site, BUTTON, "adds up")
     assert "rows are accounted for" in said
+    assert tab.value("document.querySelector('iframe').title") == "Masivo"
     assert tab.value("document.querySelector('iframe').contentDocument.documentElement.scrollWidth") <= 1280
 
 
@@ -147,5 +166,4 @@ def test_a_run_under_way_is_looked_at_again(tab, site):
     with site.ledger.begin() as connection:
         assert connection.execute(select(func.count()).select_from(schema.run)).scalar_one() == 1
         connection.execute(update(schema.run).values(finished_at=None))
-    path = f"/dags/masivo_sync/runs/{quote(RUN, safe='')}/plugin/masivo_account"
-    assert "No request that was planned is left." in shown(tab, site, path, "How far it is")
+    assert "No request that was planned is left." in shown(tab, site, BUTTON, "How far it is")

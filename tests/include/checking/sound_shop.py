@@ -66,7 +66,7 @@ class SoundShop:
         self.engine = engine
         self._folder = folder
         key = keys or BigInteger()
-        self.is_text = not isinstance(key, BigInteger)
+        self.is_text = isinstance(key, String)
         tables = MetaData()
         self.member = Table(
             "member", tables, Column("no", key), Column("name", String(60)), Column("email", String(80)),

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import String, create_engine
+from sqlalchemy import Numeric, String, create_engine
 
 from include.journey import Limits
 from tests.include.checking.sound_shop import (
@@ -285,4 +285,39 @@ def test_postgresql_money_and_quoted_names_are_understood(postgres_url, tmp_path
     assert [one.do for one in found if one.code == "index_missing"] == [
         'CREATE INDEX "Kunde_by_changed" ON "Kunde" (changed)'
     ]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("keys", [None, Numeric(20, 0), String(40)], ids=["numbers", "decimals", "text"])
+def test_several_missing_customers_who_own_rows_are_counted_on_every_dialect(engine, tmp_path, keys):
+    shop = SoundShop(engine, tmp_path, keys=keys)
+    gone = [shop.key(number) for number in (7, 8, 9)]
+    shop.run([f"DELETE FROM member WHERE no = {key!r}" for key in gone])
+    # One of them owns most: a till, or somebody who was merged.
+    sale = {"member": gone[0], "total": 1, "method": "CASH", "sold": NOON, "settled": NOON, "changed": NOON}
+    shop.add_all(shop.sale, [{"no": 900_000 + number, **sale} for number in range(800)])
+
+    found = {(one.where, one.code): one for one in shop.check()}
+    assert found["transactions", "orphans"].rows == 30
+    assert "30 transactions of 3 customers" in found["transactions", "orphans"].matter
+    assert found["events", "orphans"].rows == 830
+    assert "830 events of 3 customers" in found["events", "orphans"].matter
+    assert "810 of them to one" in found["events", "orphans"].matter
+    assert "one customer owns 810 of 1,100 events" in found["events", "one_for_many"].matter
+
+
+def test_numbers_and_text_in_one_column_of_keys_are_no_error(sqlite_url, tmp_path):
+    engine = create_engine(sqlite_url)
+    shop = SoundShop(engine, tmp_path)
+    shop.run(
+        [
+            "UPDATE member SET no = 'M-7' WHERE no = 7",
+            "UPDATE sale SET member = 'nobody' WHERE member = 8",
+            "UPDATE entry SET no = 'E' || no WHERE no % 2",
+            "DELETE FROM member WHERE no = 9",
+        ]
+    )
+    found = {(one.where, one.code): one.rows for one in shop.check()}
+    assert found["events", "orphans"] == 30
+    assert ("events", "not_checked") not in found
     engine.dispose()

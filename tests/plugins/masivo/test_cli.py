@@ -5,6 +5,7 @@ The command line, as a person at a terminal meets it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,11 @@ from tests.shops import sample_shop
 
 
 ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def _no_log(line):
+    """Leave out what Airflow logs, which is said on standard error, too."""
+    return "" if re.match(r"\S+ \[(info|warning) ", line) else line
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +41,11 @@ def done(tmp_path_factory):
 def say(done, capsys):
     """Run a command; return its exit code, what it prints and what it complains of."""
 
-    def run(*arguments, **variables):
-        with environment({**done[2], **variables}):
+    def run(*arguments, without="", **variables):
+        with environment({name: value for name, value in {**done[2], **variables}.items() if name != without}):
             code = main(list(arguments))
         printed = capsys.readouterr()
-        return code, "\n".join(line for line in printed.out.splitlines() if "[info" not in line), printed.err
+        return code, printed.out.rstrip("\n"), "".join(_no_log(line) for line in printed.err.splitlines(keepends=True))
 
     return run
 
@@ -58,7 +64,7 @@ def test_the_account_is_printed_for_people_and_as_json(say, done):
 
 
 def test_a_run_that_is_not_there_is_one_sentence_on_standard_error(say):
-    assert say("account", "--run", "weekly") == (1, "", "the ledger knows no run 'weekly'\n")
+    assert say("account", "--run", "weekly") == (2, "", "the ledger knows no run 'weekly'\n")
 
 
 def test_a_customers_rows_are_traced_and_a_stranger_is_said_to_be_one(say, done):
@@ -84,7 +90,8 @@ def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say
     assert re.search(r"^note     masivo_api +rewards +2 of 2 ", said, re.MULTILINE)
     assert "blocker" not in said
     assert re.search(
-        r"in mapping sample; looked at all rows \(70 customers, \d+ events, \d+ transactions\)$", lines[-1]
+        r"in mapping sample \(environment variable MASIVO_MAPPING\); looked at all rows \(70 customers, \d+ events, \d+ transactions\)$",
+        lines[-1],
     )
 
 
@@ -102,17 +109,78 @@ def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
     assert said.endswith("looked at all rows (70 customers) and a sample (the first 100 events, 100 transactions)")
 
 
-def test_the_check_fails_where_something_blocks(say, tmp_path):
+def test_the_check_says_which_connections_and_mapping_it_used(say):
+    assert say("check", "--rows", "5")[1].splitlines()[-2] == (
+        "connections: legacy_db (the environment), masivo_api (the environment), masivo_ledger (the environment)"
+    )
+
+
+def test_the_check_tells_what_is_wrong_with_the_set_up_from_what_is_wrong_with_the_data(say, tmp_path):
     api = json.dumps({"conn_type": "masivo", "host": "http://127.0.0.1:9", "password": "key"})
     code, said, _ = say("check", AIRFLOW_CONN_MASIVO_API=api)
-    assert code == 1
+    assert code == 3
     assert re.search(r"^blocker  masivo_api +not_usable +Masivo's API at 127.0.0.1:9 cannot be reached", said)
     assert "missing_value" in said
 
-    legacy = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "no.sqlite")})
-    code, said, complaint = say("check", AIRFLOW_CONN_LEGACY_DB=legacy)
+    for legacy in ({"conn_type": "sqlite", "host": str(tmp_path / "no.sqlite")}, "postgresql://ana@127.0.0.1:9/shop"):
+        given = legacy if isinstance(legacy, str) else json.dumps(legacy)
+        code, said, _ = say("check", AIRFLOW_CONN_LEGACY_DB=given)
+        assert code == 3
+        assert re.search(r"^blocker  legacy_db +not_usable +the legacy database ", said)
+
+    code, said, _ = say("check", MASIVO_MAPPING="no_such_mapping")
+    assert code == 3
+    assert re.search(r"^blocker  mapping +not_usable ", said)
+
+    (tmp_path / "customers.sql").write_text("SELECT member_no AS id, 'x' AS nome FROM member")
+    (tmp_path / "mapping.yaml").write_text("timezone: UTC")
+    code, said, _ = say("check", MASIVO_MAPPING=str(tmp_path))
     assert code == 1
-    assert "no such file" in said + complaint
+    assert re.search(r"^blocker  customers ", said)
+
+
+@pytest.mark.parametrize("arguments", [["account"], ["trace", "1"], ["pack"], ["preview", "customers"]])
+def test_a_connection_that_is_missing_ends_a_command_with_three(say, monkeypatch, arguments, done):
+    monkeypatch.setattr("masivo.commands.latest", lambda: None)
+    missing = "legacy_db" if "preview" in arguments else "masivo_ledger"
+    variable = f"AIRFLOW_CONN_{missing.upper()}"
+    with environment(done[2]):
+        monkeypatch.delenv(variable)
+        code, said, complaint = say(*arguments, without=variable)
+    assert (code, said) == (3, "")
+    assert complaint.startswith(f"connection '{missing}' is not defined: set {variable}, or add it in Airflow's UI")
+    assert "looked in the environment; not in Airflow's database: there is none at " in complaint
+
+
+def test_nothing_but_the_findings_is_on_standard_output(done, tmp_path):
+    """As a person redirects it: Airflow logs where the API is, and that is no finding."""
+    program = [sys.executable, "-m", "masivo", "check"]
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    ran = subprocess.run(program, check=False, capture_output=True, text=True, cwd=tmp_path, env={**home, **done[2]})
+    assert ran.returncode == 0, ran.stderr
+    assert "Masivo's API is http://127.0.0.1:" in ran.stderr
+    known = ("blocker ", "warning ", "note ", "connections: ")
+    lines = [line for line in ran.stdout.splitlines() if line and not line.startswith(known)]
+    assert len(lines) == 1
+    assert "in mapping sample (environment variable MASIVO_MAPPING); looked at all rows" in lines[0]
+    assert list(tmp_path.iterdir()) == []  # neither ~/airflow nor anything else was made
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/packs", "gs://bucket", "s3:/bucket/packs", "file:///tmp/packs"])
+def test_a_pack_goes_into_a_folder_and_nowhere_else(say, monkeypatch, tmp_path, place):
+    monkeypatch.chdir(tmp_path)
+    scheme = place.partition(":")[0]
+    for arguments, variables, code in (
+        (["--to", place], {}, 2),
+        ([], {"MASIVO_PACKS": place}, 3),
+    ):
+        ended, said, complaint = say("pack", *arguments, **variables)
+        assert (ended, said) == (code, "")
+        assert (
+            f"names a place of scheme '{scheme}', and audit packs are written to folders of this machine" in complaint
+        )
+        assert complaint.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_payloads_are_shown_as_they_would_be_sent_and_nothing_is_sent(say, done):
@@ -134,14 +202,14 @@ def test_an_entity_that_the_mapping_lacks_is_one_sentence(say, tmp_path):
     (tmp_path / "customers.sql").write_text("SELECT 1 AS id")
     (tmp_path / "mapping.yaml").write_text("timezone: UTC")
     code, said, complaint = say("preview", "events", MASIVO_MAPPING=str(tmp_path))
-    assert (code, said) == (1, "")
+    assert (code, said) == (2, "")
     assert complaint == f"mapping {tmp_path.name!r} has no events.sql, so there is nothing to preview\n"
 
 
 def test_a_ledger_that_nobody_has_written_is_said_to_be_empty(say, tmp_path):
     ledger = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "new.sqlite")})
     code, said, complaint = say("account", AIRFLOW_CONN_MASIVO_LEDGER=ledger)
-    assert (code, said) == (1, "")
+    assert (code, said) == (3, "")
     assert "is empty: no run has written to it yet" in complaint
     assert complaint.count("\n") == 1
 
