@@ -200,7 +200,6 @@ class Delivery:
 
         Together they would only be refused again.
         """
-        self._again |= {record.key for unit in absent for record in unit}
         is_first = self._in_parts.isdisjoint(record.key for unit in absent for record in unit)
         self._in_parts |= {record.key for unit in absent for record in unit}
         return self._isolation.send_in_parts(absent, refusal or Answer(), is_first=is_first)
@@ -265,7 +264,10 @@ class Delivery:
 
     def _send_apart(self, batch: Batch) -> Answer:
         answer = self._send(batch, Purpose.ISOLATION)
-        if verdict(answer) is not Verdict.REFUSED or self._leaves_nothing(batch, answer):
+        if verdict(answer) is not Verdict.REFUSED:
+            return answer
+        self._again |= {record.key for record in batch.records}
+        if self._leaves_nothing(batch, answer):
             return answer
         self._call_in_doubt(batch, answer)
         return Answer(failure="refused, and perhaps taken in part")

@@ -94,13 +94,11 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         .values(state=State.IN_DOUBT)
     )
     refused, table = _batches(run, entity, number, BatchState.REFUSED), schema.refusal
-    takes_nothing = select(table.c.status).where(table.c.entity == entity, table.c.leaves == "atomic")
-    connection.execute(
-        update(entry)
-        .where(*theirs, entry.c.batch.in_(refused.where(batch.c.status.in_(takes_nothing))))
-        .values(held_or_in_doubt("run_stopped"))
-    )
-    # Of the others the API may have taken a part.
+    known = select(table.c.status).where(table.c.entity == entity, table.c.leaves == "atomic")
+    # A single record has no part that could have been taken.
+    untaken = refused.where(or_(batch.c.records == 1, batch.c.status.in_(known)))
+    connection.execute(update(entry).where(*theirs, entry.c.batch.in_(untaken)).values(held_or_in_doubt("run_stopped")))
+    # Of the others the API may have taken one.
     connection.execute(
         update(entry).where(*theirs, entry.c.batch.in_(refused)).values(state=State.IN_DOUBT, reason="refusal_unproven")
     )

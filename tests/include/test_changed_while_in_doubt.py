@@ -158,10 +158,14 @@ def test_a_row_whose_sibling_has_another_customer_now_waits_for_its_own_to_be_re
         let_go(on.ledger, on.ledger.run("first").number)
         other = on.trip.begin("other", asked=Asked(RunKind.FULL))
         on.ledger.settle_dead(other.number, Entity.TRANSACTIONS, lease_s=1)
-        on.ledger.learn("atomic")
         change(on, "UPDATE booking SET person = 'P9' WHERE id = 'P1-b2'")
         on.trip.migrate("only P9", asked=Asked(RunKind.CUSTOMERS, customers=("P9",)))
+        assert ("transactions", "P1-b1") in on.states(
+            "in_doubt"
+        )  # a part of the set may have been taken, and nobody has looked for it
+        on.trip.migrate("last")
         assert ("transactions", "P1-b1") in on.states("held")
+        assert not on.trip.sandbox.accepted("transactions") or most_often_taken(on, Entity.TRANSACTIONS) == 1
 
 
 def test_witnesses_that_were_confirmed_still_prove_what_did_not_arrive(tmp_path):

@@ -193,7 +193,6 @@ def test_a_set_that_was_refused_goes_when_the_faulty_one_of_it_is_removed(tmp_pa
     with small_shop(tmp_path, *people, migrate=False, sandbox={"poison": frozenset({"legacy:P1-b2"})}, records=2) as on:
         on.trip.place.ledger.prepare()
         on.trip.begin("first")
-        on.ledger.learn("atomic")
         on.trip.migrate("first")
         before = len(on.trip.api.bodies)
         on.trip.migrate("unchanged")
@@ -211,7 +210,6 @@ def test_a_set_that_was_refused_goes_when_the_faulty_one_of_it_is_corrected(tmp_
     with small_shop(tmp_path, *people, migrate=False, sandbox={"poison": poison}, records=2) as on:
         on.trip.place.ledger.prepare()
         on.trip.begin("first")
-        on.ledger.learn("atomic")
         on.trip.migrate("first")
         assert on.states("quarantined") == {("transactions", "P1-b1"), ("transactions", "P1-b2")}
         before = len(on.trip.api.bodies)

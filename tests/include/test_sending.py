@@ -51,9 +51,17 @@ def test_a_429_freezes_the_lane_for_all_and_costs_no_try(tmp_path, fault):
         assert on.accepted() == KEYS
 
 
-@pytest.mark.parametrize("fault", ["503", "503_s"])
-def test_a_503_is_tried_again_and_then_given_back_for_a_later_try(tmp_path, fault):
-    with bench(tmp_path, **faults(fault), retry_after_s=0) as on:
+@pytest.mark.parametrize("fault", ["503", "503_but_accepted", "408_but_accepted"])
+def test_an_answer_of_a_gateway_is_a_doubt_and_never_tried_again_blindly(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        assert send(on).status == int(fault[:3])
+        assert batches(on) == [("in_doubt", int(fault[:3]), 1)]
+        assert on.states() == dict.fromkeys(KEYS, ("in_doubt", "server_error"))
+        assert on.posts() == 1
+
+
+def test_a_503_of_a_limiter_is_tried_again_and_then_given_back_for_a_later_try(tmp_path):
+    with bench(tmp_path, **faults("503_s"), retry_after_s=0) as on:
         with pytest.raises(TryAgainLater, match="did not take the batch in 6 tries"):
             send(on)
         assert batches(on) == [("given_back", 503, 6)]

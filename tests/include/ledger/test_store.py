@@ -223,14 +223,16 @@ def test_a_new_try_calls_in_doubt_what_was_out_and_forgets_what_was_not_sent(led
     assert [row.state for row in batches(ledger)] == ["delivered", "in_doubt", "given_back", "packed"]
 
 
-@pytest.mark.parametrize(("refusals", "left"), [("atomic", []), ("partial", [("A", "in_doubt", "refusal_unproven")])])
-def test_a_refused_batch_that_nobody_judged_is_in_doubt_unless_refusals_take_nothing(ledger, run, refusals, left):
+@pytest.mark.parametrize(("refusals", "count", "left"), [("atomic", 2, ""), ("partial", 2, "AB"), ("partial", 1, "")])
+def test_a_refused_batch_that_nobody_judged_is_in_doubt_unless_refusals_take_nothing(
+    ledger, run, refusals, count, left
+):
     ledger.learn(Entity.CUSTOMERS, 422, refusals)
     ledger.learn(Entity.EVENTS, 422, "partial" if refusals == "atomic" else "atomic")
     ledger.learn(Entity.CUSTOMERS, 413, "partial" if refusals == "atomic" else "atomic")
-    sent(ledger, ledger.claim(run, Entity.CUSTOMERS, 1), customer("A"), receipt=REFUSED)
+    sent(ledger, ledger.claim(run, Entity.CUSTOMERS, 1), *map(customer, "AB"[:count]), receipt=REFUSED)
     ledger.claim(run, Entity.CUSTOMERS, 1)
-    assert entries(ledger) == left
+    assert entries(ledger) == [(key, "in_doubt", "refusal_unproven") for key in left]
 
 
 def write(ledger, lease, number, what):
