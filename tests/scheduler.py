@@ -95,7 +95,14 @@ class Scheduler:
     def until(self, holds: Callable[[], Any], what: str, *, patience_s: float = _PATIENCE_S) -> Any:
         """Wait until *holds* returns something, and return it."""
         deadline = time.monotonic() + patience_s
-        while not (found := holds()):
+
+        def asked() -> Any:
+            try:
+                return holds()
+            except requests.Timeout:  # on a busy machine Airflow's SQLite may be locked for longer than a question waits
+                return None
+
+        while not (found := asked()):
             self._scheduler.check()
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
