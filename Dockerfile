@@ -10,7 +10,7 @@ ARG DRIVERS=""
 # The base image's own account, which is not root; group 0 lets any other uid stand in for it.
 USER airflow
 WORKDIR /opt/airflow
-COPY --chown=airflow:0 requirements.txt requirements.lock pyproject.toml ./
+COPY --chown=airflow:0 requirements.txt requirements.lock pyproject.toml LICENSE ./
 # Every version and hash comes from the lock, as on a developer's machine; compiled now and not at every start.
 ENV UV_COMPILE_BYTECODE=1
 RUN uv pip install --no-cache --require-hashes --constraint requirements.lock --requirement requirements.txt \

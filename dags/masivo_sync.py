@@ -29,7 +29,7 @@ before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities":
   have stops it too, and it says which one you may have meant.
 * *plan* says that the mapping changed, or names a guard: look at what it says, then trigger again with *mapping_change* or *override*.
 * *send* is waiting for a retry: the API or a database was away. Nothing to do: the next try reads its slice again, and skips what was sent.
-* *account* failed: read it (the run's tab *Account*, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
+* *account* failed: read it (the button *Account* of each task, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
   mapping; the next run takes them. Rows in doubt were sent without a usable answer: the next run that
   reads them asks the API, and sends them again only if it is proved that they never arrived. `masivo_replay` sends again what a person released.
 * Rows were adopted that Masivo does not have: `masivo_replay` with the *reason* `adopted` sends them.

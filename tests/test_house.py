@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,12 @@ def test_make_says_in_one_sentence_what_it_lacks(tmp_path, target, sentence):
     assert made.returncode != 0
     assert next(line for line in made.stderr.splitlines() if not line.startswith("make")).startswith(sentence)
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_licence_is_apaches_and_is_said_where_it_is_looked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    airflows = distribution("apache-airflow-providers-standard").read_text("licenses/LICENSE")
+    assert (ROOT / "LICENSE").read_text() == airflows
+    assert "(LICENSE)" in (ROOT / "README.md").read_text()

@@ -42,7 +42,7 @@ _NOT_USABLE = "not_usable"
 
 def print_account(given: argparse.Namespace) -> int:
     """Print a run's account; fail if it does not add up."""
-    with _workplace(_LEDGER, _API) as place:
+    with _workplace(_LEDGER, _API, only_looks=True) as place:
         place.ledger.open()
         made = account(place.ledger, given.run_id, place.hook.limits)
         print(json.dumps(as_json(made), indent=2) if given.json else as_text(made).rstrip(), file=given.out)
@@ -51,7 +51,7 @@ def print_account(given: argparse.Namespace) -> int:
 
 def write_audit_pack(given: argparse.Namespace) -> int:
     """Write a run's audit pack and print where it is."""
-    with _workplace(_LEDGER, _API) as place:
+    with _workplace(_LEDGER, _API, only_looks=True) as place:
         into = folder(given.to, "--to", Misused) if given.to else place.packs
         place.ledger.open()
         made = account(place.ledger, given.run_id, place.hook.limits)
@@ -66,7 +66,7 @@ def write_audit_pack(given: argparse.Namespace) -> int:
 
 def print_trail(given: argparse.Namespace) -> int:
     """Print what became of one customer's rows."""
-    with _workplace(_LEDGER, _API) as place:
+    with _workplace(_LEDGER, _API, only_looks=True) as place:
         place.ledger.open()
         lines = list(trail(place.ledger, given.customer, unseal if given.payloads else None))
         print("\n".join(lines) or f"no run has read anything of customer {given.customer}", file=given.out)
@@ -160,7 +160,7 @@ def print_preview(given: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _workplace(*used: str) -> Iterator[Workplace]:
+def _workplace(*used: str, only_looks: bool = False) -> Iterator[Workplace]:
     """Open what a command works with, and say which of the connections that it has *used* are not from the environment."""
     logging.getLogger("airflow").setLevel(logging.ERROR)
     with with_airflows_database() as airflow:
@@ -173,7 +173,7 @@ def _workplace(*used: str) -> Iterator[Workplace]:
         for conn_id in used:
             if origin := origin_of(conn_id):
                 _say_elsewhere(conn_id, origin)
-        yield Workplace()
+        yield Workplace(only_looks=only_looks)
 
 
 def _say_elsewhere(what: str, origin: str) -> None:

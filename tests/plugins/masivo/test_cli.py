@@ -7,12 +7,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from airflow import settings
+from airflow.models import Connection, Variable, crypto  # noqa: TID251 (what the UI writes with)
+from cryptography.fernet import Fernet
 from masivo.cli import main
+from masivo.demo.folder import Folder
 
 from tests.journey import UNHURRIED, connections, environment, journey
 from tests.shops import sample_shop
@@ -210,7 +215,7 @@ def test_a_ledger_that_nobody_has_written_is_said_to_be_empty(say, tmp_path):
     ledger = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "new.sqlite")})
     code, said, complaint = say("account", AIRFLOW_CONN_MASIVO_LEDGER=ledger)
     assert (code, said) == (3, "")
-    assert "is empty: no run has written to it yet" in complaint
+    assert "no run has written to it yet" in complaint
     assert complaint.count("\n") == 1
 
 
@@ -222,3 +227,152 @@ def test_a_command_that_is_none_is_answered_with_the_usage(arguments):
     assert answered.returncode == 2
     assert answered.stderr.startswith("usage: python -m masivo")
     assert "Traceback" not in answered.stderr
+
+
+# --- what was typed into Airflow's UI
+
+
+@pytest.fixture
+def ui(done, airflow_database, monkeypatch):
+    """Airflow's own database where this process's Airflow looks for it; returns what types connections and Variables into it."""
+    monkeypatch.setattr("masivo.commands.latest", lambda: None)
+    for name in done[2]:
+        monkeypatch.delenv(name, raising=False)
+    home = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
+    shutil.copy(airflow_database, home)
+
+    def put(*names, **others):
+        defined = {**{name: done[2][name] for name in names}, **others}
+        with settings.Session() as session:
+            for name, value in defined.items():
+                conn_id = name.removeprefix("AIRFLOW_CONN_")
+                if conn_id != name:
+                    session.add(Connection.from_json(value, conn_id=conn_id.lower()))  # noqa: AIR311 (not the SDK's)
+                else:
+                    session.add(Variable(name, value))  # noqa: AIR311
+            session.commit()
+
+    yield put
+    settings.engine.dispose()
+    home.unlink()
+
+
+CONNECTIONS = ("AIRFLOW_CONN_LEGACY_DB", "AIRFLOW_CONN_MASIVO_API", "AIRFLOW_CONN_MASIVO_LEDGER")
+
+
+@pytest.fixture
+def bare(capsys):
+    """Run a command in the environment as it is."""
+
+    def run(*arguments):
+        code = main(list(arguments))
+        printed = capsys.readouterr()
+        return code, printed.out.rstrip("\n"), "".join(map(_no_log, printed.err.splitlines(keepends=True)))
+
+    return run
+
+
+def test_commands_see_the_connections_and_variables_of_the_ui_and_say_so(ui, bare, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    ui(*CONNECTIONS, MASIVO_MAPPING="sample", MASIVO_PACKS=str(tmp_path / "elsewhere"))
+    code, said, complaint = bare("account")
+    assert code == 0
+    assert said.startswith("run nightly · mapping sample")
+    assert complaint == "(masivo_ledger: from Airflow's database)\n(masivo_api: from Airflow's database)\n"
+
+    code, said, _ = bare("check", "--rows", "5")
+    assert code == 0
+    connections_used, summary = said.splitlines()[-2:]
+    assert connections_used == (
+        "connections: legacy_db (Airflow's database), masivo_api (Airflow's database), masivo_ledger (Airflow's database)"
+    )
+    assert "in mapping sample (Airflow Variable MASIVO_MAPPING); looked at a sample" in summary
+    assert bare("pack")[1].startswith(str(tmp_path / "elsewhere"))
+    assert "(mapping sample: from Airflow Variable MASIVO_MAPPING)" in bare("preview", "customers")[2]
+
+
+def test_a_mapping_that_is_chosen_in_the_ui_is_the_one_that_is_checked(ui, bare):
+    ui(*CONNECTIONS, MASIVO_MAPPING="woocommerce")
+    code, said, _ = bare("check", "--rows", "5")
+    assert code == 1  # the database is none of WooCommerce's
+    assert "in mapping woocommerce (Airflow Variable MASIVO_MAPPING)" in said
+    assert re.search(r"^blocker  customers ", said)
+
+
+def test_the_environment_goes_before_the_ui_and_a_demo_goes_last(ui, bare, done, monkeypatch, tmp_path):
+    demo = Folder(tmp_path / ".demo" / "sample", "sample")
+    demo.path.mkdir(parents=True)
+    demo.ledger.touch()
+    monkeypatch.setattr("masivo.commands.latest", lambda: demo)
+
+    code, _, complaint = bare("account")
+    assert code == 3
+    assert complaint.startswith("(no connection is defined: using the demo's in ")
+    assert "no run has written to it yet" in complaint
+
+    ui("AIRFLOW_CONN_MASIVO_API", AIRFLOW_CONN_MASIVO_LEDGER='{"conn_type": "sqlite", "host": "/nowhere/ledger.db"}')
+    code, _, complaint = bare("account")
+    assert code == 3
+    assert "demo" not in complaint
+    assert "/nowhere/ledger.db" in complaint
+
+    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_LEDGER", done[2]["AIRFLOW_CONN_MASIVO_LEDGER"])
+    code, said, complaint = bare("account")
+    assert (code, complaint) == (0, "(masivo_api: from Airflow's database)\n")
+    assert said.startswith("run nightly")
+
+
+def test_a_demo_is_not_taken_where_airflows_database_cannot_be_asked(bare, done, monkeypatch, tmp_path):
+    demo = Folder(tmp_path / ".demo" / "sample", "sample")
+    demo.path.mkdir(parents=True)
+    monkeypatch.setattr("masivo.commands.latest", lambda: demo)
+    for name in done[2]:
+        monkeypatch.delenv(name, raising=False)
+    empty = tmp_path / "empty.db"
+    empty.touch()
+    for role, url, why in (
+        (
+            None,
+            "postgresql+psycopg2://ana:pa55word@127.0.0.1:9/airflow",
+            "127.0.0.1:9 cannot be reached: Connection refused",
+        ),
+        (None, "no url", "database.sql_alchemy_conn is no URL"),
+        ("client", f"sqlite:///{empty}", "a task may not"),
+    ):
+        monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+        monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+        if role:
+            monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", role)
+        code, said, complaint = bare("account")
+        assert (code, said) == (3, "")
+        assert complaint.startswith("connection 'masivo_ledger' is not defined: set AIRFLOW_CONN_MASIVO_LEDGER")
+        assert complaint.endswith(f"(looked in the environment; not in Airflow's database: {why})\n")
+        assert os.environ.get("_AIRFLOW_PROCESS_CONTEXT") == role
+
+
+def test_a_connection_that_another_fernet_key_has_sealed_is_said_to_be_unreadable(ui, bare, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+        crypto.get_fernet.cache_clear()
+        ui(*CONNECTIONS)
+    crypto.get_fernet.cache_clear()
+    code, said, complaint = bare("account")
+    assert (code, said) == (3, "")
+    assert (
+        "connection 'masivo_ledger' cannot be read from Airflow's database: is AIRFLOW__CORE__FERNET_KEY here"
+        in complaint
+    )
+    assert "Traceback" not in complaint
+
+
+def test_airflows_database_that_was_never_prepared_is_no_traceback(done, tmp_path):
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "airflow.db").touch()
+    program = [sys.executable, "-m", "masivo", "account"]
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    without = {name: value for name, value in done[2].items() if name != "AIRFLOW_CONN_MASIVO_LEDGER"}
+    ran = subprocess.run(program, check=False, capture_output=True, text=True, cwd=tmp_path, env={**home, **without})
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.startswith("connection 'masivo_ledger' is not defined")
+    assert ran.stderr.endswith("airflow.db cannot be read (OperationalError))\n")
+    assert ran.stderr.count("\n") == 1

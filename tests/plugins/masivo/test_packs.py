@@ -151,3 +151,16 @@ def test_packs_lie_in_airflows_home_unless_told_otherwise(trip, tmp_path, monkey
     assert trip.place.packs == tmp_path / "home" / "packs"
     monkeypatch.setenv("AIRFLOW_VAR_MASIVO_PACKS", "/srv/packs")
     assert str(trip.place.packs) == "/srv/packs"
+
+
+@pytest.mark.usefixtures("trip")
+def test_packs_for_a_place_that_is_no_folder_are_refused_in_one_sentence_and_the_run_goes_on(
+    tmp_path, monkeypatch, said
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MASIVO_PACKS", "s3://bucket/packs")
+    assert migrate(context(**MANY))["account"]["adds_up"]
+    warned = [line for line in said() if "was not written" in line]
+    assert len(warned) == 2  # the plan and the pack
+    assert all("environment variable MASIVO_PACKS names a place of scheme 's3', and" in line for line in warned)
+    assert not (tmp_path / "s3:").exists()
