@@ -28,6 +28,8 @@ before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities":
 * *plan* failed: its last line says what is set up wrongly. Nothing was sent. Correct it and clear the task. A parameter that the DAG does not
   have stops it too, and it says which one you may have meant.
 * *plan* says that the mapping changed, or names a guard: look at what it says, then trigger again with *mapping_change* or *override*.
+* It says that the connection is not as the ledger knows it: `python -m masivo tie`. Or that the ledger is an older copy: bring back the newest. Or that the account has
+  customers already: find the ledger that sent them. An empty ledger sends everything a second time.
 * *send* is waiting for a retry: the API or a database was away. Nothing to do: the next try reads its slice again, and skips what was sent.
 * *account* failed: read it (the button *Account* of each task, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
   mapping; the next run takes them. Rows in doubt were sent without a usable answer: the next run that

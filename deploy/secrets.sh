@@ -33,8 +33,8 @@ keep broker_url "redis://:$(cat redis_password)@redis:6379/0"
 legacy_db: postgresql+psycopg://legacy:legacy@legacy:5432/legacy
 
 # Where to. This one is the sandbox; yours is
-#   masivo_api: {conn_type: masivo, host: app.masivo.ai, password: <API key>, extra: {account: prod}}
-# with account dev (250 requests an hour) or prod (1000).
+#   masivo_api: {conn_type: masivo, host: app.masivo.ai, password: <API key>, extra: {account: prod, account_id: our-shop}}
+# with account dev (250 requests an hour) or prod (1000), and your own name for it, by which the ledger knows it.
 masivo_api:
   conn_type: masivo
   schema: http

@@ -10,8 +10,10 @@ import json
 import random
 import re
 import shutil
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -259,6 +261,48 @@ def test_points_go_also_where_the_purchases_between_them_and_their_customers_are
     assert accepted(site.posts()[before:]) == {"F1": 1, "TF1": 1}
     assert site.run("purchases", entities=["events"], **day) == "success"
     assert accepted(site.posts()[before:]) == {"F1": 1, "TF1": 1, "SF1": 1}
+
+
+def test_a_ledger_that_was_restored_from_an_older_copy_is_refused_by_every_dag(site):
+    """What is remembered outside of it is in Airflow's own database, where the tasks' own way leads: a Variable."""
+    assert site.run("before-the-copy", full=True) == "success"
+    copy(site.folder.ledger, site.folder.ledger.with_suffix(".older"))
+    join(site, "H1", datetime.now(UTC) - timedelta(minutes=1))
+    assert site.run("after-the-copy", full=True) == "success"
+    copy(site.folder.ledger, site.folder.ledger.with_suffix(".newest"))
+    (mark,) = site.call("GET", "variables")["variables"]
+    assert mark["key"].startswith("masivo_high_water_")
+    assert json.loads(mark["value"]) == {
+        "run": site.ask("SELECT max(id) FROM masivo_run")[0][0],
+        "batch": site.ask("SELECT max(id) FROM masivo_batch")[0][0],
+        "requests": len(site.posts()),
+    }
+
+    copy(site.folder.ledger.with_suffix(".older"), site.folder.ledger)
+    before = len(site.posts())
+    assert site.run("older-sync") == "failed"
+    assert site.run("older-sweep", "masivo_sweep") == "failed"
+    assert site.run("older-replay", "masivo_replay", reason=["customer_held"]) == "failed"
+    (filled,) = site.backfill(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    runs = {
+        "older-sync": "masivo_sync",
+        "older-sweep": "masivo_sweep",
+        "older-replay": "masivo_replay",
+        filled: "masivo_sync",
+    }
+    for run_id, dag_id in runs.items():
+        said = " ".join(site.complaints(run_id, "plan", dag_id))
+        assert f"a newer copy of it has come to run {json.loads(mark['value'])['run']}" in said
+    assert len(site.posts()) == before
+
+    copy(site.folder.ledger.with_suffix(".newest"), site.folder.ledger)
+    assert site.run("newest-again", "masivo_sweep") == "success"
+    assert len(site.posts()) == before
+
+
+def copy(source, target):
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as two:
+        one.backup(two)
 
 
 def scheduled(site, since):

@@ -91,6 +91,7 @@ def connections(folder: Folder) -> dict[str, str]:
             "per_hour": _NO_HOURLY_CAP,
             "settle_after_s": _SETTLE_AFTER_S,
             "lease_s": _LEASE_S,
+            "account_id": "demo",
         },
     }
     return {
