@@ -83,7 +83,8 @@ def print_pruned(given: argparse.Namespace) -> int:
 
 def tie_ledger(given: argparse.Namespace) -> int:
     """Let the ledger know its account as the connection names it now."""
-    return tie.tie(_workplace(), given, sys.stdout)
+    with _workplace(_LEDGER, _API) as place:
+        return tie.tie(place, given, given.out)
 
 
 def print_check(given: argparse.Namespace) -> int:

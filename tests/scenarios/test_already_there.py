@@ -119,7 +119,7 @@ def test_an_account_without_them_costs_a_few_questions_once(on):
     assert asked(on) == questions
 
 
-@pytest.mark.parametrize("params", [{"override": ["already_there"]}, {"mapping_change": "adopt"}])
+@pytest.mark.parametrize("params", [{"override": ["already_there"]}, {"mapping_change": "adopt", "confirm": "adopt"}])
 def test_a_person_may_say_that_it_is_right(on, empty_ledger, params):
     on.sync()
     before = posts(on)
