@@ -99,9 +99,7 @@ class Scheduler:
         def asked() -> Any:
             try:
                 return holds()
-            except (
-                requests.Timeout
-            ):  # on a busy machine Airflow's SQLite may be locked for longer than a question waits
+            except requests.Timeout:  # Airflow's SQLite may be locked for longer than a question waits
                 return None
 
         while not (found := asked()):

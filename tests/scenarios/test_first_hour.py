@@ -127,21 +127,21 @@ def test_a_misspelt_parameter_stops_the_first_task_of_every_dag(site):
 
 
 def test_a_trial_with_one_customer_is_no_load(site):
-    member = next(iter(site.legacy.connect().exec_driver_sql("SELECT min(id) FROM member").scalars()))
+    with site.legacy.connect() as connection:
+        member = connection.exec_driver_sql("SELECT min(id) FROM member").scalar_one()
     assert site.run("trial", customer_ids=[member]) == "success"
     sent = accepted(site)
     assert member in sent
-    for dag_id in ("masivo_sync",):
-        state, said = next_by_the_clock(site, dag_id)
-        assert state == "failed"
-        assert "nobody has started to load" in said
+    state, said = next_by_the_clock(site)
+    assert state == "failed"
+    assert "nobody has started to load" in said
     assert accepted(site) == sent
 
 
 def test_what_was_never_sent_is_adopted_only_with_a_word_and_an_approval(site):
     sent = accepted(site)
-    assert site.run("no word", mapping_change="adopt") == "failed"
-    assert "type 'adopt' into confirm as well" in " ".join(site.complaints("no word", "plan"))
+    assert site.run("no_word", mapping_change="adopt") == "failed"
+    assert "type 'adopt' into confirm as well" in " ".join(site.complaints("no_word", "plan"))
 
     site.trigger("adopt", mapping_change="adopt", confirm="adopt")
     site.until(lambda: site.task("adopt", "approval")["state"] in {"awaiting_input", *ENDED}, "an approval")
@@ -155,8 +155,8 @@ def test_what_was_never_sent_is_adopted_only_with_a_word_and_an_approval(site):
 
 
 def test_it_is_taken_back_and_everything_is_there_once(site):
-    assert site.run("no word", "masivo_replay", reason=["adopted"]) == "failed"
-    assert "type 'adopted' into confirm as well" in " ".join(site.complaints("no word", "plan", "masivo_replay"))
+    assert site.run("no_word", "masivo_replay", reason=["adopted"]) == "failed"
+    assert "type 'adopted' into confirm as well" in " ".join(site.complaints("no_word", "plan", "masivo_replay"))
     assert site.run("back", "masivo_replay", reason=["adopted"], confirm="adopted") == "success"
     sent = accepted(site)
     assert set(sent.values()) == {1}
