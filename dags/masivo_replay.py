@@ -7,7 +7,8 @@ is in the ledger.
 
 **Parameters**, of which at least one of the first four must be filled in · *reason*: rows that wait for these reasons · *keys*: these legacy keys ·
 *customer_ids*: rows of these customers · *run*: rows of this run of the ledger · *entities*: only these · *in_doubt*: what to do with
-rows whose fate nobody knows, among those chosen: `leave` them, call them `delivered`, or `send_again` (never for transactions) ·
+rows whose fate nobody knows, among those chosen: `leave` them, call them `delivered`, or `send_again` (transactions go only if the API shows
+none of them in any year, an hour or `certain_after_s` after they were sent) ·
 *confirm*: type the same word again, and `adopted` if that is among the reasons · *tolerance*: as in `masivo_sync`. Example: `{"reason": ["changed_after_delivery"], "entities": ["events"]}`
 
 What policies held (`changed_after_delivery`, `transactions_already_migrated`) goes when it is released by that reason. What the row's own content

@@ -22,7 +22,8 @@ proves nothing.
 A refusal may have left a part behind, of a customer's transactions too (U8): so a part is looked for after it.
 
 Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for events that the API refused, and for
-customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice.
+customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice. It is also enough for
+transactions of which a person says that they have not arrived: the last ones of all have nothing behind them.
 """
 
 from __future__ import annotations
@@ -134,7 +135,9 @@ class Settler:
         patience: Patience,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        is_said_lost: bool = False,
     ) -> None:
+        self._is_said_lost = is_said_lost
         self._ledger = ledger
         self._reader = reader
         self._entity = entity
@@ -243,7 +246,8 @@ class Settler:
         if is_visible_later is not None:
             return is_visible_later
         is_refused_event = self._entity is Entity.EVENTS and doubt.was_refused_first
-        is_enough = is_refused_event or self._entity is Entity.CUSTOMERS
+        is_said_lost = self._is_said_lost and self._entity is Entity.TRANSACTIONS
+        is_enough = is_refused_event or is_said_lost or self._entity is Entity.CUSTOMERS
         return is_enough and self._age_s(doubt.sent_at) >= self._patience.certain_after_s
 
     def _age_s(self, moment: datetime) -> float:

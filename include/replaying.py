@@ -3,8 +3,8 @@ What a person releases: rows that wait in the ledger, chosen by reason, key, run
 
 The newest row counts, and the old entry becomes ``superseded``. Rows that were adopted do not wait: released by that reason, and the word
 typed again, they count as not delivered, wait from then on, and are sent. Rows in doubt are another matter: the API may have them, so a person
-must say, and type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and are sent again, never for
-transactions).
+must say, and type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and are sent again). Points
+that are sent twice count twice, so transactions are read back even then, and stay in doubt unless the API shows none of them in any year.
 Every release is in the ledger with who and when.
 """
 
@@ -66,6 +66,8 @@ class Chosen:
     def covers(self) -> Covers:
         """Return what the run covers: what is chosen, with policies out of the way."""
         mode = Mode.RELEASE_MORE if _TAKES_MORE in self.reasons else Mode.RELEASE
+        if self.in_doubt == SEND_AGAIN and Entity.TRANSACTIONS in self.entities:
+            mode = Mode.RELEASE_LOST
         return Covers(RunKind.REPLAY, dict.fromkeys(self.entities, Window(keys=())), mode)
 
     def refuse_nonsense(self, confirmed: str) -> None:
@@ -89,10 +91,9 @@ class Chosen:
             return
         if self.in_doubt not in typed:
             raise Misconfigured(f"type {self.in_doubt!r} into confirm as well: what is in doubt may have arrived")
-        if self.in_doubt == SEND_AGAIN and Entity.TRANSACTIONS in self.entities:
+        if self.in_doubt == SEND_AGAIN and Entity.TRANSACTIONS in self.entities and _TAKES_MORE in self.reasons:
             raise Misconfigured(
-                "transactions in doubt are never sent again, because points that are sent twice count twice: leave transactions out of "
-                "entities, or settle them as delivered"
+                f"send_again for transactions in doubt does not go together with {_TAKES_MORE}: make two runs of it"
             )
 
 
@@ -121,8 +122,9 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
         most = rows_per_slice(entity, limits)
         # Before the doubts are settled: a try that dies in between finds the selection, and settles again.
         add_selected(ledger, run.number, entity, [(some, len(some)) for some in portions(sorted(keys), most=most)])
-        _settle(ledger, [row[0] for row in doubtful], chosen.in_doubt)
         _give_up(ledger, [row[0] for row in adopted])
+        if not (entity is Entity.TRANSACTIONS and chosen.in_doubt == SEND_AGAIN):  # the slice reads those back first
+            _settle(ledger, [row[0] for row in doubtful], chosen.in_doubt)
         if doubtful or keys:
             about, records = str(chosen), max(len(doubtful), len(keys))
             action = "release" if chosen.in_doubt == LEAVE else chosen.in_doubt
@@ -182,7 +184,7 @@ def _give_up(ledger: Ledger, entries: Sequence[int]) -> None:
 
 def _in_doubt(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:
     entry, batch = schema.entry, schema.batch
-    asked = select(entry.c.id, entry.c.key)
+    asked = select(entry.c.id, entry.c.customer if entity is Entity.TRANSACTIONS else entry.c.key.label("key"))
     by_own_state = asked.select_from(schema.entry_and_batch).where(
         entry.c.entity == entity, entry.c.run < before, entry.c.state == State.IN_DOUBT, schema.is_open
     )
@@ -196,7 +198,7 @@ def _in_doubt(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> li
             if chosen.reasons:
                 statement = statement.where(schema.reason_of_entry.in_(chosen.reasons))
             with ledger.reading() as connection:
-                found += [(row.id, row.key) for row in connection.execute(statement) if row.id is not None]
+                found += [(row[0], row[1]) for row in connection.execute(statement) if row[0] is not None]
     return found
 
 

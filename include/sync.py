@@ -125,7 +125,8 @@ class _Work:
         expected = -(-self.part.rows // self.limits.records)
         progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
         sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
-        settler = Settler(self.ledger, self.api, self.part.entity, self.patience)
+        is_said_lost = self.mode is Mode.RELEASE_LOST
+        settler = Settler(self.ledger, self.api, self.part.entity, self.patience, is_said_lost=is_said_lost)
         resends = getattr(self.legacy.policies.unproven, self.part.entity) == "resend"
         delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log, resends_unproven=resends)
 

@@ -33,7 +33,7 @@ _PARENT_REASONS = {
 }
 # The API judged exactly this content by itself, so sending it again costs a request and a batch.
 _REFUSED_ALONE = "refused"
-_RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE})
+_RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE, Mode.RELEASE_LOST})
 _REFUSED_IN_COMPANY = "refused_in_company"
 _DUPLICATE_KEY = "duplicate_key"
 _CHANGED = "changed_after_delivery"

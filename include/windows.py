@@ -44,7 +44,8 @@ class Mode(StrEnum):
 
     ``send``: what is new or changed. ``from_now_on``: the mapping changed, and what it makes of delivered rows counts as delivered.
     ``adopt``: everything counts as delivered, by this tool or an earlier one, and nothing is sent. ``release``: a person has looked at
-    these rows, and policies do not hold them any more; with ``release_more`` not even those about a customer's second transactions.
+    these rows, and policies do not hold them any more; with ``release_more`` not even those about a customer's second transactions, and
+    with ``release_lost`` a person knows that transactions in doubt have not arrived: they go if the API shows none, whatever was sent later.
     """
 
     SEND = "send"
@@ -52,6 +53,7 @@ class Mode(StrEnum):
     ADOPT = "adopt"
     RELEASE = "release"
     RELEASE_MORE = "release_more"
+    RELEASE_LOST = "release_lost"
 
 
 # A person who names rows means those and nothing else; these runs also take up what waited and is free now.

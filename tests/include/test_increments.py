@@ -567,11 +567,39 @@ def test_what_is_in_doubt_is_sent_again_if_a_person_types_so_twice(doubtful, ent
     assert ("send_again", entity.value, "ana") in site.released()
 
 
-def test_transactions_in_doubt_are_never_sent_again(doubtful):
-    lose(doubtful, TRANSACTIONS)
-    with pytest.raises(AirflowFailException, match="transactions in doubt are never sent again"):
-        doubtful.sync("replay", keys=["TA"], in_doubt="send_again", confirm="send_again")
-    assert doubtful.released() == []
+def test_transactions_in_doubt_are_not_sent_again_because_a_person_says_so_before_the_queue_had_its_time(doubtful):
+    site = doubtful
+    lose(site, TRANSACTIONS)
+    given = {"keys": ["TA"], "entities": ["transactions"], "in_doubt": "send_again"}
+    with pytest.raises(AirflowFailException, match="type 'send_again' into confirm as well"):
+        site.sync("replay", **given)
+    site.sync("replay", **given, confirm="send_again")
+
+    assert site.sent(TRANSACTIONS)["TA"] == 0
+    assert site.stand(TRANSACTIONS, "TA") == ["in_doubt no_answer", "held earlier_in_doubt"]
+    assert site.released() == [("send_again", "transactions", "ana")]
+
+
+@pytest.mark.parametrize("fault", ["rst_before", "close_after_accept"])
+def test_the_last_transactions_of_all_go_again_if_a_person_says_that_they_are_lost_and_the_api_shows_none(
+    opened, fault
+):
+    site = opened(extra=UNLIMITED)
+    site.shop.add_person("A", points=5)
+    site.shop.add_booking("TA", "A")
+    rule = Rule(faults=(fault,), path="/customers/migrate/transactions")
+    site.trip.sandbox.follow(Script(rules=(rule,)))
+    if fault == "close_after_accept":  # it is in the queue, where nobody sees it yet
+        site.trip.sandbox.api.director.follow(Script(rules=(rule,)))
+    site.run()
+    site.trip.sandbox.follow(Script())
+    site.sync("sweep")
+    waits = site.stand(TRANSACTIONS, "TA")[-1]
+    assert waits == ("held earlier_in_doubt" if fault == "rst_before" else "unchanged")
+
+    site.sync("replay", keys=["TA"], entities=["transactions"], in_doubt="send_again", confirm="send_again")
+    assert site.sent(TRANSACTIONS)["TA"] == 1
+    assert "delivered" in site.stand(TRANSACTIONS, "TA")
 
 
 def test_adopting_asks_nobody_about_what_is_in_doubt_and_sends_nothing(doubtful):
