@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL
 
-from tests import servers
+from tests import leftovers, servers
 
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +43,36 @@ os.environ.update(
 settings.register_profile("masivo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("masivo"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "masivo")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """No module of tests changes the process by being imported."""
+    import airflow.settings  # noqa: F401, PLC0415 (what Airflow itself changes is not theirs; only now, since it reads the settings above)
+
+    with leftovers.none_of(f"importing the tests of {session.name or session.path.name}"):
+        return (yield)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_puts_back(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a module's fixtures set, on purpose, for all of its tests, ends with it."""
+    with leftovers.none_of(f"a fixture of {request.node.nodeid}"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _test_puts_back(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The next test finds what this one found."""
+    with leftovers.none_of(request.node.nodeid):
+        yield
+
+
+@pytest.fixture
+def commands() -> Iterator[None]:
+    """A command that is called within this process may change it as if it were its own."""
+    with leftovers.put_back():
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
