@@ -21,6 +21,7 @@ from typing import Any
 
 _OUR_OWN = "PYTEST_CURRENT_TEST"  # pytest's, a new one for each phase of a test
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)  # SIGALRM is the time limit of each test
+_MASKERS = tuple(f"airflow.{place}_shared.secrets_masker.secrets_masker" for place in ("", "sdk."))
 _LOGGERS = ("root", "airflow", "include", "masivo", "sqlalchemy")
 
 
@@ -40,20 +41,33 @@ def put_back() -> Iterator[list[str]]:
             if (now := read()) != before[what]:
                 changed.append(_told(what, before[what], now))
                 write(before[what])
-        # A cache, so nobody's fault; but no test may live on its sign-in at another's server. Imported by whoever signs in, not here:
-        # it reads Airflow's settings, which conftest.py has yet to make.
-        if tokens := sys.modules.get("masivo.tokens"):
-            tokens._grants.clear()
 
 
 @contextmanager
 def none_of(who: str) -> Iterator[None]:
     """Put back what is changed of this process meanwhile; raises `LeftBehind`, which names it and *who*, if anything was."""
-    with put_back() as changed:
-        yield
+    try:
+        with put_back() as changed:
+            yield
+    finally:
+        _forget()
     if changed:
         how = "change it through monkeypatch or a context manager"
         raise LeftBehind(f"{who} left its process changed ({'; '.join(changed)}): {how}")
+
+
+def _forget() -> None:
+    """
+    Empty what the process remembers of all that it did, which is nobody's fault.
+
+    No test may live on its sign-in at another's server; nor be spared a secret in its output because another had that masked, or wait for
+    a masker that knows a thousand. Whoever needs them has imported them: that is not for here, before Airflow's settings stand.
+    """
+    if tokens := sys.modules.get("masivo.tokens"):
+        tokens._grants.clear()
+    for name in _MASKERS:
+        if masker := sys.modules.get(name):
+            masker.reset_secrets_masker()
 
 
 def _told(what: str, before: Any, now: Any) -> str:

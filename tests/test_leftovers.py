@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 FILE = """
 import os, pytest
+from airflow.sdk.log import mask_secret, redact
 
 @pytest.fixture(scope="module")
 def shop():
@@ -30,8 +31,11 @@ def shop():
 
 def test_one(shop):
     os.environ["MASIVO_LEFT_BY_A_TEST"] = "s3cr3t"
+    mask_secret("s3cr3t")
+    assert redact("it is s3cr3t") == "it is ***"
 
 def test_two():
+    assert redact("it is s3cr3t") == "it is s3cr3t"
     assert "MASIVO_LEFT_BY_A_TEST" not in os.environ
     assert "MASIVO_LEFT_BY_A_FIXTURE" in os.environ
 """
