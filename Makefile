@@ -1,7 +1,7 @@
 # `make demo` shows the whole of it; `make help` lists the rest. Every target makes .venv if it is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test scheduled soak lint bench lock clean
+.PHONY: help demo up down test test-slow scheduled soak lint bench lock clean
 
 DATA ?= sample
 UV_VERSION := 0.13.9
@@ -9,6 +9,8 @@ RUN := .venv/bin/python
 UV := .venv/bin/uv
 # Or every start of Airflow compiles thousands of modules where Python may not write beside them.
 export UV_COMPILE_BYTECODE := 1
+# Tests on as many as four cores, those of a file on one: they share what takes long to set up.
+TESTS = $(RUN) -m pytest --numprocesses $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 INSTALL := $(UV) pip install --quiet --python $(RUN) --require-hashes --constraint requirements.lock
 
 # Tried by running it, because a pyenv shim of a version that is not chosen exists and fails.
@@ -17,7 +19,7 @@ PYTHON = $(shell for candidate in python3.12 python3.13 python3.11 python3 pytho
 	&& echo $$candidate && break; done)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 demo: .venv/$(DATA) ## the migration once, start to end, on embedded parts: [DATA=complete-journey] [CUSTOMERS=n] [FRESH=1]
 	@$(RUN) -m masivo demo --data $(DATA) $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(FRESH),--fresh)
@@ -28,10 +30,13 @@ up: .venv/$(DATA) ## Airflow with its UI on localhost:8080, the sandbox and the 
 down: .venv/sample ## stop what `make up` started
 	@$(RUN) -m masivo down
 
-test: .venv/complete-journey .venv/image/layers ## all tests, on as many as four cores: [ARGS="-k words"] [WORKERS=0]
-	$(RUN) -m pytest --numprocesses $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: .venv/complete-journey ## what a change needs, in a few minutes: [ARGS="-k words"] [WORKERS=0]
+	$(TESTS) -m 'not slow' $(ARGS)
 
-scheduled: .venv/sample ## the DAGs under Airflow's own scheduler, five to nine minutes; too long to be among all tests
+test-slow: .venv/complete-journey .venv/image/layers ## all other tests: many crashes, random schedules, whole programs: [ARGS] [WORKERS]
+	$(TESTS) -m slow $(ARGS)
+
+scheduled: .venv/sample ## the DAGs under Airflow's own scheduler and triggerer, five to nine minutes: [ARGS]
 	$(RUN) -m pytest tests/dags/under_the_scheduler.py tests/dags/under_a_triggerer.py $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]

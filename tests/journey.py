@@ -36,6 +36,7 @@ from include.sandbox.options import DEFAULT_KEY, Options
 from include.sandbox.server import Sandbox
 from include.sync import Worked, work_off
 from include.windows import Asked, Covers, Mode, RunKind
+from tests import leftovers
 from tests.variables import variables
 
 
@@ -213,14 +214,7 @@ def connections(
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set *variables*, and afterwards what was there before."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
+    """Set *variables*, and afterwards put back whatever of this process was changed meanwhile: a command changes more."""
+    with leftovers.put_back():
+        os.environ.update(variables)
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

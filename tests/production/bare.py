@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ class Machine:
         self.folder = folder
         self._image = built
         self._server = server
+        self._mark = f"masivo_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"  # a number comes again; what a killed test left must not matter
         self._files(edit)
         given = composefile.variables(folder / ".env") | given
         self.services = composefile.services(folder / "docker-compose.yaml", given)
@@ -207,7 +209,7 @@ class Machine:
         return file.read_text() if file.exists() else user
 
     def _unique(self, user: str) -> str:
-        return f"masivo_test_{os.getpid()}_{user}"
+        return f"{self._mark}_{user}"
 
 
 def kill(program: Program) -> int:

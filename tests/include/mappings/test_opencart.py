@@ -177,7 +177,7 @@ def test_customers_have_no_change_time_so_a_window_is_refused(trip):
         list(legacy.counts(Window(since=datetime(2024, 1, 1, tzinfo=UTC))))
 
 
-@pytest.mark.usefixtures("trip")
+@pytest.mark.usefixtures("trip", "commands")
 def test_the_commands_take_the_mapping_as_it_is(capsys):
     assert cli.main(["check"]) == 0
     said = capsys.readouterr().out

@@ -257,7 +257,7 @@ def test_a_window_finds_what_changed_although_the_row_itself_does_not_say(trip, 
     assert shops.keys(legacy, window) == keys
 
 
-@pytest.mark.usefixtures("trip")
+@pytest.mark.usefixtures("trip", "commands")
 def test_the_commands_take_the_mapping_as_it_is(capsys):
     assert cli.main(["check"]) == 0
     said = capsys.readouterr().out

@@ -97,7 +97,9 @@ def world(sandbox, sample, tmp_path, monkeypatch):
     """The environment of a worker; tests spoil it by name."""
     tokens._grants.clear()
     given = connections(sandbox, f"sqlite:///{sample[0]}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "sample")
-    with environment(given), variables():
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)  # it undoes all at once: what it is given, and what a test makes of that
+    with variables():
         yield monkeypatch
 
 
