@@ -36,7 +36,7 @@ _CONNECTIONS = ("AIRFLOW_CONN_LEGACY_DB", "AIRFLOW_CONN_MASIVO_API", "AIRFLOW_CO
 
 def print_account(given: argparse.Namespace) -> int:
     """Print a run's account; fail if it does not add up."""
-    place = _workplace()
+    place = _workplace(only_looks=True)
     place.ledger.open()
     made = account(place.ledger, given.run_id, place.hook.limits)
     print(json.dumps(as_json(made), indent=2) if given.json else as_text(made).rstrip())
@@ -45,7 +45,7 @@ def print_account(given: argparse.Namespace) -> int:
 
 def write_audit_pack(given: argparse.Namespace) -> int:
     """Write a run's audit pack and print where it is."""
-    place = _workplace()
+    place = _workplace(only_looks=True)
     place.ledger.open()
     made = account(place.ledger, given.run_id, place.hook.limits)
     into = Path(given.to).expanduser() if given.to else place.packs
@@ -60,7 +60,7 @@ def write_audit_pack(given: argparse.Namespace) -> int:
 
 def print_trail(given: argparse.Namespace) -> int:
     """Print what became of one customer's rows."""
-    place = _workplace()
+    place = _workplace(only_looks=True)
     place.ledger.open()
     lines = list(trail(place.ledger, given.customer, unseal if given.payloads else None))
     print("\n".join(lines) or f"no run has read anything of customer {given.customer}")
@@ -129,11 +129,11 @@ def print_preview(given: argparse.Namespace) -> int:
     return 0
 
 
-def _workplace() -> Workplace:
+def _workplace(*, only_looks: bool = False) -> Workplace:
     logging.getLogger("airflow").setLevel(logging.ERROR)
     folder = latest()
     if folder is not None and not any(name in os.environ for name in _CONNECTIONS):
         print(f"(no AIRFLOW_CONN_* is set: using the demo's in {os.path.relpath(folder.path)})", file=sys.stderr)
         mapping = {name: os.environ[name] for name in ("MASIVO_MAPPING",) if name in os.environ}
         os.environ |= connections(folder) | mapping
-    return Workplace()
+    return Workplace(only_looks=only_looks)
