@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakSet, WeakValueDictionary
 
-from sqlalchemy import URL, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -46,12 +47,26 @@ _opening = threading.RLock()
 _carried: set[str] = set()
 _in_use: set[str] = set()
 
-# What a session of the legacy database is told, so that no statement of a mapping can change it.
-_READ_ONLY = {
-    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "mysql": "SET SESSION TRANSACTION READ ONLY",
-    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+# How long a slice may read nothing while it sends, waits behind another one or for the hour's requests: longer than any of these.
+_PATIENCE_S = 86_400
+# What every transaction with the legacy database begins with: no statement of a mapping can change anything, and none is cut off for waiting.
+# Said of the transaction and not of the session, which a pooler may hand on to the shop's own programs.
+_BEGINNINGS = {
+    "postgresql": (
+        "SET TRANSACTION READ ONLY",
+        f"SELECT set_config(name, '{_PATIENCE_S * 1000}', true) FROM pg_settings"
+        " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout') AND setting <> '0'",
+    ),
+    "mysql": ("START TRANSACTION READ ONLY",),
+    "mariadb": ("START TRANSACTION READ ONLY",),
 }
+# MySQL knows time-outs of sessions only; the latter two are MariaDB's. They harm nobody whom a pooler hands the session on to.
+_MYSQL_PATIENCE = (
+    f"SET SESSION net_write_timeout = GREATEST(@@net_write_timeout, {_PATIENCE_S}),"
+    f" wait_timeout = GREATEST(@@wait_timeout, {_PATIENCE_S})"
+    " /*M!100300 , idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0 */"
+)
+_PATIENT = {"mysql": _MYSQL_PATIENCE, "mariadb": _MYSQL_PATIENCE}
 _UTC = {
     "postgresql": "SET TIME ZONE 'UTC'",
     "mysql": "SET time_zone = '+00:00'",
@@ -77,8 +92,11 @@ def legacy(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _reached(_legacy_sqlite(url))
     page = {"arraysize": _PAGE} if url.get_backend_name() == "oracle" else {}  # rows per round trip; 100 otherwise
-    engine = _create(url, connect_args=_connect_args(url), pool_size=2, max_overflow=4, **page)
-    _tell_sessions(engine, _READ_ONLY)
+    # Behind a pooler the next transaction may be on another session, which does not know what was prepared on this one.
+    unprepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+    engine = _create(url, connect_args=_connect_args(url) | unprepared, pool_size=2, max_overflow=4, **page)
+    _tell_sessions(engine, _PATIENT)
+    _begin_with(engine, _BEGINNINGS.get(engine.dialect.name, ()))
     return _reached(engine)
 
 
@@ -153,6 +171,13 @@ def _connect_args(url: URL) -> dict[str, Any]:
     elif driver == "oracledb":
         args = {"tcp_connect_timeout": _CONNECT_S}
     return {name: value for name, value in args.items() if name not in url.query}
+
+
+def _begin_with(engine: Engine, statements: Sequence[str]) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def _tell_sessions(engine: Engine, statements: dict[str, str]) -> None:
