@@ -51,12 +51,12 @@ _in_use: set[str] = set()
 _PATIENCE_S = 86_400
 # What every transaction with the legacy database begins with: no statement of a mapping can change anything, and none is cut off for waiting.
 # Said of the transaction and not of the session, which a pooler may hand on to the shop's own programs.
+_UNHURRIED = (
+    f"SELECT set_config(name, '{_PATIENCE_S * 1000}', true) FROM pg_settings"  # noqa: S608 (a number of ours)
+    " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout') AND setting <> '0'"
+)
 _BEGINNINGS = {
-    "postgresql": (
-        "SET TRANSACTION READ ONLY",
-        f"SELECT set_config(name, '{_PATIENCE_S * 1000}', true) FROM pg_settings"
-        " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout') AND setting <> '0'",
-    ),
+    "postgresql": ("SET TRANSACTION READ ONLY", _UNHURRIED),
     "mysql": ("START TRANSACTION READ ONLY",),
     "mariadb": ("START TRANSACTION READ ONLY",),
 }

@@ -51,7 +51,9 @@ def test_the_shop_behind_a_pooler_sells_on_while_we_read_and_after_we_left(site,
 
     def sells(n: int) -> None:
         with shop.begin() as on:
-            on.execute(insert(changing_shop.person).values(id=f"N{n}", name="Ana", points=1, changed_at=site.clock.ago(5)))
+            on.execute(
+                insert(changing_shop.person).values(id=f"N{n}", name="Ana", points=1, changed_at=site.clock.ago(5))
+            )
             assert on.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "0"
             assert on.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
 
@@ -101,7 +103,9 @@ def test_a_slice_that_waits_longer_than_mariadb_would_let_it_reads_on(mariadb_ur
     with made.begin() as on:
         on.execute(text("ALTER TABLE person MODIFY name VARCHAR(2000)"))
         on.execute(
-            text("INSERT INTO person SELECT CONCAT('P', seq), RPAD('Ana', 700, 'x'), 5, '2026-01-01' FROM seq_1_to_20000")
+            text(
+                "INSERT INTO person SELECT CONCAT('P', seq), RPAD('Ana', 700, 'x'), 5, '2026-01-01' FROM seq_1_to_20000"
+            )
         )
     made.dispose()
     # What this session would have by default, as far as the server's own defaults may not be touched here.

@@ -132,7 +132,7 @@ def test_a_look_from_outside_takes_nothing_from_a_process_that_opened_the_ledger
 @pytest.mark.parametrize("seed", range(3))
 def test_no_commit_is_lost_while_others_look_open_close_and_die(tmp_path, seed):
     url, file = a_ledger(tmp_path)
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     acknowledged: set[tuple[str, int]] = set()
     unheard: set[tuple[str, int]] = set()
     with processes() as started:
@@ -170,7 +170,7 @@ def test_no_commit_is_lost_while_others_look_open_close_and_die(tmp_path, seed):
 
 def test_a_forked_process_neither_takes_over_nor_spoils_what_its_parent_has_open(tmp_path):
     """Airflow's executor forks its tasks: what the child opens is its own, and stays so when the parent has closed everything."""
-    url, file = a_ledger(tmp_path)
+    url, _ = a_ledger(tmp_path)
     parent = engines.ledger(make_url(url))
     insert(parent, "parent", 1)
     with forked(lambda: engines.ledger(make_url(url)), lambda engine, n: insert(engine, "child", n)) as child:
