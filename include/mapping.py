@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.capacity import MAPPING
 from include.contract.tree import Node, nearest, paths, tree
 from include.errors import MappingError
 from include.journey import Entity
@@ -93,6 +94,12 @@ def load(name_or_folder: str) -> Mapping:
     Raises `MappingError` with the file, the fault and what to do.
     """
     folder = _folder(name_or_folder)
+    if len(folder.name) > MAPPING:
+        raise MappingError(
+            f"a mapping's folder with a name of {len(folder.name)} characters",
+            f"the ledger knows mappings by their names, of at most {MAPPING}",
+            "give it a shorter name",
+        )
     if not (folder / "customers.sql").is_file():
         raise MappingError(
             str(folder), "has no customers.sql", "every mapping needs one: a SELECT with a row per customer"

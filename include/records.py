@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import ValidationError
 
+from include import capacity
 from include.contract.fields import LONGEST_KEY, Kind
 from include.contract.tree import MODELS, Node, required_lists, tree
 from include.errors import MappingError
@@ -194,14 +195,19 @@ class RecordMaker:
         if self.entity is Entity.TRANSACTIONS:
             points = [Decimal(0) if amount is None else _decimal(amount) for amount in page.values["amount"]]
             rewards = [str(reward or "").lower() for reward in page.values["reward_id"]]
+            self._doubt_too_many(page, points)
             return _Worth(points, no_balance, rewards, nothing)
         balances = [_by_reward(some) for some in self._balances(page, lines)]
         for position, balance in enumerate(balances):
             if any(amount < 0 for amount in balance.values()):
                 page.unsure.add(position)
         points = [sum(balance.values(), Decimal(0)) for balance in balances]
+        self._doubt_too_many(page, points)
         emails = [str(email or "").lower() for email in page.values["email"]]
         return _Worth(points, balances, nothing, emails)
+
+    def _doubt_too_many(self, page: Page, points: Sequence[Decimal]) -> None:
+        page.unsure.update(position for position, some in enumerate(points) if not capacity.holds(some))
 
     def _balances(self, page: Page, lines: Mapping[str, _Lines]) -> Iterator[list[tuple[Any, Any]]]:
         """Yield the lines of each customer's balance, as reward and amount."""
@@ -241,12 +247,16 @@ class RecordMaker:
             return Record(self.entity, key, customer, body, digest, is_odd=odd)
         if self.entity is Entity.TRANSACTIONS:
             points, reward = _decimal(payload["amount"]), payload["reward_id"].lower()
+            _refuse_too_many(points, "amount")
             odd = is_odd(self.entity, payload, points)
             return Record(self.entity, key, customer, body, digest, points, reward=reward, is_odd=odd)
         balance = _by_reward((line["reward_id"], line["amount"]) for line in payload["balance"])
         if any(amount < 0 for amount in balance.values()):
             raise Misfit("negative_balance", "balance", "number below zero")
         email, points = payload["email"].lower(), sum(balance.values(), Decimal(0))
+        for line in payload["balance"]:
+            _refuse_too_many(_decimal(line["amount"]), "balance[].amount")
+        _refuse_too_many(points, "balance")
         odd = is_odd(self.entity, payload, points)
         return Record(self.entity, key, customer, body, digest, points, balance, email=email, is_odd=odd)
 
@@ -286,7 +296,11 @@ class RecordMaker:
         return adjusted
 
     def _points_at_stake(self, values: Row, lists: Lists) -> Decimal:
-        """Return what a rejected row is worth, as far as it can be read, so that the account in points is whole."""
+        """Return what a rejected row is worth, as far as it can be read and written down, so that the account in points is whole."""
+        points = self._points_read(values, lists)
+        return points if capacity.holds(points) else Decimal(0)
+
+    def _points_read(self, values: Row, lists: Lists) -> Decimal:
         if self.entity is Entity.TRANSACTIONS:
             return _amount(self._shaper, values)
         if self.entity is Entity.EVENTS:
@@ -378,6 +392,12 @@ def _amount(shaper: Shaper, row: Row) -> Decimal:
         return _decimal(shaper.value(row, "amount") or 0)
     except Unfit:
         return Decimal(0)
+
+
+def _refuse_too_many(points: Decimal, column: str) -> None:
+    """Raise `Misfit` for *points* that the ledger cannot hold: no till and no person has so many."""
+    if not capacity.holds(points):
+        raise Misfit("not_a_number", column, shape(points))
 
 
 def _by_reward(lines: Iterable[tuple[Any, Any]]) -> dict[str, Decimal]:

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.answers import Answer, Verdict, retry_after_s, verdict, words
 from include.crashing import crash_point
-from include.errors import Fenced, MigrationError, Stopped, TryAgainLater
+from include.errors import Fenced, MigrationError, Misconfigured, Stopped, TryAgainLater
 from include.journey import Batch, BatchState, Entity, Limits, Purpose
 from include.ledger.store import Ledger, Receipt
 from include.ledger.turns import Lease
@@ -28,7 +29,7 @@ from include.ledger.turns import Lease
 _TRIES = 6
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
 # A try that was paused for so long between its last write and its POST may have been taken for dead meanwhile, and its batch read
-# back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`Patience.settle_after_s`).
+# back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`latest_arrival_s`, `Patience.settle_after_s`).
 _LONGEST_PAUSE_BEFORE_POST_S = 20.0
 # A longer freeze, or many that add up to it, is waited for outside: a sleeping task would hold a worker's slot.
 _LONGEST_FREEZE_S = 600.0
@@ -55,6 +56,9 @@ class Turns(Protocol):
 
 class Sender(Protocol):
     """Whoever can put one request on the wire; the hook does."""
+
+    def authorize(self) -> None:
+        """Make sure of a token; raises `Misconfigured`, `Stopped` or `TryAgainLater`."""
 
     def post(self, entity: Entity, body: bytes) -> Answer:
         """POST *body* to *entity*'s migrate endpoint, once, and never raise for what comes back."""
@@ -177,6 +181,7 @@ class Sending:
         while True:
             self._take_turn()
             crash_point("turn_taken")
+            self._authorize()
             began = time.monotonic()
             self._ledger.sending(self._lease, batch_id)
             crash_point("sending")
@@ -193,6 +198,23 @@ class Sending:
         except MigrationError:
             self._ledger.not_sent(self._lease, batch_id, status=0, words="its high-water mark could not be raised")
             raise
+
+    def _authorize(self) -> None:
+        """Have a token before the batch counts as being sent: the time that is given to its POST is for that alone."""
+        for tries in count(1):
+            try:
+                self._sender.authorize()
+            except TryAgainLater as later:
+                self._asked_s += later.wait_s
+                if tries == _TRIES or self._asked_s > _LONGEST_FREEZE_S:
+                    self._give_back("api_unavailable")
+                    raise
+                self._sleep(max(later.wait_s, _pause_s(tries)))
+            except (Stopped, Misconfigured) as problem:
+                self._give_back("run_stopped")
+                raise Stopped(f"{problem}; nothing more was sent") from None
+            else:
+                return
 
     def _take_turn(self) -> None:
         try:
@@ -223,7 +245,7 @@ class Sending:
             self._give_back("run_stopped")
             msg = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
             raise Stopped(msg)
-        pause = random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1))) if tries else 0.0  # noqa: S311
+        pause = _pause_s(tries) if tries else 0.0
         if answer.status in {429, 503}:
             asked = retry_after_s(answer, default=max(self._limits.interval_s, pause))
             self._lane.freeze(asked, too_fast=answer.status == 429)
@@ -278,6 +300,16 @@ class Sending:
             answer.seconds,
             self._progress.left(batch.number),
         )
+
+
+def latest_arrival_s(deadline_s: float) -> float:
+    """Return how long after its last write in the ledger a batch may still reach the API, whose POST may take *deadline_s*."""
+    return _LONGEST_PAUSE_BEFORE_POST_S + deadline_s
+
+
+def _pause_s(tries: int) -> float:
+    """Return a pause after so many *tries*, drawn anew, so that workers do not come back together."""
+    return random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1)))  # noqa: S311
 
 
 def _may_be_accepted(answer: Answer) -> bool:

@@ -160,6 +160,11 @@ class Covers:
     def as_json(self) -> str:
         """Write it down, for the ledger."""
         windows = {str(name): _plain(window) for name, window in self.windows.items()}
+        # Named customers may be thousands, and are the same for all entities: the next one names the one that has them.
+        first: dict[tuple[str, ...], str] = {}
+        for name, window in self.windows.items():
+            if window.customers and (alike := first.setdefault(window.customers, str(name))) != str(name):
+                windows[str(name)]["customers"] = alike
         return json.dumps({"kind": self.kind, "mode": self.mode, "windows": windows})
 
     @classmethod
@@ -170,7 +175,10 @@ class Covers:
             everywhere = _window(written)
             kind = RunKind.FULL if everywhere.is_everything else RunKind.WINDOW
             return cls(kind, dict.fromkeys(Entity, everywhere))
-        windows = {Entity(name): _window(window) for name, window in written["windows"].items()}
+        for window in (plain := written["windows"]).values():
+            if isinstance(window["customers"], str):
+                window["customers"] = plain[window["customers"]]["customers"]
+        windows = {Entity(name): _window(window) for name, window in plain.items()}
         return cls(RunKind(written["kind"]), windows, Mode(written["mode"]))
 
     def __str__(self) -> str:

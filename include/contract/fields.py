@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include import capacity
+
 
 MOST_CHILDREN = 1000  # of one request, over all of its customers
 
@@ -67,8 +69,7 @@ _EMAIL = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
 # The bound stands on the float alone: on the union, pydantic would check it in Python, four times per line of an order.
 _Number = int | Annotated[float, Field(allow_inf_nan=False)]
 
-# Characters that every database can index as a key in four-byte UTF-8.
-LONGEST_KEY = 191
+LONGEST_KEY = capacity.KEY
 
 Id = Annotated[str, Kind.TEXT, Field(min_length=1, max_length=LONGEST_KEY)]
 Text = Annotated[str, Kind.TEXT, Field(min_length=1)]

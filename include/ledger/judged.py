@@ -8,13 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import case, delete, func, insert, select, update
 
+from include import capacity
 from include.ledger import schema
 from include.ledger.opened import now
 from include.ledger.readback import AT_RANDOM, EVERYBODY, WAITING, to_be_confirmed
+from include.ledger.rows import kept
 from include.ledger.store import Ledger
-
-
-_LONGEST = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,14 @@ def begin(ledger: Ledger, read_by: str, runs: Collection[int]) -> None:
             .where(finding.c.run.in_(list(runs)), finding.c.bucket == WAITING)
             .group_by(finding.c.run)
         ).all()
-        connection.execute(delete(table).where(table.c.read_by == read_by[:_LONGEST]))
+        connection.execute(delete(table).where(table.c.read_by == read_by[: capacity.NAME_OF_RUN]))
         if waiting:
             connection.execute(
                 insert(table),
                 [
                     {
                         "run": row.run,
-                        "read_by": read_by[:_LONGEST],
+                        "read_by": read_by[: capacity.NAME_OF_RUN],
                         # Who differed before may have nothing left to confirm, and is chosen all the same.
                         "customers": max(there.get(row.run, 0), int(row.chosen)),
                         "chosen": int(row.chosen),
@@ -76,8 +75,8 @@ def judge(ledger: Ledger, read_by: str, outcome: str) -> None:
     with ledger.engine.begin() as connection:
         connection.execute(
             update(table)
-            .where(table.c.read_by == read_by[:_LONGEST])
-            .values(judged_at=now(), outcome=outcome[:_LONGEST])
+            .where(table.c.read_by == read_by[: capacity.NAME_OF_RUN])
+            .values(judged_at=now(), outcome=kept(outcome, capacity.SENTENCE))
         )
 
 
@@ -96,5 +95,9 @@ def runs_of(ledger: Ledger, read_by: str) -> list[str]:
     """Return what Airflow calls the runs that its run *read_by* set out to read back, oldest first."""
     table, run = schema.readback, schema.run
     with ledger.reading() as connection:
-        mine = select(run.c.run_id).join(table, table.c.run == run.c.id).where(table.c.read_by == read_by[:_LONGEST])
+        mine = (
+            select(run.c.run_id)
+            .join(table, table.c.run == run.c.id)
+            .where(table.c.read_by == read_by[: capacity.NAME_OF_RUN])
+        )
         return list(connection.execute(mine.order_by(run.c.id)).scalars())

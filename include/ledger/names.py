@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
+from include.capacity import NAME_OF_RUN
 
-_LONGEST = 250  # of a run id in Airflow, and of a name in the ledger
 
 SYNC = "masivo_sync"
 
@@ -21,10 +21,10 @@ def name_of(dag_id: str, run_id: str) -> str:
     What is too long for a name ends in a part of its hash, and does not lead back.
     """
     name = run_id if dag_id == SYNC else f"{dag_id}/{run_id}"
-    if len(name) <= _LONGEST:
+    if len(name) <= NAME_OF_RUN:
         return name
     digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-    return f"{name[: _LONGEST - len(digest) - 1]}~{digest}"
+    return f"{name[: NAME_OF_RUN - len(digest) - 1]}~{digest}"
 
 
 def in_airflow(name: str) -> tuple[str, str]:

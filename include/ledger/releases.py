@@ -8,9 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import insert, select
 
+from include import capacity
 from include.journey import Entity
 from include.ledger import schema
 from include.ledger.opened import now
+from include.ledger.rows import kept
 from include.ledger.store import Ledger
 
 
@@ -32,11 +34,11 @@ def enter(
 ) -> None:
     """Enter a decision, unless an earlier try of the same run did."""
     table = schema.release
-    values = {"run": run, "action": action, "entity": entity, "about": about[:250]}
+    values = {"run": run, "action": action, "entity": entity, "about": kept(about, capacity.SENTENCE)}
     with ledger.engine.begin() as connection:
         same = select(table.c.id).where(*(table.c[name] == value for name, value in values.items()))
         if connection.execute(same).first() is None:
-            decided = {"records": records, "released_by": by[:120], "released_at": now()}
+            decided = {"records": records, "released_by": kept(by, capacity.PERSON), "released_at": now()}
             connection.execute(insert(table).values(values | decided))
 
 

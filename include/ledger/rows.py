@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from include import capacity
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, Slice, State
 from include.ledger import balances
 from include.ledger.bounds import as_text
@@ -73,8 +74,8 @@ def of_unsent(ended: Sequence[Entry]) -> dict[str, Sequence[Any] | Same]:
     return _entries([one.row for one in ended]) | {
         "state": [one.state for one in ended],
         "reason": [one.reason for one in ended],
-        "column_name": [one.column[:190] for one in ended],
-        "shape": [kept(one.shape, 250) for one in ended],
+        "column_name": [kept(one.column, capacity.COLUMN_NAME) for one in ended],
+        "shape": [kept(one.shape, capacity.SHAPE) for one in ended],
     }
 
 
@@ -99,5 +100,7 @@ def _entries(given: Sequence[Record | Rejection]) -> dict[str, Sequence[Any] | S
         "batch": Same(None),
         "points": Same(0) if is_events else [row.points for row in given],
         "balance": [record and balances.as_text(record.balance) for record in records] if has_balance else Same(None),
-        "reward": Same("") if is_events else [kept(record.reward, 64) if record else "" for record in records],
+        "reward": Same("")
+        if is_events
+        else [kept(record.reward, capacity.REWARD) if record else "" for record in records],
     }

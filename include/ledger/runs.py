@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
+from include import capacity
 from include.errors import LedgerError, UnknownRun
 from include.journey import Entity, Slice
-from include.ledger import schema
+from include.ledger import rows, schema
 from include.ledger.bounds import as_bound
 from include.ledger.opened import Opened, now
 
@@ -41,7 +42,7 @@ class Runs(Opened):
             known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
             if known is None:
                 values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
-                values |= {"kind": kind, "started_by": started_by[:120]}
+                values |= {"kind": kind, "started_by": rows.kept(started_by, capacity.PERSON)}
                 connection.execute(insert(schema.run).values(started_at=now(), **values))
         if self._memory is not None:
             self.raise_high_water()
@@ -93,7 +94,7 @@ class Runs(Opened):
         """Enter who approved of what *run* is to send."""
         with self.engine.begin() as connection:
             mine = update(schema.run).where(schema.run.c.id == run)
-            connection.execute(mine.values(approved_by=by[:120], approved_at=now()))
+            connection.execute(mine.values(approved_by=rows.kept(by, capacity.PERSON), approved_at=now()))
 
     def keep_plan(self, run: int, plan: str) -> None:
         """Keep what the plan of *run* foretold, as JSON."""
@@ -124,5 +125,7 @@ class Runs(Opened):
         """Enter how the run ended, in a few words."""
         with self.engine.begin() as connection:
             connection.execute(
-                update(schema.run).where(schema.run.c.id == run).values(finished_at=now(), outcome=outcome[:250])
+                update(schema.run)
+                .where(schema.run.c.id == run)
+                .values(finished_at=now(), outcome=rows.kept(outcome, capacity.SENTENCE))
             )

@@ -44,14 +44,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
+from include import capacity
+
 
 metadata = MetaData()
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
-_Key = String(191).with_variant(mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+_Key = String(capacity.KEY).with_variant(
+    mysql.VARCHAR(capacity.KEY, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+# MySQL's own TEXT ends at 64 KB, which names of 6,000 customers fill.
+_Text = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _Time = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-_Points = Numeric(20, 6)
+_Points = Numeric(capacity.POINTS_DIGITS, capacity.POINTS_PLACES)
+_Sum = Numeric(capacity.TALLY_DIGITS, capacity.POINTS_PLACES).with_variant(
+    _Points, "sqlite"
+)  # whose numbers have no width
 
 # What the API said is kept word for word, whatever character set the server has by default.
 _MYSQL: dict[str, Any] = {
@@ -67,9 +76,9 @@ ledger = Table(
     "masivo_ledger",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("account", String(64), nullable=False),
+    Column("account", String(capacity.DIGEST), nullable=False),
     Column("salt", _Digest, nullable=False),
-    Column("refusals", String(12), nullable=False, default=""),
+    Column("refusals", String(capacity.STATE), nullable=False, default=""),
     Column("created_at", _Time, nullable=False),
     **_MYSQL,
 )
@@ -87,17 +96,17 @@ run = Table(
     "masivo_run",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("run_id", String(250), nullable=False, unique=True),
-    Column("mapping", String(120), nullable=False),
-    Column("mapping_hash", String(64), nullable=False),
-    Column("covers", Text, nullable=False),
+    Column("run_id", String(capacity.NAME_OF_RUN), nullable=False, unique=True),
+    Column("mapping", String(capacity.MAPPING), nullable=False),
+    Column("mapping_hash", String(capacity.DIGEST), nullable=False),
+    Column("covers", _Text, nullable=False),
     Column("started_at", _Time, nullable=False),
     Column("finished_at", _Time),
-    Column("outcome", String(250)),
-    Column("kind", String(12), nullable=False, default=""),
-    Column("started_by", String(120), nullable=False, default=""),
-    Column("plan", Text),
-    Column("approved_by", String(120), nullable=False, default=""),
+    Column("outcome", String(capacity.SENTENCE)),
+    Column("kind", String(capacity.KIND), nullable=False, default=""),
+    Column("started_by", String(capacity.PERSON), nullable=False, default=""),
+    Column("plan", _Text),
+    Column("approved_by", String(capacity.PERSON), nullable=False, default=""),
     Column("approved_at", _Time),
     **_MYSQL,
 )
@@ -106,17 +115,17 @@ part = Table(
     "masivo_slice",
     metadata,
     Column("run", ForeignKey("masivo_run.id"), primary_key=True),
-    Column("entity", String(12), primary_key=True),
+    Column("entity", String(capacity.ENTITY), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("of", Integer, nullable=False),
-    Column("lower_bound", Text),
-    Column("upper_bound", Text),
+    Column("lower_bound", _Text),
+    Column("upper_bound", _Text),
     Column("planned_rows", Integer, nullable=False),
     Column("read_rows", Integer),
     Column("fence", Integer, nullable=False, default=0),
     Column("started_at", _Time),
     Column("finished_at", _Time),
-    Column("selects", String(12), nullable=False, default="window"),
+    Column("selects", String(capacity.KIND), nullable=False, default="window"),
     Column("renewed_at", Double),
     **_MYSQL,
 )
@@ -126,24 +135,24 @@ batch = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(12), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False),
     Column("slice", Integer, nullable=False),
     Column("number", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("state", String(12), nullable=False),
+    Column("state", String(capacity.STATE), nullable=False),
     Column("records", Integer, nullable=False),
     Column("customers", Integer, nullable=False),
     Column("bytes", Integer, nullable=False),
     Column("body_hash", _Digest, nullable=False),
     Column("requests", Integer, nullable=False, default=0),
     Column("status", Integer),
-    Column("reason", String(40), nullable=False, default=""),
-    Column("words", String(500)),
+    Column("reason", String(capacity.REASON), nullable=False, default=""),
+    Column("words", String(capacity.WORDS)),
     Column("seconds", Double),
     Column("packed_at", _Time, nullable=False),
     Column("sent_at", _Time),
     Column("settled_at", _Time),
-    Column("purpose", String(12), nullable=False, default=""),
+    Column("purpose", String(capacity.KIND), nullable=False, default=""),
     Index("masivo_batch_of_slice", "run", "entity", "slice"),
     **_MYSQL,
 )
@@ -153,20 +162,20 @@ entry = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(12), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False),
     Column("slice", Integer, nullable=False),
     Column("key", _Key, nullable=False),
     Column("customer", _Key, nullable=False),
     Column("occurrence", Integer, nullable=False, default=0),
     Column("content_hash", _Digest),
-    Column("state", String(12)),
-    Column("reason", String(40), nullable=False, default=""),
-    Column("column_name", String(190), nullable=False, default=""),
-    Column("shape", String(250), nullable=False, default=""),
+    Column("state", String(capacity.STATE)),
+    Column("reason", String(capacity.REASON), nullable=False, default=""),
+    Column("column_name", String(capacity.COLUMN_NAME), nullable=False, default=""),
+    Column("shape", String(capacity.SHAPE), nullable=False, default=""),
     Column("batch", ForeignKey("masivo_batch.id")),
     Column("points", _Points, nullable=False, default=0),
-    Column("balance", Text),
-    Column("reward", String(64), nullable=False, default=""),
+    Column("balance", _Text),
+    Column("reward", String(capacity.REWARD), nullable=False, default=""),
     # With state and reason, so that a sweep's rows that found nothing new are passed over in the index; with the points, so that an
     # account is read from the index alone. None by batch (but on MySQL, which wants one for each foreign key): whoever
     # looks for its entries says whose batch it is (`of_its_batch`).
@@ -180,7 +189,7 @@ entry = Table(
 claim = Table(
     "masivo_claim",
     metadata,
-    Column("kind", String(12), primary_key=True),
+    Column("kind", String(capacity.KIND), primary_key=True),
     Column("digest", _Digest, primary_key=True),
     Column("key", _Key, nullable=False),
     **_MYSQL,
@@ -189,7 +198,7 @@ claim = Table(
 lane = Table(
     "masivo_lane",
     metadata,
-    Column("account", String(64), primary_key=True),
+    Column("account", String(capacity.DIGEST), primary_key=True),
     Column("next_at", Double, nullable=False),
     Column("frozen_until", Double, nullable=False),
     Column("margin_s", Double, nullable=False),
@@ -202,7 +211,7 @@ start = Table(
     "masivo_start",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("account", String(64), nullable=False),
+    Column("account", String(capacity.DIGEST), nullable=False),
     Column("at", Double, nullable=False),
     Index("masivo_start_by_time", "account", "at"),
     **_MYSQL,
@@ -211,9 +220,9 @@ start = Table(
 queue = Table(
     "masivo_queue",
     metadata,
-    Column("entity", String(12), primary_key=True),
+    Column("entity", String(capacity.ENTITY), primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), primary_key=True),
-    Column("kind", String(12), nullable=False),
+    Column("kind", String(capacity.KIND), nullable=False),
     Column("asked_at", Double, nullable=False),
     **_MYSQL,
 )
@@ -222,13 +231,13 @@ coverage = Table(
     "masivo_coverage",
     metadata,
     Column("run", ForeignKey("masivo_run.id"), primary_key=True),
-    Column("entity", String(12), primary_key=True),
-    Column("mapping", String(120), nullable=False),
+    Column("entity", String(capacity.ENTITY), primary_key=True),
+    Column("mapping", String(capacity.MAPPING), nullable=False),
     Column("since", _Time),
     Column("until", _Time),
     Column("newest", _Time),
     Column("rows", Integer, nullable=False),
-    Column("signature", Text, nullable=False),
+    Column("signature", _Text, nullable=False),
     Index("masivo_coverage_of_mapping", "mapping", "entity"),
     **_MYSQL,
 )
@@ -238,7 +247,7 @@ selected = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(12), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False),
     Column("slice", Integer, nullable=False),
     Column("key", _Key, nullable=False),
     Index("masivo_selected_by_slice", "run", "entity", "slice", "key"),
@@ -250,11 +259,11 @@ release = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("action", String(20), nullable=False),
-    Column("entity", String(12), nullable=False, default=""),
-    Column("about", String(250), nullable=False, default=""),
+    Column("action", String(capacity.ACTION), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False, default=""),
+    Column("about", String(capacity.SENTENCE), nullable=False, default=""),
     Column("records", Integer, nullable=False, default=0),
-    Column("released_by", String(120), nullable=False),
+    Column("released_by", String(capacity.PERSON), nullable=False),
     Column("released_at", _Time, nullable=False),
     Index("masivo_release_of_run", "run"),
     **_MYSQL,
@@ -265,13 +274,13 @@ finding = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(12), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False),
     Column("key", _Key, nullable=False),
     Column("customer", _Key, nullable=False),
-    Column("bucket", String(40), nullable=False),
-    Column("reward", String(64), nullable=False, default=""),
-    Column("expected", String(250), nullable=False, default=""),
-    Column("found", String(250), nullable=False, default=""),
+    Column("bucket", String(capacity.REASON), nullable=False),
+    Column("reward", String(capacity.REWARD), nullable=False, default=""),
+    Column("expected", String(capacity.SENTENCE), nullable=False, default=""),
+    Column("found", String(capacity.SENTENCE), nullable=False, default=""),
     Column("found_at", _Time, nullable=False),
     Index("masivo_finding_of_run", "run", "entity"),
     **_MYSQL,
@@ -282,13 +291,13 @@ readback = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("read_by", String(250), nullable=False),
+    Column("read_by", String(capacity.NAME_OF_RUN), nullable=False),
     Column("customers", Integer, nullable=False),
     Column("chosen", Integer, nullable=False),
     Column("drawn", Integer, nullable=False),
     Column("chosen_at", _Time, nullable=False),
     Column("judged_at", _Time),
-    Column("outcome", String(250), nullable=False, default=""),
+    Column("outcome", String(capacity.SENTENCE), nullable=False, default=""),
     Index("masivo_readback_of_run", "run"),
     **_MYSQL,
 )
@@ -306,11 +315,11 @@ tally = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(12), nullable=False),
-    Column("state", String(12), nullable=False),
-    Column("reason", String(40), nullable=False),
+    Column("entity", String(capacity.ENTITY), nullable=False),
+    Column("state", String(capacity.STATE), nullable=False),
+    Column("reason", String(capacity.REASON), nullable=False),
     Column("rows", Integer, nullable=False),
-    Column("points", _Points, nullable=False),
+    Column("points", _Sum, nullable=False),
     Index("masivo_tally_of_run", "run", "entity"),
     **_MYSQL,
 )

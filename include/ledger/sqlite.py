@@ -21,25 +21,38 @@ _PAGES_OF_LOG = 10_000
 _CACHE_KB = 16_000
 
 
-def prepare(engine: Engine) -> None:
-    """Make *engine*, if it is SQLite's, durable and fair to other writers; call it before the first connection."""
+def prepare(engine: Engine, *, reads_only: bool = False) -> None:
+    """
+    Make *engine*, if it is SQLite's, durable and fair to other writers; call it before the first connection.
+
+    One that *reads_only* has connections that cannot write, so there is nothing to make durable.
+    """
     if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin):
-        event.listen(engine, "connect", _connect)
+        event.listen(engine, "connect", _connect_to_look if reads_only else _connect)
         event.listen(engine, "begin", _begin)
 
 
+def _connect_to_look(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    _tell(connection, f"busy_timeout = {_BUSY_MS}", f"cache_size = -{_CACHE_KB}")
+
+
 def _connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver would begin transactions by its own rules, and too late; see _begin.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
+    _tell(
+        connection,
         f"busy_timeout = {_BUSY_MS}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         f"wal_autocheckpoint = {_PAGES_OF_LOG}",
         f"cache_size = -{_CACHE_KB}",
-    ):
+    )
+
+
+def _tell(connection: DBAPIConnection, *pragmas: str) -> None:
+    # The driver would begin transactions by its own rules, and too late; see _begin.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, and_, bindparam, delete, func, insert, select, update
 
+from include import capacity
 from include.among import at_once, one_of
 from include.errors import Fenced, Moved
 from include.journey import Batch, BatchState, Entity, Purpose, Record, Rejection, State
@@ -169,7 +170,7 @@ class Ledger(Runs):
 
     def not_sent(self, lease: Lease, batch_id: int, *, status: int, words: str) -> None:
         """Note that the request was provably not accepted: the batch may be sent again."""
-        values = {"state": BatchState.PACKED, "status": status, "words": rows.kept(words, 500)}
+        values = {"state": BatchState.PACKED, "status": status, "words": rows.kept(words, capacity.WORDS)}
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._move(connection, lease, batch_id, BatchState.SENDING, **values)
@@ -193,7 +194,7 @@ class Ledger(Runs):
                 reason=receipt.reason,
                 status=receipt.status,
                 seconds=receipt.seconds,
-                words=rows.kept(receipt.words, 500),
+                words=rows.kept(receipt.words, capacity.WORDS),
                 settled_at=stamp(connection),
             )
             if receipt.state is BatchState.DELIVERED:
@@ -218,7 +219,7 @@ class Ledger(Runs):
         """Give the sent records of *keys* a state of their own, whatever their batch's is; *records* are they themselves."""
         with self.engine.begin() as connection:
             self._hold(connection, lease)
-            self._change(connection, lease, keys, state=state, reason=reason, shape=rows.kept(shape, 250))
+            self._change(connection, lease, keys, state=state, reason=reason, shape=rows.kept(shape, capacity.SHAPE))
             self._keep(connection, lease, records if state is State.QUARANTINED else ())
 
     def settle(self, lease: Lease, entries: Sequence[int], state: State, reason: str | None = None) -> None:

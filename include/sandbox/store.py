@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Store:
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds names and addresses
+                _make(path)
             self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -148,6 +148,16 @@ class Store:
         """Close the database; whatever is asked afterwards fails."""
         with self._lock:
             self._connection.close()
+
+
+def _make(path: Path) -> None:
+    """
+    Make the file, which holds names and addresses, readable by nobody else, unless it is there.
+
+    What is there is not opened by hand: closing it would drop the locks of every connection that this process has to it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def keep(connection: sqlite3.Connection, request: Request, entries: Sequence[Entry]) -> tuple[int, int]:

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from include import capacity
 from include.ledger.opened import now
 from include.ledger.readback import Waiting, later_by, settle, wait_on, waiting_in
+from include.ledger.rows import kept
 from include.ledger.store import Ledger
 from include.legacy import Legacy
 from include.verifying.balances import of_balances
@@ -209,6 +211,9 @@ def _row(one: Waiting, variance: Variance) -> dict[str, Any]:
     return said | {
         "run": one.run,
         "customer": one.customer,
-        "expected": variance.expected[:250],
-        "found": variance.found[:250],
+        # What the API shows of its own may be longer than anything that was sent.
+        "key": kept(variance.key, capacity.KEY),
+        "reward": kept(variance.reward, capacity.REWARD),
+        "expected": kept(variance.expected, capacity.SENTENCE),
+        "found": kept(variance.found, capacity.SENTENCE),
     }

@@ -73,6 +73,7 @@ class MasivoHook(HttpHook):
     def __init__(self, masivo_conn_id: str = default_conn_name, *, http_conn_id: str | None = None) -> None:
         super().__init__(method="POST", http_conn_id=http_conn_id or masivo_conn_id, tcp_keep_alive=False)
         self.masivo_conn_id = http_conn_id or masivo_conn_id
+        self._spent_s = 0.0  # on what came before it in one call
 
     @cached_property
     def target(self) -> Target:
@@ -115,6 +116,7 @@ class MasivoHook(HttpHook):
 
     def authorize(self) -> None:
         """Make sure of a token; raises `Misconfigured`, `Stopped` or `TryAgainLater` with one sentence."""
+        self._spent_s = 0.0
         try:
             self._tokens.current()
         except tokens.NoToken as none:
@@ -125,7 +127,7 @@ class MasivoHook(HttpHook):
         POST *body*, the JSON of one batch, and return what came back; never raises for what the API or network does.
 
         One request, except that a 401 (not accepted, so safe) is followed by a new token and one more; the deadline
-        holds for each. Where no token is to be had, the answer says so and ``left`` is false.
+        holds for all of it. Where no token is to be had, the answer says so and ``left`` is false.
         """
         answer, _ = self._authorized(
             "POST", PATHS[entity], body, deadline_s=self.target.deadline_s, most_bytes=_MOST_OF_A_RECEIPT
@@ -209,6 +211,8 @@ class MasivoHook(HttpHook):
 
     def _authorized(self, method: str, path: str, body: bytes | None = None, **options: Any) -> tuple[Answer, bytes]:
         """Do one exchange with a token, and one more if the API says that it does not take that one."""
+        # One deadline for all of it: who sent a batch must know when the last of it can have left.
+        self._spent_s = 0.0
         try:
             token = self._tokens.current()
             answered = self._exchange(method, path, body, headers={"Authorization": f"Bearer {token}"}, **options)
@@ -230,6 +234,8 @@ class MasivoHook(HttpHook):
         deadline_s: float,
         most_bytes: int,
     ) -> tuple[Answer, bytes]:
+        if deadline_s <= self._spent_s:
+            return Answer(failure=f"no time was left for it within {deadline_s:g} s", left=False), b""
         # Prepared without the session, so that neither a .netrc nor a cookie can change what is sent.
         request = Request(
             method,
@@ -238,14 +244,16 @@ class MasivoHook(HttpHook):
             params=dict(params or {}),
             headers={**_standing_headers(has_body=body is not None), **headers},
         ).prepare()
-        return wire.exchange(
+        answered = wire.exchange(
             self._session,
             request,
             connect_timeout_s=self.target.connect_timeout_s,
-            deadline_s=deadline_s,
+            deadline_s=deadline_s - self._spent_s,
             most_bytes=most_bytes,
             verify=self.target.verify,
         )
+        self._spent_s += answered[0].seconds
+        return answered
 
     def _get_below_customer(self, customer: str, rest: str, params: Mapping[str, int] | None = None) -> Reading:
         if customer in _UNREADABLE_IDS:

@@ -33,6 +33,7 @@ from airflow.sdk import Connection
 from include.doubt import Patience
 from include.errors import Misconfigured
 from include.journey import Limits
+from include.sending import latest_arrival_s
 from masivo.extras import Extras
 
 
@@ -135,6 +136,7 @@ def target_of(connection: Connection) -> Target:
         verify=_verify(called, extras),
         account_id=extras.text("account_id"),
     )
+    _refuse_impatience(target)
     extras.warn_of_unread()
     return target
 
@@ -211,6 +213,28 @@ def _patience(extras: Extras) -> Patience:
         certain_after_s=extras.seconds("certain_after_s", standard.certain_after_s),
         reads=extras.count("settle_reads", standard.reads),
     )
+
+
+def _refuse_impatience(target: Target) -> None:
+    """
+    Refuse settings by which a read-back would believe to know what became of a request that may still be on its way.
+
+    Not of the sandbox, which is all that there is on this machine: its points are nobody's, and it may be played with in a hurry.
+    """
+    patience, arrival_s = target.patience, latest_arrival_s(target.deadline_s)
+    if target.is_loopback:
+        return
+    if patience.settle_after_s < arrival_s:
+        raise Misconfigured(
+            f"extra `settle_after_s` of {target.called} is {patience.settle_after_s:g}, but with `deadline_s` {target.deadline_s:g} a request "
+            f"may reach the API up to {arrival_s:g} s after it was written down, and must not be taken for lost before: give at least "
+            f"{arrival_s:g}, or a shorter `deadline_s`"
+        )
+    if patience.certain_after_s < patience.settle_after_s:
+        raise Misconfigured(
+            f"extra `certain_after_s` of {target.called} is {patience.certain_after_s:g}, less than `settle_after_s`, "
+            f"{patience.settle_after_s:g}: what is not there yet would be taken for lost; give at least as much"
+        )
 
 
 def _verify(called: str, extras: Extras) -> str:

@@ -131,8 +131,11 @@ class MasivoReadBackSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> None:
         """Work off who is due, and come back when the next are; a wait of seconds is not worth giving the slot back."""
+        with translated():
+            place = Workplace()
+            place.ledger.open()
         while True:
-            due = self._work_off(context)
+            due = self._work_off(context, place)
             if due is None:
                 return
             wait_s = (due - datetime.now(UTC)).total_seconds()
@@ -149,11 +152,9 @@ class MasivoReadBackSensor(BaseSensorOperator):
         del event
         self.execute(context)
 
-    def _work_off(self, context: Context) -> datetime | None:
+    def _work_off(self, context: Context, place: Workplace) -> datetime | None:
         with translated():
             asked = Verification.of(context)
-            place = Workplace()
-            place.ledger.open()
             hook = place.hook
             most = asked.most_reads if asked.most_reads is not None else usual_reads(hook.limits.per_hour)
             reading = Rounds(

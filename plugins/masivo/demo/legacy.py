@@ -46,7 +46,8 @@ def build_legacy(folder: Folder, customers: int | None) -> Legacy:
 
     # Under another name until it is whole, so that one that was stopped half-way is not taken for it.
     part = folder.legacy.with_suffix(".part")
-    part.unlink(missing_ok=True)
+    for left in part.parent.glob(f"{part.name}*"):  # with its journal, which would be taken for the new one's
+        left.unlink()
     engine = create_engine(f"sqlite:///{part}")
     try:
         built = _fill(engine, folder, customers)

@@ -156,3 +156,28 @@ def test_a_token_that_names_nobody_is_refused_with_what_to_add(hook_for, token):
 
 def test_secrets_do_not_show_in_the_target(hook_for):
     assert KEY not in repr(hook_for(80).target)
+
+
+@pytest.mark.parametrize(
+    ("extra", "field", "least"),
+    [
+        ({"deadline_s": 900, "settle_after_s": 0, "certain_after_s": 0, "settle_reads": 1}, "settle_after_s", "920"),
+        ({"deadline_s": 900}, "settle_after_s", "920"),
+        ({"settle_after_s": 60}, "settle_after_s", "140"),
+        ({"settle_after_s": 139.5}, "settle_after_s", "140"),
+        ({"certain_after_s": 60}, "certain_after_s", "180"),
+    ],
+)
+def test_patience_that_ends_before_a_request_can_have_arrived_is_refused(hook_for, extra, field, least):
+    with pytest.raises(Misconfigured, match=f"`{field}` of connection 'masivo_api'.*{least}"):
+        _ = hook_for(443, conn={"host": "app.masivo.ai", "schema": "https", "port": None, "extra": extra}).target
+
+
+@pytest.mark.parametrize("extra", [{}, {"deadline_s": 60, "settle_after_s": 80, "certain_after_s": 80}])
+def test_patience_that_lasts_long_enough_is_taken(hook_for, extra):
+    hook = hook_for(443, conn={"host": "app.masivo.ai", "schema": "https", "port": None, "extra": extra})
+    assert hook.patience.settle_after_s >= hook.target.deadline_s + 20
+
+
+def test_the_sandbox_on_this_machine_may_be_hurried(hook_for):
+    assert hook_for(80, settle_after_s=0, certain_after_s=0).patience.settle_after_s == 0

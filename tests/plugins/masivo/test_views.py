@@ -29,7 +29,12 @@ def connected(monkeypatch):
     """Say where the ledger is."""
 
     def connect(url):
-        api = {"conn_type": "masivo", "host": "app.masivo.invalid", "password": "", "extra": {"token": "t", "account_id": "shop"}}
+        api = {
+            "conn_type": "masivo",
+            "host": "app.masivo.invalid",
+            "password": "",
+            "extra": {"token": "t", "account_id": "shop"},
+        }
         monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(api))
         extra = {"sqlalchemy_url": url}
         monkeypatch.setenv("AIRFLOW_CONN_MASIVO_LEDGER", json.dumps({"conn_type": "generic", "extra": extra}))

@@ -1,0 +1,54 @@
+"""
+A whole run in a process of its own, every task of which opens what it needs anew: ``python -m tests.scenarios.one_run RUN_ID``.
+
+As under ``airflow dags test``. It says ``ended`` at the end and lives on until a line comes; with ``--waits`` it says after each task that sends
+what it was, and goes on when a line comes.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+from masivo import operators
+from masivo.workplace import Workplace
+
+from tests.include.changing_shop import Site
+
+
+_MOST_KEPT = 3
+
+
+def main(run_id: str, *options: str) -> None:
+    opened: list[Workplace] = []
+
+    def another() -> Workplace:
+        # What tasks leave behind is collected some time later.
+        if len(opened) == _MOST_KEPT:
+            opened.clear()
+            gc.collect()
+        opened.append(Workplace())
+        return opened[-1]
+
+    operators.Workplace = another  # type: ignore[assignment,misc]
+    if "--waits" in options:
+        sends: Any = operators.MasivoMigrateOperator.execute.__wrapped__
+
+        def sending(self: Any, context: Any) -> Any:
+            made = sends(self, context)
+            print(f"sent {self.entity}", flush=True)
+            sys.stdin.readline()
+            return made
+
+        sending.__wrapped__ = sending  # type: ignore[attr-defined]
+        operators.MasivoMigrateOperator.execute = sending  # type: ignore[method-assign]
+    Site(None, None, None).sync(run_id=run_id)  # type: ignore[arg-type]
+    print("ended", flush=True)
+    sys.stdin.readline()
+    opened.clear()
+    gc.collect()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
