@@ -144,7 +144,9 @@ def test_the_token_that_a_key_buys_names_the_account_and_the_key_does_not(hook_f
 
 
 @pytest.mark.parametrize(
-    "token", ["opaque", jwt(3600), jwt(3600, iss="masivo", aud="storefront", scope="migrate", jti="1")]
+    "token",
+    ["opaque", jwt(3600), jwt(3600, iss="masivo", aud="storefront", scope="migrate", jti="1")],
+    ids=["opaque", "times alone", "nothing of the account"],
 )
 def test_a_token_that_names_nobody_is_refused_with_what_to_add(hook_for, token):
     with (
