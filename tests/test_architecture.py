@@ -82,21 +82,21 @@ def test_a_file_is_named_for_what_it_does_and_stays_readable(path):
     assert len((ROOT / path).read_text().splitlines()) < LONGEST_FILE
 
 
-@pytest.mark.parametrize("is_ignored", [True, False])
-def test_airflow_executes_nothing_below_plugins_by_itself(tmp_path, is_ignored):
+@pytest.mark.parametrize("kept_out_by", ["", ".airflowignore", "masivo/.airflowignore"])
+def test_airflow_executes_nothing_below_plugins_by_itself(tmp_path, kept_out_by):
     """
-    Airflow runs every .py below plugins/ under its bare file name, unless plugins/.airflowignore keeps it out.
+    Airflow runs every .py below plugins/ under its bare file name, unless one of our two .airflowignore keeps it out: whichever is copied.
 
-    The second case shows that the first can fail. In a process of its own, because the harm is done to `sys.modules`.
+    The first case shows that the others can fail. In a process of its own, because the harm is done to `sys.modules`.
     """
     (tmp_path / "masivo").mkdir()
-    (tmp_path / "masivo" / "probe.py").touch()
-    if is_ignored:
-        shutil.copy(ROOT / "plugins" / ".airflowignore", tmp_path)
+    (tmp_path / "masivo" / "probe.py").write_text("import os\nos.environ['PROBED'] = __name__\n")
+    if kept_out_by:
+        shutil.copy(ROOT / "plugins" / kept_out_by, tmp_path / kept_out_by)
     program = (
-        "import sys; from airflow import plugins_manager;"
-        "plugins_manager.ensure_plugins_loaded(); sys.exit(3 if 'probe' in sys.modules else 0)"
+        "import os, sys; from airflow import plugins_manager;"
+        "plugins_manager.ensure_plugins_loaded(); sys.exit(3 if os.environ.get('PROBED') == 'probe' else 0)"
     )
     environment = os.environ | {"AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path)}
     seen = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True)
-    assert seen.returncode == (0 if is_ignored else 3)
+    assert seen.returncode == (0 if kept_out_by else 3)

@@ -139,9 +139,9 @@ def test_the_command_writes_a_pack_again_from_the_ledger(tmp_path, capsys):
     assert again.equations == first.equations
     assert again.troubles == first.troubles
 
-    assert main(["pack", "--run", "weekly"]) == 1
+    assert main(["pack", "--run", "weekly"]) == 2
     assert capsys.readouterr().err == "the ledger knows no run 'weekly'\n"
-    assert main(["pack", "--to", "/proc/packs"]) == 1
+    assert main(["pack", "--to", "/proc/packs"]) == 3
     assert "the audit pack cannot be written to /proc/packs" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ def test_what_is_sealed_shows_nothing_and_is_read_with_the_key(keys):
     keys(Fernet.generate_key().decode())
     sealed = seal()(b'{"email":"ana@example.invalid"}')
 
-    assert b"ana" not in sealed
+    assert b"ana@" not in sealed
     assert unseal(sealed) == '{"email":"ana@example.invalid"}'
 
 
