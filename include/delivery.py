@@ -38,7 +38,7 @@ from include.doubt import Doubt, Finding, Settler, doubt_about
 from include.errors import TryAgainLater
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Purpose, Record, State
-from include.ledger.knowledge import is_in_doubt_last, isolated_within_hour, known
+from include.ledger.knowledge import doubts_in_a_row, isolated_within_hour, known
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease
 from include.packing import one_request
@@ -75,7 +75,8 @@ class _PutOff:
 
 class Delivery:
     """
-    Delivers the batches of one slice. *doubts* are what it sent and knows no fate of.
+    Delivers the batches of one slice. *doubts* are what it sent and knows no fate of; whoever has others, which this is to settle in the end,
+    says so (*has_earlier_doubts*), so that what is sent meanwhile can prove something of them.
 
     With *resends_unproven*, a doubt of which nothing can be proved is sent again, once in a run; never for transactions.
     """
@@ -111,15 +112,17 @@ class Delivery:
         self._has_resent: set[str] = set()
         self._outdated: dict[str, int] = {}
         self._again: set[str] = set()
-        self._doubts_in_a_row = 0
+        # An API that was down for an earlier try is asked once, not with as many records as if nothing were known.
+        self._doubts_in_a_row = doubts_in_a_row(ledger, lease.entity, most=_DOUBTS_IN_A_ROW - 1)
         self._put_off: list[_PutOff] = []
         self._has_tried_to_learn = False
-        self._is_accepting = not is_in_doubt_last(ledger, lease.entity)
+        self._is_accepting = not self._doubts_in_a_row
         # By batch of the ledger: what the API said of those whose records it may have taken, and of single units.
         self._said: dict[int, Answer] = {}
         self._alone: set[int] = set()
         self._in_parts: set[str] = set()
         self.doubts: list[Doubt] = []
+        self.has_earlier_doubts = False
 
     def pack(self, batches: Sequence[Batch]) -> None:
         """
@@ -274,7 +277,7 @@ class Delivery:
 
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> Answer:
         self._isolation.beware()
-        if self.doubts or self._put_off:
+        if self.doubts or self._put_off or self.has_earlier_doubts:
             self._settler.note_baseline(batch.records)
         unproven = self._resent & {record.key for record in batch.records} if self._resent else set()
         outdated = self._outdated_by(batch)

@@ -216,6 +216,7 @@ class _Work:
     def _deliver(self, delivery: Delivery, batches: Iterable[Batch]) -> list[Unit]:
         left: list[Unit] = []
         for batch in batches:
+            delivery.has_earlier_doubts = bool(self.doubts or self.earlier)
             left += delivery.deliver(batch)
             self.batches += 1
             self.records += len(batch.records)

@@ -338,18 +338,21 @@ def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
         return set(connection.execute(statement).scalars())
 
 
-def is_in_doubt_last(ledger: Ledger, entity: Entity) -> bool:
-    """Whether the newest answer to a request of *entity* proves nothing."""
+def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
+    """Return how many of the newest answers to requests of *entity* prove nothing, one after the other; *most* is enough."""
     batch = schema.batch
     decided = [BatchState.DELIVERED, BatchState.REFUSED, BatchState.IN_DOUBT]
+    newest = (
+        select(batch.c.state, batch.c.reason)
+        .where(batch.c.entity == entity, batch.c.state.in_(decided))
+        .order_by(batch.c.id.desc())
+        .limit(most)
+    )
     with ledger.reading() as connection:
-        newest = connection.execute(
-            select(batch.c.state, batch.c.reason)
-            .where(batch.c.entity == entity, batch.c.state.in_(decided))
-            .order_by(batch.c.id.desc())
-            .limit(1)
-        ).first()
-    return newest is not None and newest.state == BatchState.IN_DOUBT and newest.reason != "task_died"
+        rows = connection.execute(newest).all()
+    # A task that died says nothing of the API.
+    proves_nothing = [row.state == BatchState.IN_DOUBT and row.reason != "task_died" for row in rows]
+    return [*proves_nothing, False].index(False)
 
 
 def isolated_within_hour(ledger: Ledger) -> int:
