@@ -254,9 +254,8 @@ class RecordMaker:
         if any(amount < 0 for amount in balance.values()):
             raise Misfit("negative_balance", "balance", "number below zero")
         email, points = payload["email"].lower(), sum(balance.values(), Decimal(0))
-        for line in payload["balance"]:
-            _refuse_too_many(_decimal(line["amount"]), "balance[].amount")
-        _refuse_too_many(points, "balance")
+        is_one = any(not capacity.holds(_decimal(line["amount"])) for line in payload["balance"])
+        _refuse_too_many(points, "balance[].amount" if is_one else "balance")
         odd = is_odd(self.entity, payload, points)
         return Record(self.entity, key, customer, body, digest, points, balance, email=email, is_odd=odd)
 
