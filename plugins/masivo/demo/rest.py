@@ -12,6 +12,10 @@ import requests
 from include.errors import MigrationError
 
 
+_ANSWER_S = 30.0
+_TRIES = 5
+
+
 class Airflow:
     """Airflow's API server at *address*, where everyone is an admin (it listens on the loopback only)."""
 
@@ -78,11 +82,23 @@ class Airflow:
 
     def _call(self, method: str, path: str, *, may_be_missing: bool = False, **request: Any) -> Any:
         if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.address}/auth/token", timeout=30).json()["access_token"]
+            token = self._answer("GET", "auth/token").json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
-        answer = self._session.request(method, f"{self.address}/api/v2/{path}", timeout=30, **request)
+        answer = self._answer(method, f"api/v2/{path}", **request)
         if may_be_missing and answer.status_code == 404:
             return None
         if not answer.ok:
             raise MigrationError(f"Airflow answers {method} {path} with {answer.status_code}: {answer.text[:500]}")
         return answer.json()
+
+    def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
+        """Ask, and ask again what may be asked twice: on a busy machine Airflow's SQLite is locked for longer than an answer may take."""
+        tries = 1 if method == "POST" else _TRIES
+        while True:
+            tries -= 1
+            try:
+                return self._session.request(method, f"{self.address}/{path}", timeout=_ANSWER_S, **request)
+            except (requests.ConnectionError, requests.Timeout) as error:
+                if not tries:
+                    msg = f"Airflow does not answer {method} {path} ({type(error).__name__}); look at its logs, and run the same again"
+                    raise MigrationError(msg) from error
