@@ -40,7 +40,7 @@ SAYS_NOTHING = {
     "data",
     "info",
 }
-LONGEST_FILE = 400
+LONGEST_FILE = 450
 
 
 def python_files(*folders: str) -> list[Path]:
