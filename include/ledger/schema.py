@@ -57,7 +57,9 @@ _Text = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _Time = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 _Points = Numeric(capacity.POINTS_DIGITS, capacity.POINTS_PLACES)
-_Sum = Numeric(capacity.TALLY_DIGITS, capacity.POINTS_PLACES).with_variant(_Points, "sqlite")  # whose numbers have no width
+_Sum = Numeric(capacity.TALLY_DIGITS, capacity.POINTS_PLACES).with_variant(
+    _Points, "sqlite"
+)  # whose numbers have no width
 
 # What the API said is kept word for word, whatever character set the server has by default.
 _MYSQL: dict[str, Any] = {

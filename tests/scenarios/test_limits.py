@@ -25,7 +25,9 @@ LARGEST = 99_999_999_999_999
 OTHER = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b02"
 
 _metadata = MetaData()
-_amounts = Table("amount", _metadata, Column("owner", String(40)), Column("reward", String(40)), Column("points", String(40)))
+_amounts = Table(
+    "amount", _metadata, Column("owner", String(40)), Column("reward", String(40)), Column("points", String(40))
+)
 FILES = {
     "customers.balance.sql": "SELECT owner AS customer_id, 0 AS position, reward AS reward_id, points AS amount FROM amount",
     "transactions.sql": changing_shop.FILES["transactions.sql"].replace(

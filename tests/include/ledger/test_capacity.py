@@ -52,7 +52,9 @@ def test_every_bounded_column_holds_what_the_table_of_limits_says_and_no_more(ro
             with rows.begin() as connection:
                 connection.execute(update(table).values({column.name: largest}))
                 found = connection.execute(select(column)).scalar()
-                assert (float(found) == float(largest)) if isinstance(largest, int | float) else (found == largest), column
+                assert (float(found) == float(largest)) if isinstance(largest, int | float) else (found == largest), (
+                    column
+                )
                 connection.rollback()
             if above is not None and rows.dialect.name != "sqlite":  # whose columns have no width
                 with rows.connect() as connection, pytest.raises(DBAPIError):
