@@ -111,7 +111,7 @@ def ledger(url: URL) -> Engine:
 def ledger_to_look_at(url: URL) -> Engine:
     """Return the ledger's engine, which has connected and written nothing, for whoever only reads; raises `Unusable`."""
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise Absent("is not there: no run has written to it yet, or its file is not on this machine")
+        raise Absent("is empty: no run has written to it yet, or its file is not on this machine")
     with _opening:
         return _reached(_ledger(url, reads_only=True), reads_only=True)
 
@@ -228,6 +228,8 @@ def _make(file: Path) -> None:
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise Unusable(f"cannot be written: {error.strerror}") from None
+    if not file.is_file():
+        raise Unusable("cannot be written: it is no file")
 
 
 def _ledger(url: URL, *, reads_only: bool = False) -> Engine:

@@ -248,9 +248,10 @@ class MasivoHook(HttpHook):
             self._session,
             request,
             connect_timeout_s=self.target.connect_timeout_s,
-            deadline_s=deadline_s - self._spent_s,
+            deadline_s=deadline_s,
             most_bytes=most_bytes,
             verify=self.target.verify,
+            spent_s=self._spent_s,
         )
         self._spent_s += answered[0].seconds
         return answered

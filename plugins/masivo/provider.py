@@ -65,10 +65,12 @@ def _fields() -> dict[str, dict[str, Any]]:
             "Isolation per hour", "Requests that taking refused batches apart may use; 600 if empty."
         ),
         "settle_after_s": _number(
-            "Settle after (s)", "How long the API's queue is given before a read-back; 180 if empty."
+            "Settle after (s)",
+            "How long the API's queue is given before a read-back: the deadline and 20 s at least; 180 if empty.",
         ),
         "certain_after_s": _number(
-            "Certain after (s)", "When what is not visible counts as never arrived; 3600 if empty."
+            "Certain after (s)",
+            "When what is not visible counts as never arrived, not before it has settled; 3600 if empty.",
         ),
         "settle_reads": _count("Read-backs", "How many reads settle a doubt; 3 if empty."),
         "token": {

@@ -54,7 +54,7 @@ class Target:
     """
     One account at one address. *called* is how messages name the connection; secrets stay out of ``repr``.
 
-    *deadline_s* is the total time of one POST, *verify* the path of a CA bundle or empty for the machine's own.
+    *deadline_s* is the total time of one POST, a token that is renewed within it included, *verify* the path of a CA bundle or empty for the machine's own.
     """
 
     called: str

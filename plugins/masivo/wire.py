@@ -35,22 +35,24 @@ def exchange(
     deadline_s: float,
     most_bytes: int,
     verify: str = "",
+    spent_s: float = 0.0,
 ) -> tuple[Answer, bytes]:
     """
     Send *request* once and return what came back, with at most *most_bytes* of the body; never raises for the network.
 
-    It ends after *deadline_s* seconds whatever the server does. Only a name lookup and connects to several addresses
+    It ends after *deadline_s* seconds whatever the server does, of which *spent_s* are over when it begins. Only a name lookup and connects to several addresses
     of one host, during which nothing has left, may take longer.
     """
     started = time.monotonic()
-    watch = Watch(deadline_s)
+    left_s = deadline_s - spent_s
+    watch = Watch(left_s)
     headers: dict[str, str] = {}
     body, failure = bytearray(), ""
 
     with watch:
         try:
             settings = session.merge_environment_settings(request.url, {}, True, verify or None, None)  # noqa: FBT003
-            timeout = (min(connect_timeout_s, deadline_s), deadline_s)
+            timeout = (min(connect_timeout_s, left_s), left_s)
             with session.send(request, timeout=timeout, allow_redirects=False, **settings) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 _read_into(body, response, most_bytes)

@@ -132,6 +132,19 @@ def test_an_api_that_cannot_be_reached_is_tried_and_then_left_for_later(tmp_path
         assert len(on.slept) >= 5
 
 
+@pytest.mark.parametrize(
+    ("fault", "raises", "reason"), [("503", TryAgainLater, "api_unavailable"), ("403", Stopped, "run_stopped")]
+)
+def test_a_batch_without_a_token_never_counts_as_being_sent(tmp_path, fault, raises, reason):
+    """The time that a token takes would come on top of its POST's, and others count on that."""
+    with bench(tmp_path, faults=Script(rules=(Rule(faults=(fault,), path="/auth/authorize", method="GET"),))) as on:
+        with pytest.raises(raises):
+            send(on)
+        assert batches(on) == [("given_back", None, 0)]
+        assert on.states() == dict.fromkeys(KEYS, ("held", reason))
+        assert on.posts() == 0
+
+
 def test_a_key_that_is_refused_twice_stops_the_run(tmp_path):
     with bench(tmp_path, **faults("401")) as on:
         with pytest.raises(Stopped, match="masivo_api"):

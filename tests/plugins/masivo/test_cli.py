@@ -217,6 +217,7 @@ def test_a_ledger_that_nobody_has_written_is_said_to_be_empty(say, tmp_path):
     assert (code, said) == (3, "")
     assert "no run has written to it yet" in complaint
     assert complaint.count("\n") == 1
+    assert list(tmp_path.glob("new.sqlite*")) == []  # who looks makes nothing
 
 
 @pytest.mark.parametrize("arguments", [[], ["accounts"], ["preview"], ["preview", "orders"]])

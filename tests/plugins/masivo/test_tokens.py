@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 from masivo import tokens
@@ -154,3 +155,24 @@ def test_neither_key_nor_token_nor_body_is_logged(hook_for, caplog):
 
     said = caplog.text + repr(got)
     assert [word for word in (KEY, "secret-one", "secret-two", "ana@") if word in said] == []
+
+
+def test_what_cannot_be_asked_again_within_the_deadline_of_a_post_is_left_for_later(hook_for):
+    """Others count on that a batch, once its POST's deadline is over, is not on its way any more."""
+
+    def late(play):
+        def plays(connection):
+            time.sleep(0.7)
+            return play(connection)
+
+        return plays
+
+    with ScriptedServer(
+        late(answer(401)), answer(201), authorize=late(answer(200, json.dumps({"data": "token"}).encode()))
+    ) as server:
+        hook = hook_for(server, deadline_s=1)
+        hook.authorize()
+        got = hook.post(Entity.CUSTOMERS, BODY)
+
+    assert (len(server.seen), len(server.token_requests)) == (1, 2)
+    assert verdict(got) is Verdict.TRY_AGAIN
