@@ -25,6 +25,7 @@ from masivo.demo.stack import Stack
 from sqlalchemy import Engine, Row, create_engine, text
 
 from include.account import Account, account
+from include.errors import MigrationError
 from include.journey import Limits
 from include.ledger.store import Ledger
 from include.sandbox.journal import Line, read
@@ -78,7 +79,22 @@ class Scheduler:
 
     def trigger(self, run_id: str, dag_id: str = "masivo_sync", **parameters: Any) -> str:
         """Start a run, as the button *Trigger* does."""
-        self.airflow.trigger(dag_id, run_id, parameters)
+        has_tried = False
+
+        def is_started() -> bool:
+            nonlocal has_tried
+            is_again, has_tried = has_tried, True
+            try:
+                self.airflow.trigger(dag_id, run_id, parameters)
+            except MigrationError as refused:
+                # Airflow's SQLite may be locked for longer than it waits itself; and an answer that came too late was a run all the same.
+                if "Database error" in str(refused):
+                    return False
+                if not (is_again and "with 409" in str(refused)):
+                    raise
+            return True
+
+        self.until(is_started, f"Airflow to take the run {run_id}")
         return run_id
 
     def run(
