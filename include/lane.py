@@ -32,8 +32,9 @@ _MOST_MARGIN_S = 1.0
 _LONGEST_WAIT_S = 600.0
 # A batch that waits at the gate is *being sent*; whoever kills its task leaves it in doubt, so it steps back from a longer wait.
 _LONGEST_AT_THE_GATE_S = 10.0
-# The write-ahead takes milliseconds; begun so much before its turn, at most a tenth of the interval, it takes none of the lane.
-_EARLY_S = 0.05
+# The write-ahead takes milliseconds, and raising the ledger's mark, which is asked of Airflow's API server, about a tenth of a second; begun so
+# much before their turn, at most a tenth of the interval, they take none of the lane.
+_EARLY_S = 0.2
 _STARTS_WRITTEN = 3  # where every commit is slow, the margin grows by the API's answers
 _TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
 _WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
