@@ -39,6 +39,7 @@ from include.errors import TryAgainLater
 from include.isolation import Isolation, units
 from include.journey import Batch, Entity, Limits, Purpose, Record, State
 from include.ledger.knowledge import doubts_in_a_row, isolated_within_hour, known
+from include.ledger.rows import Entry
 from include.ledger.store import Ledger
 from include.ledger.turns import Lease
 from include.packing import one_request
@@ -205,7 +206,14 @@ class Delivery:
         """
         is_first = self._in_parts.isdisjoint(record.key for unit in absent for record in unit)
         self._in_parts |= {record.key for unit in absent for record in unit}
-        return self._isolation.send_in_parts(absent, refusal or Answer(), is_first=is_first)
+        left, unsent = self._isolation.send_in_parts(absent, refusal or Answer(), is_first=is_first)
+        self._isolation.park([unit for unit in unsent if unit[0].key not in self._outdated])
+        # Of these this run has nothing yet.
+        others = [record for unit in unsent for record in unit if record.key in self._outdated]
+        parked = [Entry(record, State.QUARANTINED, "refused_in_company") for record in others]
+        if parked:
+            self._ledger.enter(self._lease, parked, [self._outdated.pop(record.key) for record in others])
+        return left
 
     def _deliver(self, batch: Batch) -> list[Unit]:
         answer = self._send(batch)

@@ -151,17 +151,21 @@ class Isolation:
                 break
         return case.unknown
 
-    def send_in_parts(self, absent: Sequence[Unit], refusal: Answer, *, is_first: bool) -> list[Unit]:
+    def send_in_parts(
+        self, absent: Sequence[Unit], refusal: Answer, *, is_first: bool
+    ) -> tuple[list[Unit], list[Unit]]:
         """
         Send *absent* again in parts: they are proved not to have been taken by a request that was refused with *refusal*.
 
         What is refused of a part is in doubt once more, unless it is known that nothing of it was taken. *is_first* where they are not a part
-        themselves. Returns what nothing is known of, to be packed again.
+        themselves. Returns what nothing is known of, to be packed again, and what was not sent because the budget is spent.
         """
-        spent, left = 0, list[Unit]()
+        spent = 0
+        left: list[Unit] = []
+        unsent: list[Unit] = []
         for part in _parts(absent, refusal, is_first=is_first):
             if spent >= _BUDGET or not self._has_budget():
-                self._park(part)
+                unsent += part
                 continue
             spent += 1
             crash_point("taking_apart")
@@ -170,7 +174,7 @@ class Isolation:
                 self.accepted(len(part))
             elif verdict(answer) is Verdict.REFUSED:
                 left += self.take_apart(one_request(part, 0), answer)
-        return left
+        return left, unsent
 
     def was_refused_alone(self, unit: Unit, refusal: Answer) -> None:
         """Note that the API refused *unit* by itself, also where it may have taken a part of it: too many of them are one cause."""
@@ -182,7 +186,7 @@ class Isolation:
         if part.is_proven:
             self.refuse(part.units[0], part.refusal, is_telling=part.is_sent and not part.is_named)
         elif case.spent >= _BUDGET or not self._has_budget():
-            self._park(part.units)
+            self.park(part.units)
         elif len(part.units) == 1:
             self._test(case, part.units, is_named=part.is_named)
         elif part.is_sent and _is_too_large(part.refusal):
@@ -261,7 +265,8 @@ class Isolation:
         if is_telling:
             self.was_refused_alone(unit, refusal)
 
-    def _park(self, bad: Sequence[Unit]) -> None:
+    def park(self, bad: Sequence[Unit]) -> None:
+        """Leave *bad* to a later run, which sends them apart."""
         records = [record for unit in self._but_for_doubtful(bad) for record in unit]
         if not records:
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import text
 
 from include.errors import TryAgainLater
 from include.journey import Entity
@@ -205,6 +206,22 @@ def test_a_refused_batch_of_many_sets_costs_few_rounds(opened):
         assert len(times(on)) == 69
         assert end(on, TRANSACTIONS, "C37-1") == "quarantined refused"
         assert len(sent) <= 5
+
+
+@pytest.mark.parametrize("budget", [1, 3])
+def test_what_the_budget_of_taking_apart_leaves_is_found_by_later_runs(opened, budget):
+    """Business goes on, so that there is always something that is sent later."""
+    with opened({"records": 12, "isolation_per_hour": budget}, poison=frozenset({"C7-1"})) as on:
+        stock(on, *[(5,)] * 15)
+        for number in range(12):
+            assert on.run(SWEEP).adds_up
+            on.shop.add_person(f"N{number}", points=5)
+            on.shop.add_booking(f"N{number}-1", f"N{number}", points=5)
+            with on.trip.place.ledger_engine.begin() as connection:  # an hour passes
+                connection.execute(text("UPDATE masivo_batch SET purpose = '' WHERE purpose = 'isolation'"))
+        assert set(times(on).values()) == {1}
+        assert end(on, TRANSACTIONS, "C7-1") == "quarantined refused"
+        assert len(times(on)) == 14 + 11
 
 
 def test_a_refused_batch_of_many_sets_that_was_not_taken_at_all_costs_few_rounds(opened):
