@@ -30,6 +30,7 @@ def asked(code, **variables):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_task_that_loads_it_pays_for_no_page():
     heavy = ("fastapi", "jinja2", "masivo.views", "masivo.hook", "airflow.api_fastapi.core_api.security")
     loaded = asked("import sys; print(*sys.modules)")
@@ -51,6 +52,7 @@ def test_a_task_that_loads_it_pays_for_no_page():
         ("", "/masivo/"),
     ],
 )
+@pytest.mark.slow
 def test_the_pages_lie_where_airflow_lies(address, expected):
     code = "print(*(view['href'] for view in MasivoPlugin.external_views))"
     page, account = asked(code, AIRFLOW__API__BASE_URL=address)
