@@ -21,7 +21,7 @@ from tests.include.pack.reading import Page, number, references
 from tests.scheduler import scheduler
 
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(600)]
 
 RUN = "manual__2026-11-22T00:00:00+00:00"
 ACCOUNT = f"/masivo/runs/masivo_sync/{quote(RUN, safe='')}"

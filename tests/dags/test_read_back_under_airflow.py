@@ -16,6 +16,9 @@ from masivo.demo.stack import DAG_ID, Stack
 from sqlalchemy import create_engine, text
 
 
+pytestmark = pytest.mark.slow
+
+
 SETTLE_S = 60
 
 

@@ -34,6 +34,9 @@ from tests.include.nouns import batch, customer, event, transaction
 from tests.include.test_account import begin
 
 
+pytestmark = pytest.mark.slow
+
+
 RUNS, SLICES, KEYS = 3, 2, 12
 LIMITS = st.sampled_from(
     [Limits(), Limits(records=2, customers=3), Limits(records=3, customers=2), Limits(records=3, customers=1)]

@@ -17,6 +17,9 @@ from tests.journey import EVERYTHING, UNLIMITED, journey
 from tests.shops import sample_shop
 
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = {**UNLIMITED, "records": 100, "customers": 20, "slice_requests": 2}
 
 

@@ -107,6 +107,7 @@ def open_states(trip, key):
 
 
 @pytest.mark.parametrize("ends", ["stopped", "page_entered", "packed", "finishing"])
+@pytest.mark.slow
 def test_rows_that_waited_still_wait_when_the_run_that_read_them_is_given_up(tmp_path, ends):
     keys = [f"W{number}" for number in range(250)]
 
@@ -139,6 +140,7 @@ def test_a_row_that_waits_is_superseded_once_it_has_gone(tmp_path):
 @pytest.mark.parametrize("is_busy", [True, False])
 @pytest.mark.parametrize("refusals", ["", "atomic"])
 @pytest.mark.parametrize("entity", [Entity.EVENTS, Entity.TRANSACTIONS])
+@pytest.mark.slow
 def test_what_was_refused_and_not_judged_yet_is_taken_up(tmp_path, entity, refusals, is_busy):
     def plant(connection):
         booked = {"kind": "ACCUMULATION", "points": 5, "booked_at": LONG_AGO, "changed_at": LONG_AGO}

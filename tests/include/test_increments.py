@@ -345,6 +345,7 @@ def test_a_mapping_that_makes_other_records_of_delivered_rows_is_refused_with_wh
     assert len(site.trip.posts()) == posts
 
 
+@pytest.mark.slow
 def test_a_mapping_that_changes_no_record_asks_nobody(site):
     site.sync()
     site.remaps({"customers.sql": FILES["customers.sql"] + "\n-- people\n"})
@@ -358,6 +359,7 @@ def test_a_mapping_that_changes_no_record_asks_nobody(site):
     ("choice", "stand", "times"),
     [("send_all", "delivered", 2), ("from_now_on", "unchanged adopted", 1), ("adopt", "unchanged adopted", 1)],
 )
+@pytest.mark.slow
 def test_what_a_changed_mapping_does_to_delivered_rows_is_a_persons_choice(site, choice, stand, times):
     site.sync()
     site.remaps(SHOUTING)
@@ -441,6 +443,7 @@ GUARDS = {
 
 
 @pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.slow
 def test_what_is_unusual_stops_a_run_before_anything_is_sent_until_a_person_types_its_name(site, guard):
     spoil, sentence = GUARDS[guard]
     site.sync()

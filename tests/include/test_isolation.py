@@ -197,6 +197,7 @@ def test_an_api_that_begins_to_refuse_every_row_stops_the_run_too():
 
 @pytest.mark.parametrize("telling", HONEST)
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.2])
+@pytest.mark.slow
 def test_scattered_bad_rows_never_stop_the_run(share, telling):
     chance = random.Random(f"{share}{telling}")
     bad = {f"K-{n}" for n in range(2000) if chance.random() < share}

@@ -20,6 +20,9 @@ from tests.journey import UNHURRIED, UNLIMITED, journey
 from tests.proof import shop
 
 
+pytestmark = pytest.mark.slow
+
+
 HOUR = timedelta(hours=1)
 POISON = ("C003", "C011", "C012", "C029")
 

@@ -39,6 +39,9 @@ from tests.include.changing_shop import INCREMENT, SWEEP, Site, booking, line, p
 from tests.journey import UNLIMITED, Died
 
 
+pytestmark = pytest.mark.slow
+
+
 SHOPS = int(os.environ.get("MASIVO_SHOPS", "3"))
 SEED = int(os.environ.get("MASIVO_SEED", "0" if os.environ.get("CI") else random.SystemRandom().randrange(10**6)))
 STEPS = 40

@@ -16,6 +16,9 @@ from tests.journey import journey
 from tests.proof import shop
 
 
+pytestmark = pytest.mark.slow
+
+
 CUSTOMERS = 100_000
 RECENT = 40  # changed within the last minutes, so that the overlap has something to find again
 

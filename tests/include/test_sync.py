@@ -272,6 +272,7 @@ def test_no_name_and_no_address_is_anywhere_but_in_the_requests(done, where):
     assert [address for address in addresses if address.strip().casefold() in folded] == []
 
 
+@pytest.mark.slow
 def test_the_default_sample_is_accounted_for_row_by_row(tmp_path):
     file, planted = sample_shop(tmp_path)
     with journey(f"sqlite:///{file}", f"sqlite:///{tmp_path / 'ledger.sqlite'}") as trip:
@@ -437,6 +438,7 @@ def test_the_ledger_keeps_of_an_address_only_what_cannot_be_read(trip):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", [1, 4, 9])
+@pytest.mark.slow
 def test_a_task_that_dies_between_two_requests_loses_nothing_and_repeats_nothing(trip, little, when, number):
     setattr(trip.api, f"dies_{when}", lambda request: request == number)
     with pytest.raises(Died):
@@ -518,6 +520,7 @@ def test_every_dialect_gives_the_same_bodies_byte_for_byte(made_of):
 
 
 @pytest.mark.journey
+@pytest.mark.slow
 def test_every_dialect_gives_the_same_bodies_of_real_purchases(made_of):
     found = made_of(lambda engine: complete_journey.load(engine, households=MEMBERS), "complete_journey")
     (sqlite, _), *others = found.values()

@@ -44,7 +44,7 @@ def processes():
         yield made
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def opened(request, memory, monkeypatch):
     """Open a site with a ledger on each database in turn."""
     ledger_url = f"sqlite:///{memory / 'ledger.sqlite'}"

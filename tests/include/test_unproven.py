@@ -104,6 +104,7 @@ def test_what_is_unproven_is_sent_again_where_the_mapping_says_so_and_the_accoun
 
 @pytest.mark.parametrize("fault", ["close_after_accept", "rst_before"])
 @pytest.mark.parametrize("entity", [Entity.CUSTOMERS, Entity.EVENTS])
+@pytest.mark.slow
 def test_what_is_unproven_waits_where_the_mapping_says_nothing(travel, entity, fault):
     with travel(losing(entity, fault, 1)) as trip:
         first, second = trip.migrate("first"), trip.migrate("second")

@@ -413,6 +413,7 @@ JSON = st.recursive(
 
 
 @given(value=st.lists(JSON) | st.dictionaries(st.text(), JSON))
+@pytest.mark.slow
 def test_json_that_is_read_can_be_written(value):
     found, reason = outcome(Kind.FREE, {"inside": value})
     assert reason in {"", "not_json"}

@@ -29,6 +29,9 @@ from tests.production import image
 from tests.production.bare import DATABASES, Machine, is_of, kill
 
 
+pytestmark = pytest.mark.slow
+
+
 IMAGE = Path(os.environ.get("MASIVO_TEST_IMAGE", image.ROOT / ".venv" / "image"))
 GIVEN = {"SAMPLE_CUSTOMERS": "240"}
 STAYING = ("api-server", "scheduler", "dag-processor", "triggerer")

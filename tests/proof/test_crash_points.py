@@ -29,6 +29,7 @@ PATHS = {
 }
 POISON = {CUSTOMERS: "C003", EVENTS: "S007-03", TRANSACTIONS: "T003-01"}
 STRICT = {"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE}
+EACH = [pytest.param(CUSTOMERS, marks=pytest.mark.slow), pytest.param(EVENTS, marks=pytest.mark.slow), TRANSACTIONS]
 _MOST_TRIES = 12
 
 
@@ -67,7 +68,7 @@ def check(running: Rig, entity: str, *, without: frozenset[str] = frozenset()) -
         assert proof.fates[other]["delivered"] + in_doubt >= len(wanted) - (held_up if without else 0), str(proof)
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize(
     "point", [point for point in crashing.POINTS if point not in {"unpacked", "taking_apart", "settling"}]
 )
@@ -92,7 +93,7 @@ def test_a_worker_killed_while_it_takes_a_refused_batch_apart_loses_and_repeats_
         check(running, entity, without=frozenset({POISON[entity]}))
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 def test_a_worker_killed_when_it_has_taken_back_what_waited_behind_a_refused_batch_loses_and_repeats_nothing(
     workers, entity
 ):
@@ -104,7 +105,7 @@ def test_a_worker_killed_when_it_has_taken_back_what_waited_behind_a_refused_bat
         check(running, entity, without=frozenset({POISON[entity]}))
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize("fault", ["close_after_accept", "500_but_accepted", "rst_before"])
 def test_a_worker_killed_while_it_settles_a_doubt_loses_and_repeats_nothing(workers, fault, entity):
     with rig(prone(entity, fault, nth=(1,)), customers=16) as running:
@@ -114,7 +115,7 @@ def test_a_worker_killed_while_it_settles_a_doubt_loses_and_repeats_nothing(work
         check(running, entity)
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize("point", ["answered", "received"])
 @pytest.mark.parametrize("fault", ["close_after_accept", "504_but_accepted", "garbage"])
 def test_a_worker_killed_right_after_an_answer_was_lost_loses_and_repeats_nothing(workers, fault, point, entity):

@@ -26,6 +26,9 @@ from tests.proof.rig import LIMITS, Rig, Schedule, rig
 from tests.proof.shop import MAPPING
 
 
+pytestmark = pytest.mark.slow
+
+
 OPTIONS = {"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE}
 STRICT = Schedule(options=OPTIONS)
 

@@ -20,6 +20,9 @@ from tests.proof.proxy import Proxy
 from tests.proof.rig import LIMITS, Rig, Schedule, hurried, rig, sandbox_for, work_on
 
 
+pytestmark = pytest.mark.slow
+
+
 STRICT = Schedule(options={"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE})
 
 

@@ -14,9 +14,10 @@ from include.sandbox.options import Refusal
 from tests.proof import engines
 from tests.proof.processes import FENCED, SENT
 from tests.proof.rig import Schedule, rig
-from tests.proof.shop import ENTITIES
+from tests.proof.shop import CUSTOMERS, EVENTS, TRANSACTIONS
 
 
+EACH = [pytest.param(CUSTOMERS, marks=pytest.mark.slow), pytest.param(EVENTS, marks=pytest.mark.slow), TRANSACTIONS]
 STRICT = Schedule(options={"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE})
 
 
@@ -27,7 +28,7 @@ def rows(ledger_url: str) -> list[tuple[object, ...]]:
         return [tuple(row) for table in said for row in table]
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize(
     "point", ["page_entered:1", "packed:2", "turn_taken:2", "answered:2", "received:2", "finishing:1"]
 )
@@ -46,7 +47,7 @@ def test_a_worker_that_wakes_up_after_another_took_over_neither_sends_nor_writes
         assert not running.prove().problems
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize("entity", EACH)
 def test_a_worker_that_slept_right_before_its_post_asks_again_and_does_not_send(workers, entity):
     with rig(STRICT, customers=16) as running:
         sleeper = workers.start(running.legacy_url, "run-1", at="sending:2", entity=entity, stops=True, pause_s=0.2)

@@ -30,6 +30,9 @@ from tests.proof.rig import Rig, Schedule, rig
 from tests.proof.shop import TRANSACTIONS
 
 
+pytestmark = pytest.mark.slow
+
+
 CUSTOMERS = 16
 STRICT = {"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE}
 _MOST_TRIES = 8  # a broken engine may send for ever

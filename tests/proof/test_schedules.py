@@ -15,6 +15,9 @@ from tests.proof.rig import rig, truth_of
 from tests.proof.schedules import schedule
 
 
+pytestmark = pytest.mark.slow
+
+
 SEEDS = range(1, 201)
 DIALECTS = ("sqlite", "postgres", "mariadb")
 # Where a read-back proves nothing, doubt stays; but a pipeline that doubts everything would pass every check. The servers play ten schedules

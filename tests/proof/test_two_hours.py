@@ -14,6 +14,9 @@ from tests.proof.rig import Schedule, rig
 from tests.proof.shop import ENTITIES, going
 
 
+pytestmark = pytest.mark.slow
+
+
 SPEED = 180.0  # an hour in 20 seconds
 HOUR_S = 3600.0
 PER_HOUR = 250  # that of Dev

@@ -21,6 +21,9 @@ from tests.journey import journey
 from tests.shops import sample_shop
 
 
+pytestmark = pytest.mark.slow
+
+
 # What the first code wrote of a row, and nothing else: the columns that came later are not named.
 _FIRST = {
     "masivo_ledger": "id, account, salt, refusals, created_at",

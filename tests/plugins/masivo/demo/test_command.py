@@ -22,6 +22,9 @@ from include.errors import Misconfigured
 from include.sandbox.journal import read
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def folder(tmp_path):
     return Folder(tmp_path / "demo", "sample")
