@@ -11,7 +11,7 @@ the first load. Example: `{"full": true, "entities": ["customers"]}`
 
 **Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by `MASIVO_MAPPING`. The API is asked for a token, and for nothing else.
 
-**Look at** the tab *Account* of the run, and *plan* there (the same is in the log of the task, and a page in the folder of packs)
+**Look at** the run on the page *Masivo* (or by the button *Account* among the details of its task), and *plan* there (the same is in the log of the task, and a page in the folder of packs)
 
 * *What will become of every row*: are as many customers, events and transactions read as you know that there are?
 * *What cannot go*: reasons by number of rows and points. Correct the data or the mapping, and plan again; it costs nothing.

@@ -31,7 +31,7 @@ before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities":
 * It says that the connection is not as the ledger knows it: `python -m masivo tie`. Or that the ledger is an older copy: bring back the newest. Or that the account has
   customers already: find the ledger that sent them. An empty ledger sends everything a second time.
 * *send* is waiting for a retry: the API or a database was away. Nothing to do: the next try reads its slice again, and skips what was sent.
-* *account* failed: read it (the button *Account* of each task, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
+* *account* failed: read it (the page *Masivo*, the button *Account* among a task's details, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
   mapping; the next run takes them. Rows in doubt were sent without a usable answer: the next run that
   reads them asks the API, and sends them again only if it is proved that they never arrived. `masivo_replay` sends again what a person released.
 * Rows were adopted that Masivo does not have: `masivo_replay` with the *reason* `adopted` sends them.

@@ -149,7 +149,7 @@ def test_every_task_of_a_run_has_a_button_to_its_account(site):
 
 
 def test_the_button_opens_the_account_inside_the_ui(tab, site):
-    tab.open(f"{site.airflow.address}/dags/masivo_sync/runs/{quote(RUN, safe='')}/tasks/plan", width=1280)
+    tab.open(f"{site.airflow.address}/dags/masivo_sync/runs/{quote(RUN, safe='')}/tasks/plan/details", width=1280)
     button = "[...document.querySelectorAll('a')].find(a => a.textContent === 'Account')"
     deadline = time.monotonic() + 60
     while not tab.value(f"!!{button}"):
