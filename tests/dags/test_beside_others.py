@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = {path.stem for path in (ROOT / "dags").glob("masivo_*.py")}

@@ -19,7 +19,7 @@ from tests.proof import shop
 from tests.scheduler import ENDED, scheduler
 
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900), pytest.mark.slow]
 
 CUSTOMERS = 6
 UNLIMITED = {"interval_s": 0, "margin_s": 0, "per_hour": 1_000_000, "settle_after_s": 0}

@@ -29,6 +29,9 @@ from tests.include import changing_shop
 from tests.journey import UNLIMITED
 
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 
 
