@@ -48,12 +48,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "masivo")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Iterator[None]:
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     """No module of tests changes the process by being imported."""
-    import airflow.settings  # noqa: F401, PLC0415 (what Airflow itself changes is not theirs; only now, since it reads the settings above)
-
-    with leftovers.none_of(f"importing the tests of {session.name or session.path.name}"):
+    if not isinstance(collector, pytest.Module):
         return (yield)
+    import airflow.settings  # noqa: F401, PLC0415 (what Airflow changes is not their fault; only now, since it reads the settings above)
+
+    try:
+        with leftovers.none_of(f"importing {collector.nodeid}"):
+            report = yield
+    except leftovers.LeftBehind as left:
+        report.outcome, report.longrepr = "failed", str(left)
+    return report
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -45,6 +45,7 @@ import os
 def test_three():
     assert [name for name in os.environ if name.startswith("MASIVO_LEFT")] == []
 """
+IMPORTED = "import os\nos.environ['MASIVO_LEFT_BY_AN_IMPORT'] = 's3cr3t'"
 
 
 def _time_zone():
@@ -85,7 +86,8 @@ def test_whatever_is_left_is_named_without_its_value_and_put_back(change, read, 
 def test_who_leaves_something_fails_and_nobody_after_it_finds_it(tmp_path):
     (tmp_path / "test_first.py").write_text(FILE)
     (tmp_path / "test_next.py").write_text(NEXT)
-    options = f"-q -c {ROOT / 'pyproject.toml'} --rootdir {tmp_path} -p tests.conftest -p no:cacheprovider".split()
+    (tmp_path / "test_no.py").write_text(IMPORTED)
+    options = f"-q -c {ROOT / 'pyproject.toml'} --rootdir {tmp_path} -p tests.conftest -p no:cacheprovider --continue-on-collection-errors".split()
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=ROOT,
@@ -94,7 +96,8 @@ def test_who_leaves_something_fails_and_nobody_after_it_finds_it(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "3 passed, 2 errors" in ran.stdout, ran.stdout + ran.stderr
+    assert "3 passed, 3 errors" in ran.stdout, ran.stdout + ran.stderr
     changed = "left its process changed (environment variables: MASIVO_LEFT_BY_A"
     assert f"test_first.py::test_one {changed}_TEST)" in ran.stdout
+    assert f"importing test_no.py {changed}N_IMPORT)" in ran.stdout
     assert f"a fixture of test_first.py {changed}_FIXTURE)" in ran.stdout
