@@ -89,7 +89,7 @@ def run_up(folder: Folder, customers: int | None, port: int, *, is_fresh: bool) 
             raise
     print(f"\nAirflow's UI  http://localhost:{port}  (on this machine only; every visitor is an admin)")
     print(f"The sandbox   http://localhost:{folder.settings().sandbox_port}/view")
-    print(f"First step    trigger {PLAN}, which cannot send, and look at the tab Account of its run;")
+    print(f"First step    trigger {PLAN}, which cannot send, and look at it on the page Masivo;")
     print(f"              then trigger {DAG_ID} by hand. Nothing sends before that, whatever is switched on.")
     print("`make down` stops both; what they did is kept.")
     return 0
