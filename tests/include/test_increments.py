@@ -592,8 +592,6 @@ def test_the_last_transactions_of_all_go_again_if_a_person_says_that_they_are_lo
     site.shop.add_booking("TA", "A")
     rule = Rule(faults=(fault,), path="/customers/migrate/transactions")
     site.trip.sandbox.follow(Script(rules=(rule,)))
-    if fault == "close_after_accept":  # it is in the queue, where nobody sees it yet
-        site.trip.sandbox.api.director.follow(Script(rules=(rule,)))
     site.run()
     site.trip.sandbox.follow(Script())
     site.sync("sweep")
@@ -602,7 +600,7 @@ def test_the_last_transactions_of_all_go_again_if_a_person_says_that_they_are_lo
 
     site.sync("replay", keys=["TA"], entities=["transactions"], in_doubt="send_again", confirm="send_again")
     assert site.sent(TRANSACTIONS)["TA"] == 1
-    assert "delivered" in site.stand(TRANSACTIONS, "TA")
+    assert any(one.startswith("delivered") for one in site.stand(TRANSACTIONS, "TA"))
 
 
 def test_adopting_asks_nobody_about_what_is_in_doubt_and_sends_nothing(doubtful):
