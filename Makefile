@@ -37,7 +37,7 @@ test-slow: .venv/complete-journey .venv/image/layers ## all other tests: many cr
 	$(TESTS) -m slow $(ARGS)
 
 scheduled: .venv/sample ## the DAGs under Airflow's own scheduler and triggerer, five to nine minutes: [ARGS]
-	$(RUN) -m pytest tests/dags/under_the_scheduler.py tests/dags/under_a_triggerer.py $(ARGS)
+	$(RUN) -m pytest tests/dags/under_the_scheduler.py tests/dags/under_a_triggerer.py tests/dags/the_first_hour.py $(ARGS)
 
 soak: .venv/sample ## random schedules of faults and crashes, checked row by row: [SEEDS=n]
 	@$(RUN) tests/proof/soak.py --seeds $(or $(SEEDS),1000)

@@ -80,8 +80,10 @@ _STOP = frozenset({402, 403, 404, 405, 406, 410, 411, 421, 426, 451, 501})
 def verdict(answer: Answer) -> Verdict:
     """Judge *answer*; the table above, line by line."""
     status = answer.status
+    if not answer.left:  # whatever was answered, it was not to the batch
+        return Verdict.STOP if status in _STOP else Verdict.TRY_AGAIN
     if status == 0:
-        return Verdict.IN_DOUBT if answer.left else Verdict.TRY_AGAIN
+        return Verdict.IN_DOUBT
     if status == 201:
         return Verdict.ACCEPTED
     if status in _TRY_AGAIN or (status == 503 and _is_limited(answer)):

@@ -90,6 +90,17 @@ def variables() -> Iterator[Variables]:
             _put_back(*before)
 
 
+@contextmanager
+def outside_of_a_task() -> Iterator[None]:
+    """Let this process be no task for a while, as a command at a terminal is none."""
+    comms = task_runner.__dict__.pop("SUPERVISOR_COMMS", None)
+    try:
+        yield
+    finally:
+        if comms is not None:
+            task_runner.SUPERVISOR_COMMS = comms
+
+
 def as_in_the_parent() -> None:
     """Have the Variables of the process that started this one."""
     task_runner.SUPERVISOR_COMMS = Variables(Path(os.environ[_WHERE]))  # type: ignore[assignment]

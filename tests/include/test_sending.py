@@ -153,18 +153,18 @@ def test_a_key_that_is_refused_twice_stops_the_run(tmp_path):
         assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
 
 
-def _with_token(monkeypatch, token):
+def _with_token(token):
     """A hook whose connection has a static token instead of a key."""
     fields = json.loads(os.environ["AIRFLOW_CONN_MASIVO_API"])
     fields = {**fields, "password": "", "extra": {**fields["extra"], "token": token}}
-    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(fields))
+    os.environ["AIRFLOW_CONN_MASIVO_API"] = json.dumps(fields)
     return MasivoHook()
 
 
-def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_sentence(tmp_path, monkeypatch):
+def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_sentence(tmp_path):
     script = Script(rules=(Rule(faults=("401",), nth=(2,)),))
     with bench(tmp_path, faults=script) as on:
-        hook = _with_token(monkeypatch, on.hook._tokens.current())
+        hook = _with_token(on.hook._tokens.current())
         sending = on.sending(on.lease(Entity.CUSTOMERS), sender=hook)
         assert sending.send(one_request([[customer(3)]], 1)).status == 201
         with pytest.raises(Stopped) as stopped:
@@ -176,9 +176,9 @@ def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_senten
         assert {on.states()[key] for key in KEYS} == {("held", "run_stopped")}
 
 
-def test_a_static_token_that_has_expired_is_said_to_have(tmp_path, monkeypatch):
+def test_a_static_token_that_has_expired_is_said_to_have(tmp_path):
     with bench(tmp_path) as on:
-        hook = _with_token(monkeypatch, jwt(-10))
+        hook = _with_token(jwt(-10))
         with pytest.raises(
             Stopped, match=r"^the token of connection 'masivo_api' has expired; put a fresh one .*; nothing more"
         ):

@@ -35,13 +35,13 @@ def on(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def empty_ledger(monkeypatch, tmp_path):
+def empty_ledger(tmp_path):
     """Point `masivo_ledger` at an empty database."""
 
     def change():
         url = f"sqlite:///{tmp_path / 'another.sqlite'}"
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_MASIVO_LEDGER", json.dumps({"conn_type": "generic", "extra": {"sqlalchemy_url": url}})
+        os.environ["AIRFLOW_CONN_MASIVO_LEDGER"] = json.dumps(
+            {"conn_type": "generic", "extra": {"sqlalchemy_url": url}}
         )
 
     return change
@@ -140,10 +140,10 @@ def test_one_answer_that_says_nothing_stops_nobody_and_none_at_all_does(on):
     assert set(on.everything_sent().values()) == {1}
 
 
-def test_the_reads_of_an_account_for_development_are_counted(on, monkeypatch):
+def test_the_reads_of_an_account_for_development_are_counted(on):
     made = json.loads(os.environ["AIRFLOW_CONN_MASIVO_API"])
     made["extra"] = {name: value for name, value in made["extra"].items() if name != "per_hour"} | {"account": "dev"}
-    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(made))
+    os.environ["AIRFLOW_CONN_MASIVO_API"] = json.dumps(made)
     on.sync(dry_run=True)
     with on.trip.place.ledger_engine.connect() as ledger:
         ledger.exec_driver_sql("SELECT 1")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from masivo import operators
+from masivo.parameters import form, keeping_form
 from masivo.workplace import Workplace
 
 from include.errors import TryAgainLater
@@ -56,7 +57,14 @@ def with_extra(**extra):
 
 
 def context(run_id):
-    return {"run_id": run_id, "params": {}, "ti": SimpleNamespace(dag_id="masivo_sync", xcom_pull=lambda **_: {})}
+    sweep = form() | keeping_form()
+    return {
+        "run_id": run_id,
+        "params": {name: param.resolve() for name, param in sweep.items()},
+        "dag": SimpleNamespace(dag_id="masivo_sync", params=sweep),
+        "dag_run": SimpleNamespace(conf={}),
+        "ti": SimpleNamespace(dag_id="masivo_sync", xcom_pull=lambda **_: {}),
+    }
 
 
 def released(kind):
@@ -104,7 +112,7 @@ def test_a_copy_that_was_made_in_the_middle_of_a_run_is_refused_although_it_has_
         posts.append(entity)
         return post(hook, entity, body)
 
-    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", with_extra(records=3))
+    os.environ["AIRFLOW_CONN_MASIVO_API"] = with_extra(records=3)
     monkeypatch.setattr(on.trip.place.hook.__class__, "post", copying)
     on.sync()
     assert len(posts) > 3
@@ -131,19 +139,19 @@ def test_a_task_that_is_cleared_on_it_refuses_as_its_plan_does(on):
         operators.MasivoSlicesOperator(task_id="slices", entity="customers"),
         operators.MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}),
         operators.MasivoAccountOperator(task_id="account"),
-        operators.MasivoPruneOperator(task_id="prune", keep_days=1),
+        operators.MasivoPruneOperator(task_id="prune"),
     ):
         with pytest.raises(AirflowFailException, match="restored from an older copy"):
             type(task).execute.__wrapped__(task, given)
     assert on.everything_sent() == before
 
 
-def test_the_newest_copy_is_taken_wherever_it_lies(on, tmp_path, monkeypatch):
+def test_the_newest_copy_is_taken_wherever_it_lies(on, tmp_path):
     """What moves is the mark of the ledger, not of its file: a copy that misses nothing is as good as the original."""
     on.sync()
     copy(file_of(on), tmp_path / "elsewhere.sqlite")
     moved = f'{{"conn_type": "generic", "extra": {{"sqlalchemy_url": "sqlite:///{tmp_path / "elsewhere.sqlite"}"}}}}'
-    monkeypatch.setenv("AIRFLOW_CONN_MASIVO_LEDGER", moved)
+    os.environ["AIRFLOW_CONN_MASIVO_LEDGER"] = moved
     on.clock.pass_minutes(60)
     add(on, "B")
     on.clock.pass_minutes(60)

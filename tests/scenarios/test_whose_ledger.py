@@ -48,7 +48,7 @@ def connect(on, monkeypatch):  # noqa: ARG001 (the connection is there with the 
     def change(*, account_id=None, **fields):
         extra = {name: value for name, value in first["extra"].items() if name != "account_id"}
         extra |= {"account_id": account_id} if account_id else {}
-        monkeypatch.setenv("AIRFLOW_CONN_MASIVO_API", json.dumps(first | fields | {"extra": extra}))
+        os.environ["AIRFLOW_CONN_MASIVO_API"] = json.dumps(first | fields | {"extra": extra})
         tokens._grants.clear()  # a new process
 
     return change

@@ -21,6 +21,7 @@ from masivo.demo.folder import Folder
 
 from tests.journey import UNHURRIED, connections, environment, journey
 from tests.shops import sample_shop
+from tests.variables import outside_of_a_task
 
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -40,6 +41,13 @@ def done(tmp_path_factory):
     with journey(legacy, ledger, sandbox=UNHURRIED) as trip:
         trip.migrate("nightly")
         yield trip, planted, connections(trip.sandbox, legacy, ledger, "sample")
+
+
+@pytest.fixture(autouse=True)
+def _at_a_terminal():
+    """The migration of `done` made this process a task."""
+    with outside_of_a_task():
+        yield
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_more_than_tolerated_is_red_with_one_sentence(tmp_path, people):
             "2 differences between what was delivered and what the API shows, 1 tolerated: "
             "1 sign (transactions), 1 time_zone (transactions); the table masivo_finding names each"
         )
-        given["params"]["tolerance"] = 2
+        given |= {name: context(tolerance=2)[name] for name in ("params", "dag_run")}
         assert run(MasivoVerdictOperator(task_id="verdict"), given)["wrong"] == 2
 
 
