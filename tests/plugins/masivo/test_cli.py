@@ -44,7 +44,7 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _at_a_terminal():
+def _at_a_terminal(commands):  # noqa: ARG001 (what a command changes of its process is put back)
     """The migration of `done` made this process a task."""
     with outside_of_a_task():
         yield
