@@ -14,9 +14,10 @@ from uuid import uuid4
 
 from sqlalchemy import func, insert, or_, select, update
 
+from include import capacity
 from include.errors import LedgerError, TryAgainLater
 from include.journey import Entity, Limits
-from include.ledger import schema
+from include.ledger import rows, schema
 from include.ledger.knowledge import claimed_by
 from include.ledger.opened import now
 from include.ledger.reads import Reads, usual_reads
@@ -114,10 +115,12 @@ def tie(ledger: Ledger, account: str, *, called: str, found: Found, by: str) -> 
             decided = {
                 "run": newest,
                 "action": "tie",
-                "about": f"{called}; {found}"[:250],
+                "about": rows.kept(f"{called}; {found}", capacity.SENTENCE),
                 "records": found.sights[Sight.SAME],
             }
-            connection.execute(insert(schema.release).values(**decided, released_by=by[:120], released_at=now()))
+            connection.execute(
+                insert(schema.release).values(**decided, released_by=rows.kept(by, capacity.PERSON), released_at=now())
+            )
     ledger.account = account
 
 

@@ -6,14 +6,12 @@ One Airflow and one account serve the whole hour, and its parts go on from each 
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from urllib.parse import quote
 
 import pytest
 import requests
-from sqlalchemy import insert
 
 from tests.proof import shop
 from tests.scheduler import ENDED, scheduler
@@ -34,13 +32,7 @@ EVERY_MINUTE = "* * * * *"
 
 
 def stock(engine):
-    shop.metadata.create_all(engine)
-    made = shop._Shop(random.Random(4))
-    for number in range(1, CUSTOMERS + 1):
-        made.add_member(number, is_heavy=False)
-    with engine.begin() as connection:
-        for name, rows in made.rows.items():
-            connection.execute(insert(shop.metadata.tables[name]), rows)
+    shop.stock_clean(engine, customers=CUSTOMERS)
 
 
 @pytest.fixture(scope="module")

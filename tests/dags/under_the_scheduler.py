@@ -7,7 +7,6 @@ One Airflow serves the whole module, and the tests go on where the one before th
 from __future__ import annotations
 
 import json
-import random
 import re
 import shutil
 import sqlite3
@@ -18,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import insert
 
 from tests.proof import shop
 from tests.scheduler import scheduler
@@ -42,14 +40,7 @@ def mapping(tmp_path_factory):
 
 
 def stock(engine):
-    """Twelve customers of the proof kit's shop, without its planted dirt: every row goes."""
-    shop.metadata.create_all(engine)
-    made = shop._Shop(random.Random(4))
-    for number in range(1, CUSTOMERS + 1):
-        made.add_member(number, is_heavy=False)
-    with engine.begin() as connection:
-        for name, rows in made.rows.items():
-            connection.execute(insert(shop.metadata.tables[name]), rows)
+    shop.stock_clean(engine, customers=CUSTOMERS)
 
 
 @pytest.fixture(scope="module")

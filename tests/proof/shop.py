@@ -107,6 +107,17 @@ def stock(engine: Engine, *, customers: int = 40, seed: int = 0) -> Truth:
     return shop.truth
 
 
+def stock_clean(engine: Engine, *, customers: int) -> None:
+    """Fill the shop with *customers* without its planted dirt: every row goes."""
+    metadata.create_all(engine)
+    made = _Shop(random.Random(4))
+    for number in range(1, customers + 1):
+        made.add_member(number, is_heavy=False)
+    with engine.begin() as connection:
+        for name, rows in made.rows.items():
+            connection.execute(insert(metadata.tables[name]), rows)
+
+
 def instant(local: datetime) -> str:
     """Write a local time of the shop the way the API wants it."""
     return (local + BOGOTA_BEHIND_UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
