@@ -5,6 +5,7 @@ The legacy database belongs to somebody who works with it: what we leave in its 
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -44,9 +45,9 @@ def site(postgres_url, sqlite_url, tmp_path, monkeypatch):
         yield made
 
 
-def test_the_shop_behind_a_pooler_sells_on_while_we_read_and_after_we_left(site, pooled_url, monkeypatch):
+def test_the_shop_behind_a_pooler_sells_on_while_we_read_and_after_we_left(site, pooled_url):
     connection = {"conn_type": "generic", "extra": {"sqlalchemy_url": pooled_url}}
-    monkeypatch.setenv("AIRFLOW_CONN_LEGACY_DB", json.dumps(connection))
+    os.environ["AIRFLOW_CONN_LEGACY_DB"] = json.dumps(connection)
     shop = create_engine(pooled_url, connect_args={"prepare_threshold": None})
 
     def sells(n: int) -> None:
