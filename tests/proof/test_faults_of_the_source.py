@@ -18,9 +18,14 @@ from tests.journey import Trip, connections, environment
 from tests.proof import shop
 from tests.proof.proxy import Proxy
 from tests.proof.rig import LIMITS, Rig, Schedule, hurried, rig, sandbox_for, work_on
+from tests.variables import variables
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # A cursor on a connection that is gone cannot be closed any more; psycopg warns of it when it is collected.
+    pytest.mark.filterwarnings("ignore:.*ServerCursor.* was deleted while still open:ResourceWarning"),
+]
 
 
 STRICT = Schedule(options={"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE})
@@ -73,7 +78,7 @@ def remote(direct_url: str, tmp_path) -> Iterator[Remote]:
             patience["read_timeout"] = "2"  # the greeting is read after connecting, under this limit
         through = url.set(port=proxy.port, query={**url.query, **patience})
         legacy_url = through.render_as_string(hide_password=False)
-        with environment(connections(sandbox, legacy_url, ledger_url, shop.MAPPING, LIMITS)):
+        with environment(connections(sandbox, legacy_url, ledger_url, shop.MAPPING, LIMITS)), variables():
             yield Remote(Rig(sandbox, legacy_url, ledger_url, truth), proxy, direct_url)
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowRescheduleException
 from masivo import operators
 from masivo.workplace import Workplace
 
 from tests.include.changing_shop import Site
+from tests.variables import as_in_the_parent
 
 
 _MOST_KEPT = 3
@@ -31,18 +34,24 @@ def main(run_id: str, *options: str) -> None:
         opened.append(Workplace())
         return opened[-1]
 
+    as_in_the_parent()
     operators.Workplace = another  # type: ignore[assignment,misc]
-    if "--waits" in options:
-        sends: Any = operators.MasivoMigrateOperator.execute.__wrapped__
+    sends: Any = operators.MasivoMigrateOperator.execute.__wrapped__
 
-        def sending(self: Any, context: Any) -> Any:
-            made = sends(self, context)
+    def sending(self: Any, context: Any) -> Any:
+        while True:
+            try:
+                made = sends(self, context)
+                break
+            except AirflowRescheduleException:  # another run is at work; a scheduler would come back later
+                time.sleep(0.1)
+        if "--waits" in options:
             print(f"sent {self.entity}", flush=True)
             sys.stdin.readline()
-            return made
+        return made
 
-        sending.__wrapped__ = sending  # type: ignore[attr-defined]
-        operators.MasivoMigrateOperator.execute = sending  # type: ignore[method-assign]
+    sending.__wrapped__ = sending  # type: ignore[attr-defined]
+    operators.MasivoMigrateOperator.execute = sending  # type: ignore[method-assign]
     Site(None, None, None).sync(run_id=run_id)  # type: ignore[arg-type]
     print("ended", flush=True)
     sys.stdin.readline()
