@@ -159,7 +159,7 @@ def test_a_dry_run_tells_the_plan_and_sends_nothing(site):
     assert site.run("dry", full=True, dry_run=True, approve_rows=0) == "success"
     assert len(site.posts()) == before
     assert re.search(rf"customers +{CUSTOMERS} +1 ", site.log("dry", "plan"))
-    assert "dry run: nothing will be sent" in site.log("dry", "plan")
+    assert "dry run: nothing was sent" in site.log("dry", "plan")
 
 
 def test_a_window_is_that_window_and_a_list_of_customers_those(site):
