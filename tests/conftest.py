@@ -94,12 +94,18 @@ def _swept(request: pytest.FixtureRequest) -> Iterator[None]:
             gc.collect()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Where several processes share the files among them, begin with those that take longest, so that none is left for the end.
+    Leave what needs a MariaDB to the slow tests: `make test` has SQLite and PostgreSQL, and needs no server that is not there.
 
-    They are known by the time limit that a test of theirs has been given for itself.
+    And where several processes share the files among them, begin with those that take longest, so that none is left for the end. They are
+    known by the time limit that a test of theirs has been given for itself.
     """
+    for item in items:
+        chosen = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        if "mariadb" in chosen or {"mariadb_server", "mariadb_url"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
     if not hasattr(config, "workerinput"):
         return
     longest: defaultdict[Path, float] = defaultdict(float)

@@ -20,6 +20,13 @@ BEHIND_THE_DOOR = {"drop_in_queue", "duplicate_in_queue"}
 STOPS = ("403", "404", "200", "200_html", "202", "204", "301", "307", "422_html")
 
 
+QUICK = ("422_opaque", "429", "503_but_accepted", "close_after_accept")
+
+
+def each(fault: str):
+    return fault if fault in QUICK else pytest.param(fault, marks=pytest.mark.slow)
+
+
 def always(fault: str, path: str = "/customers/migrate*", **options) -> Schedule:
     return Schedule(options=STRICT | options, faults=Script(rules=(Rule(faults=(fault,), path=path),)))
 
@@ -38,7 +45,7 @@ def first_error(running: Rig) -> BaseException | None:
     return None
 
 
-@pytest.mark.parametrize("fault", sorted(set(FAULTS) - BEHIND_THE_DOOR - {"429_huge"}))
+@pytest.mark.parametrize("fault", [each(fault) for fault in sorted(set(FAULTS) - BEHIND_THE_DOOR - {"429_huge"})])
 def test_a_fault_that_is_met_now_and_then_loses_and_repeats_nothing(fault):
     rules = (Rule(faults=(fault,), nth=(2, 6, 11)),)
     made = Schedule(options=STRICT | {"late_s": 0.01}, faults=Script(rules=rules))
