@@ -103,7 +103,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     known by the time limit that a test of theirs has been given for itself.
     """
     for item in items:
-        chosen = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        chosen = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
         if "mariadb" in chosen or {"mariadb_server", "mariadb_url"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
     if not hasattr(config, "workerinput"):

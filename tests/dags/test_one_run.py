@@ -22,6 +22,9 @@ from tests.journey import UNHURRIED, connections
 from tests.shops import sample_shop
 
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent.parent
 TOLERANT = json.dumps({"tolerance": 1_000})  # the sample has faults on purpose
 

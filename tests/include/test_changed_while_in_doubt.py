@@ -24,6 +24,9 @@ from tests.include.verifying.shop import person, shop
 from tests.journey import Died
 
 
+pytestmark = pytest.mark.slow
+
+
 ARRIVED, LOST = "close_after_accept", "rst_before"
 METRICS = {
     "metrics": {

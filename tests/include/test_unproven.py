@@ -26,6 +26,9 @@ from tests.journey import UNHURRIED, UNLIMITED, Died, Trip, journey
 from tests.proof import shop
 
 
+pytestmark = pytest.mark.slow
+
+
 RESENT = "resent_unproven"
 PATHS = {Entity.CUSTOMERS: "", Entity.EVENTS: "/events", Entity.TRANSACTIONS: "/transactions"}
 RESEND = "policies: {unproven: {customers: resend, events: resend}}\n"

@@ -17,6 +17,9 @@ from tests.include import changing_shop
 from tests.include.changing_shop import FILES, SWEEP, booking, person, sale
 
 
+pytestmark = pytest.mark.slow
+
+
 CUSTOMERS, EVENTS, TRANSACTIONS = Entity
 REMAPPED = {"customers.sql": FILES["customers.sql"].replace("SELECT p.id AS id", "SELECT p.id AS id, 'CO' AS country")}
 

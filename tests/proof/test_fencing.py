@@ -17,7 +17,10 @@ from tests.proof.rig import Schedule, rig
 from tests.proof.shop import CUSTOMERS, EVENTS, TRANSACTIONS
 
 
-EACH = [pytest.param(CUSTOMERS, marks=pytest.mark.slow), pytest.param(EVENTS, marks=pytest.mark.slow), TRANSACTIONS]
+pytestmark = pytest.mark.slow
+
+
+EACH = [CUSTOMERS, EVENTS, TRANSACTIONS]
 STRICT = Schedule(options={"duplicates": Refusal.IN_QUEUE, "second_transactions": Refusal.IN_QUEUE})
 
 

@@ -20,6 +20,9 @@ from tests.proof.rig import Rig, Schedule, rig
 from tests.proof.shop import MARK
 
 
+pytestmark = pytest.mark.slow
+
+
 FAULTS = ("500_but_accepted", "close_after_accept", "422_html", "200_html", "garbage", "503", "ok_html_body", "429")
 
 

@@ -123,6 +123,7 @@ def _row(values, lines=()):
     return LegacyRow(tuple(values.values()), {"balance": [tuple(line.values()) for line in lines]} if lines else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("legacy", "ledger"),
     [("sqlite", ""), ("postgres", ""), ("mariadb", ""), ("sqlite", "postgres"), ("sqlite", "mariadb")],
