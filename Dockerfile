@@ -16,7 +16,7 @@ ENV UV_COMPILE_BYTECODE=1
 RUN uv pip install --no-cache --require-hashes --constraint requirements.lock --requirement requirements.txt \
     --group compose $(printf -- '--group %s ' ${DRIVERS:-compose})
 
-# The root is on the path for `include`, plugins/ for `masivo`; the editable install registers the connection type.
+# include/ is on the path for `masivo_engine`, plugins/ for `masivo`; the editable install registers the connection type.
 COPY --chown=airflow:0 include ./include
 COPY --chown=airflow:0 plugins ./plugins
 COPY --chown=airflow:0 dags ./dags
@@ -26,4 +26,4 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --editable . && uv 
 RUN mkdir -p -m 0770 logs sandbox
 # Where audit packs lie; made here so that the volume on it belongs to Airflow's user.
 RUN mkdir -m 0700 packs
-ENV PYTHONPATH=/opt/airflow:/opt/airflow/plugins
+ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins

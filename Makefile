@@ -50,7 +50,7 @@ lint: .venv/sample ## ruff, mypy, and packages that fit each other; changes noth
 
 bench: .venv/complete-journey .venv/peers/done ## what the machine can do, beside what the API allows
 	@for bench in $(wildcard tests/bench/*.py); do \
-		PYTHONPATH=.:plugins MASIVO_BENCH_PEERS=.venv/peers/bin/python $(RUN) $$bench || exit 1; done
+		PYTHONPATH=.:include:plugins MASIVO_BENCH_PEERS=.venv/peers/bin/python $(RUN) $$bench || exit 1; done
 
 lock: .venv/sample ## remake requirements.lock from requirements.txt and pyproject.toml, for Python 3.11 to 3.13
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \

@@ -33,9 +33,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG
-from masivo.groups import defaults
-from masivo.operators import MasivoPlanOperator
-from masivo.parameters import form
+
+from masivo.dags.sync_form import form
+from masivo.dags.task_groups import defaults
+from masivo.operators.migrate import MasivoPlanOperator
 
 
 with DAG(

@@ -23,10 +23,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG
-from masivo.groups import defaults, migrate
-from masivo.operators import MasivoAccountOperator, MasivoReplayOperator
-from masivo.parameters import replay_form
-from masivo.verifying import MasivoDeliveredOperator
+
+from masivo.dags.sync_form import replay_form
+from masivo.dags.task_groups import defaults, migrate
+from masivo.operators.migrate import MasivoAccountOperator, MasivoReplayOperator
+from masivo.operators.verify import MasivoDeliveredOperator
 
 
 with DAG(

@@ -23,11 +23,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG
-from masivo.approval import MasivoApprovalOperator
-from masivo.groups import defaults, migrate, schedule
-from masivo.operators import MasivoAccountOperator, MasivoPlanOperator, MasivoPruneOperator
-from masivo.parameters import form, keeping_form
-from masivo.verifying import MasivoDeliveredOperator
+
+from masivo.dags.sync_form import form, keeping_form
+from masivo.dags.task_groups import defaults, migrate, schedule
+from masivo.operators.approval import MasivoApprovalOperator
+from masivo.operators.migrate import MasivoAccountOperator, MasivoPlanOperator, MasivoPruneOperator
+from masivo.operators.verify import MasivoDeliveredOperator
 
 
 with DAG(

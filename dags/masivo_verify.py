@@ -39,9 +39,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import DAG
-from masivo.groups import defaults
-from masivo.verification import verify_form
-from masivo.verifying import DELIVERIES, MasivoChooseOperator, MasivoReadBackSensor, MasivoVerdictOperator
+
+from masivo.dags.task_groups import defaults
+from masivo.dags.verify_form import verify_form
+from masivo.operators.verify import DELIVERIES, MasivoChooseOperator, MasivoReadBackSensor, MasivoVerdictOperator
 
 
 with DAG(

@@ -198,3 +198,11 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     with servers.fresh_database(request.getfixturevalue(f"{request.param}_server")) as url:
         yield url
+
+
+@pytest.fixture
+def memory():
+    """A folder where a commit does not wait for a disk, for tests that are not about disks."""
+    where = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="masivo-test-", dir=where if where.is_dir() else None) as folder:
+        yield Path(folder)

@@ -22,7 +22,7 @@ from typing import Any
 _OUR_OWN = "PYTEST_CURRENT_TEST"  # pytest's, a new one for each phase of a test
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)  # SIGALRM is the time limit of each test
 _MASKERS = tuple(f"airflow.{place}_shared.secrets_masker.secrets_masker" for place in ("", "sdk."))
-_LOGGERS = ("root", "airflow", "include", "masivo", "sqlalchemy")
+_LOGGERS = ("root", "airflow", "masivo", "masivo_engine", "sqlalchemy")
 
 
 class LeftBehind(AssertionError):
@@ -63,7 +63,7 @@ def _forget() -> None:
     No test may live on its sign-in at another's server; nor be spared a secret in its output because another had that masked, or wait for
     a masker that knows a thousand. Whoever needs them has imported them: that is not for here, before Airflow's settings stand.
     """
-    if tokens := sys.modules.get("masivo.tokens"):
+    if tokens := sys.modules.get("masivo.wire.tokens"):
         tokens._grants.clear()
     for name in _MASKERS:
         if masker := sys.modules.get(name):

@@ -18,18 +18,18 @@ from typing import Any
 
 import psutil
 import requests
+from sqlalchemy import Engine, Row, create_engine, text
+
 from masivo.demo.folder import Folder, free_port
 from masivo.demo.processes import Program, Programs
 from masivo.demo.progress import Clock, complaints
 from masivo.demo.stack import Stack
-from sqlalchemy import Engine, Row, create_engine, text
-
-from include.account import Account, account
-from include.errors import MigrationError
-from include.journey import Limits
-from include.ledger.store import Ledger
-from include.sandbox.journal import Line, read
-from include.sandbox.options import DEFAULT_KEY
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.errors import MigrationError
+from masivo_engine.model.rows import Limits
+from masivo_engine.reports.account import Account, account
+from masivo_engine.sandbox.options import DEFAULT_KEY
+from masivo_engine.sandbox.state.journal import Line, read
 
 
 ENDED = {"success", "failed"}
@@ -53,7 +53,9 @@ class _Stack(Stack):
         port = str(self.folder.settings().sandbox_port)
         options = ["--port", port, "--store", str(self.folder.sandbox), "--delay", str(self.delay_s)]
         return self._start(
-            "sandbox", "sandbox", ["include.sandbox", *options, "--interval", str(self.interval_s), "--per-hour", "0"]
+            "sandbox",
+            "sandbox",
+            ["masivo_engine.sandbox", *options, "--interval", str(self.interval_s), "--per-hour", "0"],
         )
 
     def _start_airflow(self) -> list[Program]:

@@ -91,7 +91,7 @@ def test_who_leaves_something_fails_and_nobody_after_it_finds_it(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")))},
         check=False,
         capture_output=True,
         text=True,

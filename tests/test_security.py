@@ -13,13 +13,13 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from masivo.demo.folder import Folder
 from packaging.markers import Marker
 
-from include.sandbox.command import add_arguments, options_from
-from include.sandbox.server import Sandbox
-from tests.journey import UNHURRIED, journey
-from tests.shops import sample_shop
+from masivo.demo.folder import Folder
+from masivo_engine.sandbox.command import add_arguments, options_from
+from masivo_engine.sandbox.wire.server import Sandbox
+from tests.databases.sample import sample_shop
+from tests.whole_migration import UNHURRIED, journey
 
 
 ROOT = Path(__file__).parent.parent

@@ -17,14 +17,14 @@ from airflow.providers.http.hooks.http import HttpHook
 from requests import Request, Session
 from requests.utils import get_environ_proxies, select_proxy
 
-from include.answers import Answer
-from include.doubt import Patience
-from include.errors import MigrationError
-from include.journey import Entity, Limits
-from masivo import tokens, wire
-from masivo.connections import connection_named
-from masivo.target import Target, target_of
-from masivo.watch import WatchedSession
+from masivo.connections.api import Target, target_of
+from masivo.connections.databases import connection_named
+from masivo.wire import exchange, tokens
+from masivo.wire.deadline import WatchedSession
+from masivo_engine.model.answers import Answer
+from masivo_engine.model.errors import MigrationError
+from masivo_engine.model.rows import Entity, Limits
+from masivo_engine.readback.settler import Patience
 
 
 PATHS = {
@@ -61,7 +61,7 @@ class MasivoHook(HttpHook):
         hook.authorize()  # raises where the address or the key is wrong, before anything is sent
         answer = hook.post(Entity.CUSTOMERS, batch.body)
 
-    :param masivo_conn_id: the connection of type ``masivo``; `masivo.target` lists its fields.
+    :param masivo_conn_id: the connection of type ``masivo``; `masivo.connections.api` lists its fields.
     :param http_conn_id: the same, under the name that users of the HTTP provider know.
     """
 
@@ -244,7 +244,7 @@ class MasivoHook(HttpHook):
             params=dict(params or {}),
             headers={**_standing_headers(has_body=body is not None), **headers},
         ).prepare()
-        answered = wire.exchange(
+        answered = exchange.exchange(
             self._session,
             request,
             connect_timeout_s=self.target.connect_timeout_s,

@@ -29,7 +29,7 @@ from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
 _PREFIX = "/masivo"
 _ROUTE = "masivo"
-_OPERATORS = ("operators", "approval", "sensors", "verifying")
+_OPERATORS = ("migrate", "approval", "visible", "verify")
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class _Pages:
         receive: Callable[[], Awaitable[_Message]],
         send: Callable[[_Message], Awaitable[None]],
     ) -> None:
-        await import_module("masivo.views").application()(scope, receive, send)
+        await import_module("masivo.ui.views").application()(scope, receive, send)
 
 
 def _below() -> str:
@@ -57,7 +57,7 @@ def _below() -> str:
 def _ours() -> list[type[Any]]:
     """Return our operators. The UI asks for each task of anybody's DAG: where ours cannot be imported, nobody else's may fail."""
     try:
-        modules = [import_module(f"masivo.{name}") for name in _OPERATORS]
+        modules = [import_module(f"masivo.operators.{name}") for name in _OPERATORS]
     except Exception as error:  # noqa: BLE001 (a broken installation breaks our own DAGs alone)
         _log.warning("no task has the button Account, because Masivo's operators cannot be imported: %r", error)
         return []

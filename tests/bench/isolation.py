@@ -12,10 +12,10 @@ import math
 import random
 from collections.abc import Iterator
 
-from include.journey import Batch, Limits, Record
-from include.packing import one_request, packer_for
-from tests.include.nouns import customer
-from tests.include.refusing import Prose, RefusingApi, send_all
+from masivo_engine.batching.packers import one_request, packer_for
+from masivo_engine.model.rows import Batch, Limits, Record
+from tests.builders import customer
+from tests.include.delivery.refusing_api import Prose, RefusingApi, send_all
 
 
 RECORDS = 100_000

@@ -19,8 +19,8 @@ from typing import Any
 
 from sqlalchemy import Engine, insert
 
-from include.sandbox.journal import Line
-from tests.proof import shop
+from masivo_engine.sandbox.state.journal import Line
+from tests.databases import proof
 from tests.scheduler import Scheduler, scheduler
 
 
@@ -41,7 +41,7 @@ EXTRA = {
 def main() -> int:
     """Print the table of one run; return 0 if it succeeded."""
     with tempfile.TemporaryDirectory() as folder:
-        site = scheduler(Path(folder) / "site", stock, mapping=shop.MAPPING, extra=EXTRA, interval_s=INTERVAL_S)
+        site = scheduler(Path(folder) / "site", stock, mapping=proof.MAPPING, extra=EXTRA, interval_s=INTERVAL_S)
         with site as running:
             state = running.run("lane", full=True, approve_rows=None, patience_s=1200.0)
             _tell(running)
@@ -50,7 +50,7 @@ def main() -> int:
 
 def stock(engine: Engine) -> None:
     """Customers, purchases and points for so many full requests."""
-    shop.metadata.create_all(engine)
+    proof.metadata.create_all(engine)
     members = CUSTOMERS * RECORDS
     with engine.begin() as connection:
         for table, rows in _rows(members):
@@ -70,26 +70,26 @@ def _rows(members: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
     ids = [f"C{number:06}" for number in range(members)]
     bookings = TRANSACTIONS // CUSTOMERS
     yield (
-        shop.member,
+        proof.member,
         [
             {"id": i, "name": i, "email": f"{i}@shop.invalid", "joined_at": at, "purchases": 0, "changed_at": at}
             for i in ids
         ],
     )
-    yield shop.lot, [{"member_id": i, "position": 0, "points": 10 * bookings} for i in ids]
+    yield proof.lot, [{"member_id": i, "position": 0, "points": 10 * bookings} for i in ids]
     sales = [
         (f"S{number:07}", ids[number % members], at + timedelta(minutes=number)) for number in range(EVENTS * RECORDS)
     ]
     yield (
-        shop.sale,
+        proof.sale,
         [{"id": s, "member_id": i, "cents": 700, "sold_at": when, "changed_at": when} for s, i, when in sales],
     )
     yield (
-        shop.sale_line,
+        proof.sale_line,
         [{"sale_id": s, "position": n, "sku": f"K{n}", "cents": 350} for s, _, _ in sales for n in range(2)],
     )
     yield (
-        shop.booking,
+        proof.booking,
         [
             {
                 "id": f"T{i}-{n}",

@@ -18,24 +18,24 @@ from pathlib import Path
 from typing import Any
 
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "plugins")]
+sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "include", "plugins")]
 
-from masivo import engines  # noqa: E402
 from sqlalchemy import make_url, text  # noqa: E402
 from sqlalchemy.schema import CreateIndex, DropIndex  # noqa: E402
 
-from include.account import account  # noqa: E402
-from include.journey import Entity, Limits  # noqa: E402
-from include.ledger import schema  # noqa: E402
-from include.ledger.coverage import covered, last_seen  # noqa: E402
-from include.ledger.knowledge import known, sent_of  # noqa: E402
-from include.ledger.store import Ledger  # noqa: E402
-from include.ledger.waiting import waiting, waiting_for  # noqa: E402
-from include.replaying import Chosen, release  # noqa: E402
-from include.retention import prune  # noqa: E402
-from include.selection import Window  # noqa: E402
-from include.settings import Policies  # noqa: E402
-from include.windows import Covers, RunKind  # noqa: E402
+from masivo.connections import engines  # noqa: E402
+from masivo_engine.ledger import schema  # noqa: E402
+from masivo_engine.ledger.history.entries import known, sent_of  # noqa: E402
+from masivo_engine.ledger.history.waiting import waiting, waiting_for  # noqa: E402
+from masivo_engine.ledger.runs.coverage import covered, last_seen  # noqa: E402
+from masivo_engine.ledger.runs.retention import prune  # noqa: E402
+from masivo_engine.ledger.writing.slice_ledger import Ledger  # noqa: E402
+from masivo_engine.mapping.settings import Policies  # noqa: E402
+from masivo_engine.model.rows import Entity, Limits  # noqa: E402
+from masivo_engine.planning.coverage import Covers, RunKind  # noqa: E402
+from masivo_engine.planning.replay import Chosen, release  # noqa: E402
+from masivo_engine.reports.account import account  # noqa: E402
+from masivo_engine.source.statements import Window  # noqa: E402
 from tests import servers  # noqa: E402
 
 

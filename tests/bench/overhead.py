@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from include.samples import retailer
+from masivo_engine.samples.retailer import build
 from tests.scheduler import Scheduler, scheduler
 
 
@@ -34,7 +34,7 @@ _STEPS = (("queued_when", "start_date"), ("start_date", "end_date"))
 def main() -> int:
     """Print the tables of a load and of a run after it; return 0 if both succeeded."""
     with tempfile.TemporaryDirectory() as folder:
-        stock = partial(retailer.build, customers=CUSTOMERS)
+        stock = partial(build.build, customers=CUSTOMERS)
         with scheduler(Path(folder) / "site", stock, mapping="sample", extra=EXTRA) as running:
             states = [running.run("load", full=True, approve_rows=None, tolerance=10_000, patience_s=900.0)]
             _slices(running, "load")

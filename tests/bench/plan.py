@@ -16,7 +16,7 @@ from typing import Any
 
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+sys.path[:0] = [str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")]
 
 from tests.bench.rig.shop import EVENTS_PER_CUSTOMER, shop  # noqa: E402
 from tests.bench.rig.ways import ENTITIES, ledger, other, ours  # noqa: E402

@@ -18,7 +18,7 @@ from typing import Any
 
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+sys.path[:0] = [str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")]
 
 from tests.bench.rig.shop import EVENTS, shop  # noqa: E402
 from tests.bench.rig.sink import Sink, sink  # noqa: E402

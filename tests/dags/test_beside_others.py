@@ -66,7 +66,7 @@ class Team:
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(root / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "False",
-            "PYTHONPATH": f"{root}:{root / 'plugins'}",
+            "PYTHONPATH": f"{root / 'include'}:{root / 'plugins'}",
         }
 
     def airflow(self, *arguments: str) -> list[dict[str, str]]:

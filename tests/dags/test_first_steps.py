@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from masivo.operators import MasivoPlanOperator
+
+from masivo.operators.migrate import MasivoPlanOperator
 
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,10 +15,10 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowRescheduleException, ParamValidationError
-from masivo.moves import WhenItMakesSense, translated
 
-from include.errors import Stopped, TryAgainLater
-from tests.journey import environment
+from masivo.dags.retries import WhenItMakesSense, translated
+from masivo_engine.model.errors import Stopped, TryAgainLater
+from tests.whole_migration import environment
 
 
 ROOT = Path(__file__).parent.parent.parent
@@ -149,10 +149,10 @@ def test_reading_the_dag_loads_nothing_heavy_and_opens_nothing():
         "import runpy, sys, socket\n"
         "socket.socket.connect = lambda *_: sys.exit(5)\n"
         "runpy.run_path('dags/masivo_sync.py')\n"
-        "heavy = {'pandas', 'numpy', 'polars', 'pyarrow', 'include.sandbox.server', 'hypothesis'} & set(sys.modules)\n"
+        "heavy = {'pandas', 'numpy', 'polars', 'pyarrow', 'masivo_engine.sandbox.wire.server', 'hypothesis'} & set(sys.modules)\n"
         "print(sorted(heavy)); sys.exit(len(heavy))"
     )
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}"}
     parsed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
     )

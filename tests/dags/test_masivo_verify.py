@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
-from masivo.verifying import DELIVERIES
+
+from masivo.operators.verify import DELIVERIES
 
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from include.journey import Entity
-from include.samples.planted import GOES
-from include.sandbox.options import Options
-from include.sandbox.server import Sandbox
-from tests.journey import UNHURRIED, connections
-from tests.shops import sample_shop
+from masivo_engine.model.rows import Entity
+from masivo_engine.samples.planted import GOES
+from masivo_engine.sandbox.options import Options
+from masivo_engine.sandbox.wire.server import Sandbox
+from tests.databases.sample import sample_shop
+from tests.whole_migration import UNHURRIED, connections
 
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,10 @@ def python(tmp_path):
     """Run a program of this project with an Airflow of its own; return what it printed."""
 
     def run(*arguments, **variables):
-        own = {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
+        own = {
+            "AIRFLOW_HOME": str(tmp_path),
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "include"), str(ROOT / "plugins"))),
+        }
         command = [sys.executable, "-m", *arguments]
         ran = subprocess.run(command, env=os.environ | own | variables, check=False, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stdout[-5_000:] + ran.stderr[-5_000:]

@@ -11,13 +11,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 import requests
-from masivo.views import application
 from sqlalchemy import func, select, update
 
-from include.ledger import schema
-from include.samples import retailer
+from masivo.ui.views import application
+from masivo_engine.ledger import schema
+from masivo_engine.samples.retailer import build
 from tests.browser import PROGRAM, browser
-from tests.include.pack.reading import Page, number, references
+from tests.include.reports.pages_read import Page, number, references
 from tests.scheduler import scheduler
 
 
@@ -31,7 +31,7 @@ CUSTOMERS = 60
 
 
 def stock(engine):
-    retailer.build(engine, customers=CUSTOMERS)
+    build.build(engine, customers=CUSTOMERS)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import json
 import time
 
 import pytest
+from sqlalchemy import create_engine, text
+
 from masivo.demo.folder import Folder, free_port
 from masivo.demo.processes import Programs
 from masivo.demo.progress import Clock, follow
 from masivo.demo.stack import DAG_ID, Stack
-from sqlalchemy import create_engine, text
 
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tests.proof import shop
+from tests.databases import proof
 from tests.scheduler import ENDED, scheduler
 
 
@@ -32,7 +32,7 @@ EVERY_MINUTE = "* * * * *"
 
 
 def stock(engine):
-    shop.stock_clean(engine, customers=CUSTOMERS)
+    proof.stock_clean(engine, customers=CUSTOMERS)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def site(tmp_path_factory):
     """Airflow with a schedule, which starts runs by itself, and every DAG switched on."""
     path = tmp_path_factory.mktemp("hour") / "site"
     options = {"schedule": EVERY_MINUTE, "is_scheduled": True}
-    with scheduler(path, stock, mapping=shop.MAPPING, extra=UNLIMITED, **options) as running:
+    with scheduler(path, stock, mapping=proof.MAPPING, extra=UNLIMITED, **options) as running:
         for dag_id in FIRST_TASKS:
             running.until(lambda name=dag_id: running.airflow.has_dag(name), f"Airflow to read {dag_id}")
             running.airflow.switch_on(dag_id)

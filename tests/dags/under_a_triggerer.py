@@ -10,8 +10,8 @@ import json
 import pytest
 
 from tests.dags.under_the_scheduler import CUSTOMERS, UNLIMITED, mapping, stock, told
-from tests.include.pack.reading import page
-from tests.include.pack.test_pack import is_verified
+from tests.include.reports.pages_read import page
+from tests.include.reports.test_pack import is_verified
 from tests.scheduler import ENDED, scheduler
 
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.proof import shop
+from tests.databases import proof
 from tests.scheduler import scheduler
 
 
@@ -33,14 +33,14 @@ WINDOWS = f"\nwindows: {{overlap: {OVERLAP / timedelta(minutes=1)}, lag: 0}}\n"
 @pytest.fixture(scope="module")
 def mapping(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mapping") / "shop"
-    shutil.copytree(shop.MAPPING, folder)
+    shutil.copytree(proof.MAPPING, folder)
     with (folder / "mapping.yaml").open("a") as settings:
         settings.write(WINDOWS)
     return str(folder)
 
 
 def stock(engine):
-    shop.stock_clean(engine, customers=CUSTOMERS)
+    proof.stock_clean(engine, customers=CUSTOMERS)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def site(tmp_path_factory, mapping):
 
 def local(moment):
     """*moment* as the shop's tills write it."""
-    return (moment.astimezone(UTC) - shop.BOGOTA_BEHIND_UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return (moment.astimezone(UTC) - proof.BOGOTA_BEHIND_UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def rename(site, member, moment):

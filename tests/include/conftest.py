@@ -6,16 +6,13 @@ Making a ledger takes longer than most tests, so they share it: what a test wrot
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
-from masivo import engines
 from sqlalchemy import create_engine, delete, make_url
 
-import include.legacy
-from include.ledger import schema
-from include.ledger.store import Ledger
+import masivo_engine.source.reader
+from masivo.connections import engines
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.writing.slice_ledger import Ledger
 from tests import servers
 
 
@@ -31,14 +28,6 @@ def shared_engine(request, tmp_path_factory):
         engine = engines.ledger(make_url(url))
         yield engine
         engine.dispose()
-
-
-@pytest.fixture
-def memory():
-    """A folder where a commit does not wait for a disk, for tests that are not about disks."""
-    where = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="masivo-test-", dir=where if where.is_dir() else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
@@ -86,7 +75,7 @@ def mariadb(mariadb_url):
 @pytest.fixture
 def small_pages(monkeypatch):
     """Three rows to a page, so that few rows have many ends."""
-    monkeypatch.setattr(include.legacy, "PAGE", 3)
+    monkeypatch.setattr(masivo_engine.source.reader, "PAGE", 3)
 
 
 def _engine_of(url):

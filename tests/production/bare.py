@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from masivo.demo.folder import free_port
-from masivo.demo.processes import Program, Programs
 from sqlalchemy import URL, create_engine, text
 
+from masivo.demo.folder import free_port
+from masivo.demo.processes import Program, Programs
 from tests.production import composefile, image
 
 

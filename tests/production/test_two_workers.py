@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 import requests
-from masivo.demo.processes import Program
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from include.reasons import REASONS
-from include.samples import retailer
-from include.samples.planted import GOES, Planted
-from include.sandbox.journal import read
+from masivo.demo.processes import Program
+from masivo_engine.model.reasons import REASONS
+from masivo_engine.samples.planted import GOES, Planted
+from masivo_engine.samples.retailer import build
+from masivo_engine.sandbox.state.journal import read
 from tests.production import image
 from tests.production.bare import DATABASES, Machine, is_of, kill
 
@@ -58,7 +58,7 @@ def machine(tmp_path, postgres_server):
 def planted(postgres_url):
     """What the sample has, by building its twin."""
     engine = create_engine(postgres_url)
-    yield retailer.build(engine, customers=int(GIVEN["SAMPLE_CUSTOMERS"]))
+    yield build.build(engine, customers=int(GIVEN["SAMPLE_CUSTOMERS"]))
     engine.dispose()
 
 

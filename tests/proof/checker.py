@@ -14,7 +14,7 @@ unequal       a customer's delivered points are not the same on both sides
 unbalanced    a finished run's states do not add up to the rows that it read
 ============  ======================================================================================
 
-The source is read through its own truth (`tests.proof.shop`), the ledger by plain SQL, so that a fault of the pipeline's own
+The source is read through its own truth (`tests.databases.proof`), the ledger by plain SQL, so that a fault of the pipeline's own
 modules cannot hide in here.
 """
 
@@ -29,8 +29,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from include.sandbox.server import Sandbox
-from tests.proof.shop import CUSTOMERS, ENTITIES, TRANSACTIONS, Fate, Truth
+from masivo_engine.sandbox.wire.server import Sandbox
+from tests.databases.proof import CUSTOMERS, ENTITIES, TRANSACTIONS, Fate, Truth
 
 
 ARRIVED = frozenset({"delivered", "confirmed"})

@@ -9,10 +9,10 @@ import sqlite3
 from functools import cache
 from typing import Any
 
-from masivo import engines as product
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
 
-from include.ledger import sqlite
+from masivo.connections import engines as product
+from masivo_engine.ledger import sqlite
 
 
 _databases: dict[str, URL] = {}

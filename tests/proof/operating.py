@@ -10,19 +10,19 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
-from masivo.operators import (
+from sqlalchemy import Engine, text
+
+from masivo.dags.sync_form import form
+from masivo.operators.migrate import (
     MasivoAccountOperator,
     MasivoMigrateOperator,
     MasivoPlanOperator,
     MasivoSlicesOperator,
 )
-from masivo.parameters import form
-from masivo.sensors import MasivoVisibleSensor
-from masivo.workplace import Workplace
-from sqlalchemy import Engine, text
-
-from include.errors import MigrationError
-from include.journey import Entity
+from masivo.operators.visible import MasivoVisibleSensor
+from masivo.services import Workplace
+from masivo_engine.model.errors import MigrationError
+from masivo_engine.model.rows import Entity
 
 
 _MOST_POKES = 20

@@ -89,7 +89,7 @@ class Workers:
 @contextmanager
 def workers() -> Iterator[Workers]:
     """Start what forks workers, and end it with all of them."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")])
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.proof.processes"],
         cwd=ROOT,
@@ -168,25 +168,28 @@ def _work(job: dict[str, Any]) -> None:
 
 
 def _worked(job: dict[str, Any]) -> int:
-    from include import crashing, sending, succession  # noqa: PLC0415
-    from include.errors import Fenced, Stopped, TryAgainLater  # noqa: PLC0415
-    from include.journey import Entity  # noqa: PLC0415
-    from tests.journey import Trip  # noqa: PLC0415
+    from masivo_engine import crash_points  # noqa: PLC0415
+    from masivo_engine.delivery import sender, turn_order  # noqa: PLC0415
+    from masivo_engine.model.errors import Fenced, Stopped, TryAgainLater  # noqa: PLC0415
+    from masivo_engine.model.rows import Entity  # noqa: PLC0415
     from tests.proof.rig import hurried, work_on  # noqa: PLC0415
     from tests.variables import as_in_the_parent  # noqa: PLC0415
+    from tests.whole_migration import Trip  # noqa: PLC0415
 
     entities = tuple(Entity)
     first = entities.index(Entity(job["entity"])) if job["entity"] else 0
     with hurried():
-        sending._LONGEST_PAUSE_BEFORE_POST_S = job["pause_s"]
-        succession.renew = _between_stops(succession.renew)
+        sender._LONGEST_PAUSE_BEFORE_POST_S = job["pause_s"]
+        turn_order.renew = _between_stops(turn_order.renew)
         as_in_the_parent()
         trip = Trip(None, job["legacy"])  # type: ignore[arg-type]  # the sandbox lives in the parent
         try:
             if first:
                 work_on(trip, job["run"], entities=entities[:first])
             if job["at"]:
-                crashing.set_trap(crashing.trap_at(job["at"], _stop if job["stops"] else _ENDS.get(job["runs_out_of"])))
+                crash_points.set_trap(
+                    crash_points.trap_at(job["at"], _stop if job["stops"] else _ENDS.get(job["runs_out_of"]))
+                )
             work_on(trip, job["run"], entities=entities[first:])
         except TryAgainLater:
             return LATER

@@ -18,22 +18,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from masivo import tokens
 from sqlalchemy import create_engine, make_url, text
 
-from include import crashing, lane, legacy, sending
-from include.errors import Stopped, TryAgainLater
-from include.journey import Entity
-from include.ledger import sqlite
-from include.ledger.knowledge import last_delivered
-from include.sandbox.faults import Script
-from include.sandbox.options import Options
-from include.sandbox.server import Sandbox
+from masivo.wire import tokens
+from masivo_engine import crash_points
+from masivo_engine.delivery import lane, sender
+from masivo_engine.ledger import sqlite
+from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.model.errors import Stopped, TryAgainLater
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import Script
+from masivo_engine.sandbox.options import Options
+from masivo_engine.sandbox.wire.server import Sandbox
+from masivo_engine.source import reader
 from tests import servers
-from tests.journey import Died, Trip, connections, environment
-from tests.proof import engines, operating, shop
+from tests.databases import proof as shop
+from tests.proof import engines, operating
 from tests.proof.checker import Proof, prove
 from tests.variables import variables
+from tests.whole_migration import Died, Trip, connections, environment
 
 
 # Where fsync costs nothing: what is proved here is the order of writes, not the disk.
@@ -140,7 +143,7 @@ class Rig:
 
     def attempt(self, run_id: str, kill: str = "") -> str:
         """Work on a run in what stands for a new process, which dies at *kill*; say how it ended."""
-        crashing.set_trap(crashing.trap_at(kill, _die) if kill else None)
+        crash_points.set_trap(crash_points.trap_at(kill, _die) if kill else None)
         trip = self.trip()
         posts = len(trip.posts())
         try:
@@ -155,7 +158,7 @@ class Rig:
         except Stopped:
             return "stopped"
         finally:
-            crashing.set_trap(None)
+            crash_points.set_trap(None)
             trip.close()
         return "sent" if len(trip.posts()) > posts else "sent nothing"
 
@@ -223,10 +226,10 @@ def sandbox_for(schedule: Schedule, folder: Path) -> Iterator[Sandbox]:
 def hurried() -> Iterator[None]:
     """Shorten the waits that no connection sets, and read in small pages; what is done between them stays as it is."""
     shorter = {
-        (sending, "_FIRST_PAUSE_S"): 0.001,
-        (sending, "_LONGEST_PAUSE_S"): 0.005,
+        (sender, "_FIRST_PAUSE_S"): 0.001,
+        (sender, "_LONGEST_PAUSE_S"): 0.005,
         (lane, "_MOST_MARGIN_S"): 0.0,
-        (legacy, "PAGE"): 16,
+        (reader, "PAGE"): 16,
     }
     before = {(module, name): getattr(module, name) for module, name in shorter}
     logger = logging.getLogger("masivo")
@@ -271,7 +274,7 @@ def _ledger_on(server: str, folder: Path) -> Iterator[str]:
 @cache
 def empty_ledger() -> Path:
     """Return a SQLite ledger that has its tables and nothing else, for journeys to copy; it is made once for all of them."""
-    from include.ledger.upgrade import upgrade  # noqa: PLC0415 (Alembic takes long to import)
+    from masivo_engine.ledger.upgrade import upgrade  # noqa: PLC0415 (Alembic takes long to import)
 
     file = _scratch() / "ledger.sqlite"
     engine = create_engine(f"sqlite:///{file}")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from include import crashing
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Filing, Leaves, Naming, Refusal, Telling
+from masivo_engine import crash_points
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Filing, Leaves, Naming, Refusal, Telling
+from tests.databases.proof import CUSTOMERS, EVENTS, TRANSACTIONS, Truth, going
 from tests.proof.rig import Schedule
-from tests.proof.shop import CUSTOMERS, EVENTS, TRANSACTIONS, Truth, going
 
 
 # What each costs in time decides how often it is played: those that wait for the deadline are rare.
@@ -111,4 +111,4 @@ def _rule(dice: random.Random, *, is_plain: bool) -> Rule:
 
 
 def _kill(dice: random.Random) -> str:
-    return f"{dice.choice(crashing.POINTS)}:{dice.choice((1, 1, 2, 3, 5, 8))}"
+    return f"{dice.choice(crash_points.POINTS)}:{dice.choice((1, 1, 2, 3, 5, 8))}"

@@ -70,7 +70,7 @@ def play_all(seeds: Iterable[int], *, workers: int, server: str = "") -> Iterato
     # The workers are forked from a process that has imported everything: an import of Airflow costs as much as ten schedules.
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.conftest", "tests.proof.rig", "tests.proof.schedules"])
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paths, os.environ.get("PYTHONPATH", "")]))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_the_parent) as pool:
         yield from pool.map(partial(play, server=server), seeds, chunksize=2)
@@ -123,5 +123,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")]
     sys.exit(main())

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from include.journey import Entity
+from masivo_engine.model.rows import Entity
 from tests.proof import engines
 from tests.proof.checker import prove
 from tests.proof.rig import Rig, Schedule, rig

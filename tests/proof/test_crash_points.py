@@ -13,13 +13,13 @@ import time
 
 import pytest
 
-from include import crashing
-from include.errors import MigrationError
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Refusal
+from masivo_engine import crash_points
+from masivo_engine.model.errors import MigrationError
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Refusal
+from tests.databases.proof import CUSTOMERS, ENTITIES, EVENTS, TRANSACTIONS, going
 from tests.proof.processes import ROOT, SENT
 from tests.proof.rig import LIMITS, Rig, Schedule, rig
-from tests.proof.shop import CUSTOMERS, ENTITIES, EVENTS, TRANSACTIONS, going
 
 
 PATHS = {
@@ -70,7 +70,7 @@ def check(running: Rig, entity: str, *, without: frozenset[str] = frozenset()) -
 
 @pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize(
-    "point", [point for point in crashing.POINTS if point not in {"unpacked", "taking_apart", "settling"}]
+    "point", [point for point in crash_points.POINTS if point not in {"unpacked", "taking_apart", "settling"}]
 )
 def test_a_worker_killed_at_any_point_of_sending_loses_and_repeats_nothing(workers, point, entity):
     with rig(prone(entity), customers=16) as running:
@@ -127,10 +127,10 @@ def test_a_worker_killed_right_after_an_answer_was_lost_loses_and_repeats_nothin
 
 
 def test_the_environment_names_the_point_at_which_a_process_dies():
-    program = "from include.crashing import crash_point\nfor n in range(5):\n    print(n, flush=True)\n    crash_point('received')"
+    program = "from masivo_engine.crash_points import crash_point\nfor n in range(5):\n    print(n, flush=True)\n    crash_point('received')"
     died = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {crashing.VARIABLE: "received:3", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {crash_points.VARIABLE: "received:3", "PYTHONPATH": str(ROOT / "include")},
         cwd=ROOT,
         check=False,
         capture_output=True,
@@ -141,11 +141,11 @@ def test_the_environment_names_the_point_at_which_a_process_dies():
 
 def test_a_name_that_is_no_crash_point_is_refused_instead_of_being_passed_by():
     with pytest.raises(ValueError, match="'recieved' is no crash point; known are page_entered"):
-        crashing.trap_at("recieved")
+        crash_points.trap_at("recieved")
     assert not issubclass(ValueError, MigrationError)
 
 
 def test_every_crash_point_stands_in_the_engine_once_for_each_thing_it_names():
-    sources = [path for path in (ROOT / "include").glob("*.py") if path.name != "crashing.py"]
-    placed = [name for name in crashing.POINTS for path in sources if f'crash_point("{name}")' in path.read_text()]
-    assert set(placed) == set(crashing.POINTS)
+    sources = [path for path in (ROOT / "include" / "masivo_engine").rglob("*.py") if path.name != "crash_points.py"]
+    placed = [name for name in crash_points.POINTS for path in sources if f'crash_point("{name}")' in path.read_text()]
+    assert set(placed) == set(crash_points.POINTS)

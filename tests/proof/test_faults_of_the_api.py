@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from include.errors import Stopped, TryAgainLater
-from include.sandbox.faults import FAULTS, Rule, Script
-from include.sandbox.options import Refusal
+from masivo_engine.model.errors import Stopped, TryAgainLater
+from masivo_engine.sandbox.faults.faults import FAULTS, Rule, Script
+from masivo_engine.sandbox.options import Refusal
+from tests.databases.proof import EVENTS
 from tests.proof.rig import Rig, Schedule, rig
-from tests.proof.shop import EVENTS
 
 
 CUSTOMERS = 16

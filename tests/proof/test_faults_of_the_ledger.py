@@ -13,17 +13,17 @@ import pytest
 from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from include import crashing
-from include.errors import LedgerError
-from include.journey import Entity
-from include.ledger import store
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Refusal
-from tests.journey import connections, environment
+from masivo_engine import crash_points
+from masivo_engine.ledger.writing import slice_ledger
+from masivo_engine.model.errors import LedgerError
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Refusal
+from tests.databases.proof import MAPPING
 from tests.proof import engines
 from tests.proof.processes import BROKEN, FENCED, LATER, SENT
 from tests.proof.rig import LIMITS, Rig, Schedule, rig
-from tests.proof.shop import MAPPING
+from tests.whole_migration import connections, environment
 
 
 pytestmark = pytest.mark.slow
@@ -97,11 +97,11 @@ def test_a_ledger_that_goes_away_before_or_after_a_post_sends_nothing_twice(poin
         try:
             run = trip.begin("run-1")
             part = trip.place.ledger.slices(run.number, Entity.CUSTOMERS)[0]
-            crashing.set_trap(crashing.trap_at(point, go_down))
+            crash_points.set_trap(crash_points.trap_at(point, go_down))
             with pytest.raises(OperationalError):
                 trip.work_off(run, part)
         finally:
-            crashing.set_trap(None)
+            crash_points.set_trap(None)
             event.remove(engine, "before_cursor_execute", refuse)
             trip.close()
         assert posts(running) == (1 if point.startswith("turn") else 2)
@@ -128,7 +128,7 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
         trip = running.trip()
         try:
             run = trip.begin("run-1")
-            crashing.set_trap(crashing.trap_at(point, full))
+            crash_points.set_trap(crash_points.trap_at(point, full))
             is_full = False
             for part in trip.place.ledger.slices(run.number, Entity.CUSTOMERS):
                 try:
@@ -137,7 +137,7 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
                     is_full = "full" in str(error)
                     break
         finally:
-            crashing.set_trap(None)
+            crash_points.set_trap(None)
             event.remove(engine, "connect", no_more_pages)
             trip.close()
         # Where the pages at hand were enough, nothing had to stop.
@@ -192,16 +192,16 @@ def test_a_clock_that_jumps_in_the_middle_makes_nobody_send_twice(monkeypatch, f
     rules = (Rule(faults=(fault,), path="/customers/migrate", nth=(1,)),)
     made = Schedule(options=OPTIONS, faults=Script(rules=rules))
     with rig(made, customers=16) as running:
-        real = store.now
-        crashing.set_trap(
-            crashing.trap_at(
-                "answered:1", lambda: monkeypatch.setattr(store, "now", lambda: real() + timedelta(hours=hours))
+        real = slice_ledger.now
+        crash_points.set_trap(
+            crash_points.trap_at(
+                "answered:1", lambda: monkeypatch.setattr(slice_ledger, "now", lambda: real() + timedelta(hours=hours))
             )
         )
         trip = running.trip()
         trip.migrate("run-1")
         trip.close()
-        crashing.set_trap(None)
+        crash_points.set_trap(None)
         monkeypatch.undo()
         running._runs = 1
         proof = running.play(Schedule())

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from include import crashing
-from include.errors import LegacyError, MappingError, Misconfigured, TryAgainLater
-from include.sandbox.options import Refusal
-from tests.journey import Trip, connections, environment
-from tests.proof import shop
+from masivo_engine import crash_points
+from masivo_engine.model.errors import LegacyError, MappingError, Misconfigured, TryAgainLater
+from masivo_engine.sandbox.options import Refusal
+from tests.databases import proof as shop
 from tests.proof.proxy import Proxy
 from tests.proof.rig import LIMITS, Rig, Schedule, hurried, rig, sandbox_for, work_on
 from tests.variables import variables
+from tests.whole_migration import Trip, connections, environment
 
 
 pytestmark = [
@@ -48,7 +48,7 @@ class Remote:
         except (Misconfigured, TryAgainLater) as error:
             return error
         finally:
-            crashing.set_trap(None)
+            crash_points.set_trap(None)
             if trip is not None:
                 trip.place.hook.close()
                 for name in ("legacy_engine", "ledger_engine"):
@@ -91,7 +91,7 @@ def server_shop(request, tmp_path) -> Iterator[Remote]:
 
 @pytest.mark.parametrize("page", [1, 3])
 def test_a_connection_that_drops_between_two_pages_costs_a_try_and_no_row(server_shop, page):
-    crashing.set_trap(crashing.trap_at(f"page_entered:{page}", server_shop.proxy.cut))
+    crash_points.set_trap(crash_points.trap_at(f"page_entered:{page}", server_shop.proxy.cut))
     # A small page may have been fetched already; then nothing was missed.
     assert isinstance(server_shop.attempt(), TryAgainLater | None)
     assert server_shop.attempt() is None
@@ -146,7 +146,7 @@ def test_a_login_that_is_withdrawn_in_the_middle_is_said_and_costs_no_row(postgr
                     made.execute(f"ALTER ROLE {role} NOLOGIN")
                     made.proxy.cut()
 
-                crashing.set_trap(crashing.trap_at("page_entered:2", withdraw))
+                crash_points.set_trap(crash_points.trap_at("page_entered:2", withdraw))
                 assert isinstance(made.attempt(), TryAgainLater | LegacyError)
                 made.execute(f"ALTER ROLE {role} LOGIN")
                 assert made.attempt() is None

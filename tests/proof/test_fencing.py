@@ -10,11 +10,11 @@ import signal
 import pytest
 from sqlalchemy import text
 
-from include.sandbox.options import Refusal
+from masivo_engine.sandbox.options import Refusal
+from tests.databases.proof import CUSTOMERS, EVENTS, TRANSACTIONS
 from tests.proof import engines
 from tests.proof.processes import FENCED, SENT
 from tests.proof.rig import Schedule, rig
-from tests.proof.shop import CUSTOMERS, EVENTS, TRANSACTIONS
 
 
 pytestmark = pytest.mark.slow

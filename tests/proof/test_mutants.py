@@ -13,21 +13,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from masivo.hook import MasivoHook
 from sqlalchemy import create_engine, text, update
 
-from include import answers, crashing, delivery, doubt, legacy, selection, sending
-from include.answers import Answer
-from include.changes import changed
-from include.doubt import Finding
-from include.journey import Batch, BatchState, Entity
-from include.ledger import knowledge, schema, store
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Filing, Leaves, Refusal
-from include.windows import Asked, RunKind
+from masivo.hook import MasivoHook
+from masivo_engine import crash_points
+from masivo_engine.delivery import delivery, sender
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.history import entries as knowledge
+from masivo_engine.ledger.writing import slice_ledger
+from masivo_engine.model import answers
+from masivo_engine.model.answers import Answer
+from masivo_engine.model.rows import Batch, BatchState, Entity
+from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.readback import settler
+from masivo_engine.readback.settler import Finding
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Filing, Leaves, Refusal
+from masivo_engine.source import reader, statements
+from masivo_engine.source.change_time import changed
+from tests.databases.proof import TRANSACTIONS
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
-from tests.proof.shop import TRANSACTIONS
 
 
 pytestmark = pytest.mark.slow
@@ -50,11 +56,11 @@ def ledger_after_the_post(monkeypatch: pytest.MonkeyPatch) -> None:
     def post(self, batch_id: int, batch: Batch) -> Answer:
         self._lane.turn()
         answer = self._sender.post(batch.entity, batch.body)
-        crashing.crash_point("sending")
+        crash_points.crash_point("sending")
         self._ledger.sending(self._lease, batch_id)
         return answer
 
-    monkeypatch.setattr(sending.Sending, "_post", post)
+    monkeypatch.setattr(sender.Sending, "_post", post)
 
 
 def server_errors_taken_for_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,11 +77,11 @@ def lost_answers_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doubt_sent_again_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubt.Settler, "settle", lambda _, doubts: {one.record.key: Finding.ABSENT for one in doubts})
+    monkeypatch.setattr(settler.Settler, "settle", lambda _, doubts: {one.record.key: Finding.ABSENT for one in doubts})
 
 
 def absence_believed_after_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubt.Settler, "_is_worked_off", lambda *_: True)
+    monkeypatch.setattr(settler.Settler, "_is_worked_off", lambda *_: True)
 
 
 def partial_refusals_treated_as_atomic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +103,7 @@ def transactions_learn_what_customers_taught(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def transactions_are_looked_for_in_the_year_of_their_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubt, "_years_asked", lambda moments, **_: {moment.year for moment in moments})
+    monkeypatch.setattr(settler, "_years_asked", lambda moments, **_: {moment.year for moment in moments})
 
 
 def what_was_delivered_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,15 +120,17 @@ def the_first_customer_of_a_slice_is_left_out(monkeypatch: pytest.MonkeyPatch) -
         bounds = [self.customer > part.lower] if part.lower is not None else []
         return bounds + ([self.customer < part.upper] if part.upper is not None else [])
 
-    monkeypatch.setattr(selection.Selection, "_in", within)
+    monkeypatch.setattr(statements.Selection, "_in", within)
 
 
 def an_accepted_batch_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sending._STATES, answers.Verdict.ACCEPTED, BatchState.GIVEN_BACK)
+    monkeypatch.setitem(sender._STATES, answers.Verdict.ACCEPTED, BatchState.GIVEN_BACK)
 
 
 def a_doubt_is_called_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubt.Settler, "settle", lambda _, doubts: {one.record.key: Finding.PRESENT for one in doubts})
+    monkeypatch.setattr(
+        settler.Settler, "settle", lambda _, doubts: {one.record.key: Finding.PRESENT for one in doubts}
+    )
 
 
 MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
@@ -203,11 +211,11 @@ def between_pages(legacy_url: str, statement: str, *, passing: int) -> Iterator[
         with engine.begin() as connection:
             connection.execute(text(statement))
 
-    crashing.set_trap(crashing.trap_at(f"page_entered:{passing}", interfere))
+    crash_points.set_trap(crash_points.trap_at(f"page_entered:{passing}", interfere))
     try:
         yield
     finally:
-        crashing.set_trap(None)
+        crash_points.set_trap(None)
         engine.dispose()
 
 
@@ -216,7 +224,7 @@ def by_offset(self, part, window):
     offset = 0
     while True:
         with self._database.reading() as connection:
-            statement = self._selection.rows(part, window).limit(legacy.PAGE).offset(offset)
+            statement = self._selection.rows(part, window).limit(reader.PAGE).offset(offset)
             page = self._with_elements(connection, connection.execute(statement).all())
         if not page:
             return
@@ -240,7 +248,7 @@ def test_rows_of_the_very_moment_at_which_two_windows_meet_go_unless_a_window_le
         with engines.legacy_at(running.legacy_url).begin() as connection:
             connection.execute(shift)
         if is_broken:
-            monkeypatch.setattr(selection, "changed", later_than)
+            monkeypatch.setattr(statements, "changed", later_than)
         trip = running.trip()
         for number, asked in enumerate(
             (Asked(RunKind.FULL), Asked(RunKind.WINDOW, until=edge), Asked(RunKind.WINDOW, edge))
@@ -261,14 +269,14 @@ def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_pa
 ):
     with rig(Schedule(), customers=40) as running:
         if is_broken:
-            monkeypatch.setattr(legacy.Legacy, "pages", by_offset)
+            monkeypatch.setattr(reader.Legacy, "pages", by_offset)
         trip = running.trip()
         run = trip.begin("run-1")
         part = trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities)))[0]
         delete = "DELETE FROM member WHERE id IN ('C001', 'C002')"
         # Pages so small that some are left when the next one has been read ahead.
         with monkeypatch.context() as smaller, between_pages(running.legacy_url, delete, passing=1):
-            smaller.setattr(legacy, "PAGE", 5)
+            smaller.setattr(reader, "PAGE", 5)
             trip.work_off(run, part)
         trip.close()
         told = running.prove().problems
@@ -287,9 +295,11 @@ def move_whoever_holds_it(_, connection, lease, batch_id, expected, **values) ->
 def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkeypatch, is_broken):
     with rig(Schedule(options=STRICT), customers=CUSTOMERS) as running:
         if is_broken:
-            monkeypatch.setattr(store.Ledger, "_hold", lambda *_: None)
-            monkeypatch.setattr(store.Ledger, "_move", move_whoever_holds_it)
-        crashing.set_trap(crashing.trap_at("turn_taken:2", lambda: running.outcomes.append(running.attempt("run-1"))))
+            monkeypatch.setattr(slice_ledger.Ledger, "_hold", lambda *_: None)
+            monkeypatch.setattr(slice_ledger.Ledger, "_move", move_whoever_holds_it)
+        crash_points.set_trap(
+            crash_points.trap_at("turn_taken:2", lambda: running.outcomes.append(running.attempt("run-1")))
+        )
         first = running.trip()
         problem = ""
         try:
@@ -298,7 +308,7 @@ def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkey
         except Exception as stopped:  # noqa: BLE001 (a broken engine may stop in any way)
             problem = type(stopped).__name__
         finally:
-            crashing.set_trap(None)
+            crash_points.set_trap(None)
             first.close()
         found = {problem.partition(":")[0] for problem in running.prove().problems}
         assert running.outcomes == ["sent"]

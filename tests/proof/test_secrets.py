@@ -10,14 +10,14 @@ import traceback
 from collections.abc import Iterator
 
 import pytest
-from masivo import tokens
 from sqlalchemy import inspect, text
 
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import DEFAULT_KEY, Naming, Telling
+from masivo.wire import tokens
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import DEFAULT_KEY, Naming, Telling
+from tests.databases.proof import MARK
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
-from tests.proof.shop import MARK
 
 
 pytestmark = pytest.mark.slow

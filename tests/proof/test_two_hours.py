@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import pytest
 
-from include.sandbox.faults import Rule, Script
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from tests.databases.proof import ENTITIES, going
 from tests.proof.rig import Schedule, rig
-from tests.proof.shop import ENTITIES, going
 
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from masivo import engines
 from sqlalchemy import make_url, text
+
+from masivo.connections import engines
 
 
 def main(address: str, name: str) -> None:

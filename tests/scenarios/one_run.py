@@ -13,10 +13,10 @@ import time
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowRescheduleException
-from masivo import operators
-from masivo.workplace import Workplace
 
-from tests.include.changing_shop import Site
+from masivo.operators import migrate
+from masivo.services import Workplace
+from tests.databases.changing import Site
 from tests.variables import as_in_the_parent
 
 
@@ -35,8 +35,8 @@ def main(run_id: str, *options: str) -> None:
         return opened[-1]
 
     as_in_the_parent()
-    operators.Workplace = another  # type: ignore[assignment,misc]
-    sends: Any = operators.MasivoMigrateOperator.execute.__wrapped__
+    migrate.Workplace = another  # type: ignore[assignment,misc]
+    sends: Any = migrate.MasivoMigrateOperator.execute.__wrapped__
 
     def sending(self: Any, context: Any) -> Any:
         while True:
@@ -51,7 +51,7 @@ def main(run_id: str, *options: str) -> None:
         return made
 
     sending.__wrapped__ = sending  # type: ignore[attr-defined]
-    operators.MasivoMigrateOperator.execute = sending  # type: ignore[method-assign]
+    migrate.MasivoMigrateOperator.execute = sending  # type: ignore[method-assign]
     Site(None, None, None).sync(run_id=run_id)  # type: ignore[arg-type]
     print("ended", flush=True)
     sys.stdin.readline()

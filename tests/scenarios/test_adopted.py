@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.journey import Entity
-from tests.include import changing_shop
-from tests.journey import UNLIMITED
+from masivo_engine.model.rows import Entity
+from tests.databases import changing
+from tests.whole_migration import UNLIMITED
 
 
 CUSTOMERS, EVENTS, TRANSACTIONS = Entity
@@ -24,7 +24,7 @@ EVERYTHING = {"A": 1, "SA": 1, "TA": 1, "B": 1, "SB": 1, "TB": 1}
 @contextmanager
 def opened(legacy_url, ledger_url, folder, monkeypatch):
     """A shop of two customers with a purchase and five points each, and an account that has none of it."""
-    with changing_shop.site(legacy_url, ledger_url, folder, monkeypatch, extra=QUICK) as made:
+    with changing.site(legacy_url, ledger_url, folder, monkeypatch, extra=QUICK) as made:
         for owner in "AB":
             made.shop.add_person(owner, points=5)
             made.shop.add_sale(f"S{owner}", owner)
@@ -97,7 +97,7 @@ def test_what_was_sent_is_not_called_never_sent_and_not_sent_again(site):
     assert never_sent(site) == {"customers": 1, "events": 1, "transactions": 1}
     # A change of what was sent is adopted too; of what was adopted it is still one that was never sent.
     for owner in "AB":
-        site.shop.change(changing_shop.person, owner, name="Berta", ago=5)
+        site.shop.change(changing.person, owner, name="Berta", ago=5)
     adopt(site)
     assert never_sent(site) == {"customers": 1, "events": 0, "transactions": 0}
     site.sync("replay", reason=["adopted"], confirm="adopted")
@@ -108,7 +108,7 @@ def test_what_was_sent_is_not_called_never_sent_and_not_sent_again(site):
 def test_what_was_sent_after_it_was_adopted_is_not_taken_back(site):
     adopt(site)
     site.clock.pass_minutes(60)
-    site.shop.change(changing_shop.person, "A", name="Berta", ago=5)
+    site.shop.change(changing.person, "A", name="Berta", ago=5)
     site.sync()
     assert site.everything_sent() == {"A": 1}
     site.sync("replay", reason=["adopted"], confirm="adopted")

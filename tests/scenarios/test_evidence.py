@@ -12,12 +12,12 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from include.errors import TryAgainLater
-from include.journey import Entity
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Filing, Leaves
-from tests.include.changing_shop import SWEEP, TOLERANT, booking, site
-from tests.journey import UNLIMITED
+from masivo_engine.model.errors import TryAgainLater
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Filing, Leaves
+from tests.databases.changing import SWEEP, TOLERANT, booking, site
+from tests.whole_migration import UNLIMITED
 
 
 CUSTOMERS, EVENTS, TRANSACTIONS = Entity

@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from masivo import engines
 from sqlalchemy import create_engine, event, insert, make_url, text
 
-from include.checking.check import check
-from include.journey import Entity, Slice
-from include.legacy import Legacy
-from include.pages import whole_customers
-from include.selection import Window
-from tests import servers
-from tests.include import changing_shop, mapping_folder
+from masivo.connections import engines
+from masivo_engine.checks.check import check
+from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.records.stream import whole_customers
+from masivo_engine.source.reader import Legacy
+from masivo_engine.source.statements import Window
+from tests import mapping_folder, servers
+from tests.databases import changing
 
 
 EVERYTHING = Slice(Entity.CUSTOMERS, 1, 1, None, None, 0)
@@ -37,7 +37,7 @@ def pooled_url(postgres_url):
 
 @pytest.fixture
 def site(postgres_url, sqlite_url, tmp_path, monkeypatch):
-    with changing_shop.site(postgres_url, sqlite_url, tmp_path, monkeypatch, keeps_time=False) as made:
+    with changing.site(postgres_url, sqlite_url, tmp_path, monkeypatch, keeps_time=False) as made:
         for n in range(8):
             made.shop.add_person(f"P{n}", points=5)
             made.shop.add_sale(f"S{n}", f"P{n}")
@@ -52,9 +52,7 @@ def test_the_shop_behind_a_pooler_sells_on_while_we_read_and_after_we_left(site,
 
     def sells(n: int) -> None:
         with shop.begin() as on:
-            on.execute(
-                insert(changing_shop.person).values(id=f"N{n}", name="Ana", points=1, changed_at=site.clock.ago(5))
-            )
+            on.execute(insert(changing.person).values(id=f"N{n}", name="Ana", points=1, changed_at=site.clock.ago(5)))
             assert on.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "0"
             assert on.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
 
@@ -88,7 +86,7 @@ def test_every_statement_is_in_a_transaction_that_can_only_read(site):
 
 def test_a_slice_that_waits_longer_than_postgresql_would_let_it_reads_on(postgres_url, tmp_path):
     made = create_engine(postgres_url)
-    changing_shop.metadata.create_all(made)
+    changing.metadata.create_all(made)
     with made.begin() as on:
         on.execute(text("INSERT INTO person SELECT 'P' || n, 'Ana', 5, '2026-01-01' FROM generate_series(1, 3000) n"))
         database = make_url(postgres_url).database
@@ -100,7 +98,7 @@ def test_a_slice_that_waits_longer_than_postgresql_would_let_it_reads_on(postgre
 @pytest.mark.parametrize("waits", ["net_write_timeout", "idle_transaction_timeout", "wait_timeout"])
 def test_a_slice_that_waits_longer_than_mariadb_would_let_it_reads_on(mariadb_url, tmp_path, waits):
     made = create_engine(mariadb_url)
-    changing_shop.metadata.create_all(made)
+    changing.metadata.create_all(made)
     with made.begin() as on:
         on.execute(text("ALTER TABLE person MODIFY name VARCHAR(2000)"))
         on.execute(
@@ -116,7 +114,7 @@ def test_a_slice_that_waits_longer_than_mariadb_would_let_it_reads_on(mariadb_ur
 
 def rows_with_a_pause(url: str, folder: Path, pause_s: float) -> int:
     """Read all customers as a slice does, and wait for *pause_s* after the first page, as if the lane belonged to others."""
-    files = changing_shop.FILES | {"mapping.yaml": "timezone: UTC\n"}
+    files = changing.FILES | {"mapping.yaml": "timezone: UTC\n"}
     engine = engines.legacy(make_url(url))
     rows = 0
     legacy = Legacy(engine, mapping_folder.mapping(folder, files), Entity.CUSTOMERS)

@@ -11,14 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, MetaData, String, Table
 
-from include import capacity
-from include.journey import Entity, Record
-from include.records import LegacyRow, RecordMaker
-from include.selection import Window
-from include.windows import Covers, RunKind
-from tests.include import changing_shop
-from tests.include.changing_shop import REWARD
-from tests.include.test_records import CUSTOMER, LINE, TRANSACTION, shaper
+from masivo_engine.model import ledger_capacity
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.planning.coverage import Covers, RunKind
+from masivo_engine.records.maker import LegacyRow, RecordMaker
+from masivo_engine.source.statements import Window
+from tests.databases import changing
+from tests.databases.changing import REWARD
+from tests.include.records.test_maker import CUSTOMER, LINE, TRANSACTION, shaper
 
 
 LARGEST = 99_999_999_999_999
@@ -30,7 +30,7 @@ _amounts = Table(
 )
 FILES = {
     "customers.balance.sql": "SELECT owner AS customer_id, 0 AS position, reward AS reward_id, points AS amount FROM amount",
-    "transactions.sql": changing_shop.FILES["transactions.sql"].replace(
+    "transactions.sql": changing.FILES["transactions.sql"].replace(
         "b.points AS amount",
         f"CASE b.points WHEN 1 THEN {LARGEST} WHEN 2 THEN -{LARGEST} WHEN 3 THEN {LARGEST + 1} ELSE b.points END AS amount",
     ),
@@ -41,7 +41,7 @@ TOO_MANY = ["quarantined not_a_number"]
 
 @pytest.fixture
 def site(sqlite_url, ledger_url, tmp_path, monkeypatch):
-    with changing_shop.site(sqlite_url, ledger_url, tmp_path, monkeypatch) as made:
+    with changing.site(sqlite_url, ledger_url, tmp_path, monkeypatch) as made:
         _metadata.create_all(made.shop.engine)
         yield made
 
@@ -115,7 +115,7 @@ def test_whatever_a_row_holds_what_becomes_of_it_fits_into_the_ledger(lines, amo
     assert made == [customers.make(some[0]), transactions.make(others[0])]
     for one in made:
         assert abs(one.points) < 10**14
-        assert max(len(one.key), len(one.customer)) <= capacity.KEY
+        assert max(len(one.key), len(one.customer)) <= ledger_capacity.KEY
         assert isinstance(one, Record) or (one.reason and one.column)
 
 
@@ -132,7 +132,7 @@ def test_ten_thousand_named_customers_fit_into_a_run(legacy, ledger, request, tm
     """Each database as either; a *ledger* without a name is in SQLite, beside the legacy database."""
     legacy_url = request.getfixturevalue(f"{legacy}_url")
     ledger_url = request.getfixturevalue(f"{ledger}_url") if ledger else f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    with changing_shop.site(legacy_url, ledger_url, tmp_path, monkeypatch) as site:
+    with changing.site(legacy_url, ledger_url, tmp_path, monkeypatch) as site:
         for owner in ("CUST-00000007", "CUST-00009999", "CUST-00010000"):
             site.shop.add_person(owner, points=5)
             site.shop.add_sale(f"S-{owner}", owner)

@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from masivo import operators
-from masivo.parameters import form, keeping_form
-from masivo.workplace import Workplace
 
-from include.errors import TryAgainLater
-from tests.include.changing_shop import site
+from masivo.dags.sync_form import form, keeping_form
+from masivo.operators import migrate
+from masivo.services import Workplace
+from masivo_engine.model.errors import TryAgainLater
+from tests.databases.changing import site
 from tests.variables import variables
 
 
@@ -36,7 +36,7 @@ def on(tmp_path, monkeypatch):
     with site(
         f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path, monkeypatch
     ) as made:
-        monkeypatch.setattr(operators, "Workplace", Workplace)
+        monkeypatch.setattr(migrate, "Workplace", Workplace)
         add(made, "A")
         yield made
 
@@ -136,10 +136,10 @@ def test_a_task_that_is_cleared_on_it_refuses_as_its_plan_does(on):
     copy(f"{file_of(on)}.copy", file_of(on))
     before = on.everything_sent()
     for task in (
-        operators.MasivoSlicesOperator(task_id="slices", entity="customers"),
-        operators.MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}),
-        operators.MasivoAccountOperator(task_id="account"),
-        operators.MasivoPruneOperator(task_id="prune"),
+        migrate.MasivoSlicesOperator(task_id="slices", entity="customers"),
+        migrate.MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}),
+        migrate.MasivoAccountOperator(task_id="account"),
+        migrate.MasivoPruneOperator(task_id="prune"),
     ):
         with pytest.raises(AirflowFailException, match="restored from an older copy"):
             type(task).execute.__wrapped__(task, given)

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from masivo import engines
 from sqlalchemy import Engine, make_url, text
 
-from include.journey import Entity
-from include.sandbox.store import Store
-from tests.include import changing_shop
-from tests.journey import UNLIMITED
+from masivo.connections import engines
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.state.store import Store
+from tests.databases import changing
+from tests.whole_migration import UNLIMITED
 
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")))}
 
 
 class Process:
@@ -285,7 +285,7 @@ def site(sqlite_url, tmp_path, monkeypatch):
     """A shop of fifteen customers, whose run has nine tasks that send: each opens the ledger."""
     many_tasks = UNLIMITED | {"records": 5, "slice_requests": 1}
     ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with changing_shop.site(sqlite_url, ledger, tmp_path, monkeypatch, keeps_time=False, extra=many_tasks) as made:
+    with changing.site(sqlite_url, ledger, tmp_path, monkeypatch, keeps_time=False, extra=many_tasks) as made:
         for n in range(15):
             made.shop.add_person(f"P{n}", points=5)
             made.shop.add_sale(f"S{n}", f"P{n}")

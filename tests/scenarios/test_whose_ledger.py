@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from masivo import operators, tokens
-from masivo.cli import main
-from masivo.hook import MasivoHook
-from masivo.workplace import Workplace
 
-from include.journey import Entity
-from include.sandbox.faults import Rule, Script
-from tests.include.changing_shop import TOLERANT, site
+from masivo.cli.parser import main
+from masivo.hook import MasivoHook
+from masivo.operators import migrate
+from masivo.services import Workplace
+from masivo.wire import tokens
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from tests.databases.changing import TOLERANT, site
 
 
 ACCOUNTS = {"sandbox-key": "acme", "rotated-key": "acme", "their-key": "theirs"}
@@ -32,7 +33,7 @@ def on(tmp_path, monkeypatch):
     """A shop of a few customers on an account that has several keys, whose tasks open everything anew, as processes do."""
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT | {"accounts": ACCOUNTS}) as made:
-        monkeypatch.setattr(operators, "Workplace", Workplace)
+        monkeypatch.setattr(migrate, "Workplace", Workplace)
         for name in "AB":
             made.shop.add_person(name, points=5)
             made.shop.add_booking(f"T{name}", name)

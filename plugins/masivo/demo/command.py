@@ -16,13 +16,13 @@ import textwrap
 from datetime import UTC, datetime
 from typing import Any
 
-from include.errors import Misconfigured
 from masivo.demo.environment import MAPPINGS
 from masivo.demo.folder import ROOT, Folder, folder_of, free_port, is_free
 from masivo.demo.legacy import CUSTOMERS
 from masivo.demo.processes import Program, Programs
 from masivo.demo.progress import Clock, complaints, follow
 from masivo.demo.stack import DAG_ID, PLAN, READ_BACK, Stack
+from masivo_engine.model.errors import Misconfigured
 
 
 UI_PORT = 8080

@@ -11,8 +11,8 @@ import os
 import shlex
 from collections.abc import Mapping
 
-from include.sandbox.options import DEFAULT_KEY
 from masivo.demo.folder import ROOT, Folder, write_private
+from masivo_engine.sandbox.options import DEFAULT_KEY
 
 
 # What the sandbox is set to, and the connection with it: quick, so that a demo is short. Masivo's own is 5 s.
@@ -43,7 +43,7 @@ def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, s
         kept
         | connections(folder)
         | {
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins"))),
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "include"), str(ROOT / "plugins"))),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore:GitWildMatchPattern",  # of Airflow itself, in the log of every task
             "NO_PROXY": "*",

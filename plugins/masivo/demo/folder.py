@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from include.errors import Misconfigured
+from masivo_engine.model.errors import Misconfigured
 
 
 ROOT = Path(__file__).parents[3]

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine, create_engine
 
-from include.errors import Misconfigured
-from include.journey import State
-from include.reasons import REASONS
-from include.samples import complete_journey, retailer
 from masivo.demo.folder import Folder
+from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.reasons import REASONS
+from masivo_engine.model.rows import State
+from masivo_engine.samples.complete_journey import load
+from masivo_engine.samples.retailer import build
 
 
 CUSTOMERS = 5_000
@@ -62,9 +63,9 @@ def build_legacy(folder: Folder, customers: int | None) -> Legacy:
 
 def _fill(engine: Engine, folder: Folder, customers: int | None) -> Legacy:
     if folder.data == "complete-journey":
-        loaded = complete_journey.load(engine, households=customers)
+        loaded = load.load(engine, households=customers)
         return Legacy(customers, faults=0, note=loaded.rule)
-    planted = retailer.build(engine, customers=customers or CUSTOMERS)
+    planted = build.build(engine, customers=customers or CUSTOMERS)
     folder.planted.write_text("\n".join(planted.describe()) + "\n")
     counts = (count for outcomes in planted.outcomes.values() for count in outcomes.items())
     faults = sum(rows for code, rows in counts if code and REASONS[code].state is State.QUARANTINED)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from include.errors import MigrationError
+from masivo_engine.model.errors import MigrationError
 
 
 LAST_LINES = 15

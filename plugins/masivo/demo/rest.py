@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from include.errors import MigrationError
+from masivo_engine.model.errors import MigrationError
 
 
 _ANSWER_S = 30.0

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from include.errors import MigrationError, Misconfigured
 from masivo.demo.environment import INTERVAL_S, connections, environment, write_for_people
 from masivo.demo.folder import Folder, is_free
 from masivo.demo.legacy import Legacy, build_legacy
 from masivo.demo.processes import Program, Programs
 from masivo.demo.progress import Clock
 from masivo.demo.rest import Airflow
+from masivo_engine.model.errors import MigrationError, Misconfigured
 
 
 PLAN = "masivo_plan"
@@ -92,7 +92,7 @@ class Stack:
             )
         interval = str(INTERVAL_S[self.folder.data])
         options = ["--port", str(port), "--store", str(self.folder.sandbox), "--interval", interval, "--per-hour", "0"]
-        return self._start("sandbox", "sandbox", ["include.sandbox", *options])
+        return self._start("sandbox", "sandbox", ["masivo_engine.sandbox", *options])
 
     def _start_airflow(self) -> list[Program]:
         server = self._start_part("api-server")

@@ -62,7 +62,7 @@ REWARD = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b01"
 
 
 IMPORTED = {
-    "hand": ("requests", "sqlalchemy", "psycopg", "include.contract.tree"),
+    "hand": ("requests", "sqlalchemy", "psycopg", "masivo_engine.contract.tree"),
     "copy": ("psycopg",),
     "stream": ("sqlalchemy", "psycopg"),
     "post": ("requests",),
@@ -95,8 +95,8 @@ def _hand(legacy_url: str, url: str, entity: str) -> int:
     import requests
     from sqlalchemy import create_engine, text
 
-    from include.contract.tree import MODELS
-    from include.journey import Entity
+    from masivo_engine.contract.tree import MODELS
+    from masivo_engine.model.rows import Entity
 
     model = MODELS[Entity(entity)]
     with create_engine(legacy_url).connect() as connection:

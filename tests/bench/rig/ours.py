@@ -17,16 +17,16 @@ from pathlib import Path
 
 
 ROOT = Path(__file__).parents[3]
-sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
+sys.path[:0] = [str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")]
 
 import airflow.sdk.execution_time.supervisor  # noqa: E402, F401 (a worker has imported it when it starts a task)
 import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
 
-from include.forecast import Foretelling  # noqa: E402
-from include.journey import Entity  # noqa: E402
+from masivo_engine.forecast.forecast import Foretelling  # noqa: E402
+from masivo_engine.model.rows import Entity  # noqa: E402
 from tests import variables as airflow_variables  # noqa: E402
 from tests.bench.rig.measured import measured, peak  # noqa: E402
-from tests.journey import UNLIMITED, Trip, environment  # noqa: E402
+from tests.whole_migration import UNLIMITED, Trip, environment  # noqa: E402
 
 
 RUN, SWEEP = "bench", "sweep"

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from pydantic import BaseModel, ValidationError
 
-from include.contract.customers import Customer, CustomersRequest
-from include.contract.events import EventsRequest
-from include.contract.fields import Kind
-from include.contract.transactions import TransactionsRequest
-from include.contract.tree import Node, tree
-from include.journey import Entity
+from masivo_engine.contract.customers import Customer, CustomersRequest
+from masivo_engine.contract.events import EventsRequest
+from masivo_engine.contract.fields import Kind
+from masivo_engine.contract.transactions import TransactionsRequest
+from masivo_engine.contract.tree import Node, tree
+from masivo_engine.model.rows import Entity
 
 
-DOCUMENTS = Path(__file__).parents[3] / "include" / "sandbox" / "openapi"
+DOCUMENTS = Path(__file__).parents[3] / "include" / "masivo_engine" / "sandbox" / "openapi"
 REQUESTS: dict[Entity, type[BaseModel]] = {
     Entity.CUSTOMERS: CustomersRequest,
     Entity.EVENTS: EventsRequest,

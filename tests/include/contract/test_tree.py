@@ -11,9 +11,9 @@ import pytest
 from annotated_types import MinLen
 from pydantic import BaseModel
 
-from include.contract.fields import Kind
-from include.contract.tree import MODELS, Node, nearest, paths, required_lists, tree
-from include.journey import Entity
+from masivo_engine.contract.fields import Kind
+from masivo_engine.contract.tree import MODELS, Node, nearest, paths, required_lists, tree
+from masivo_engine.model.rows import Entity
 
 
 def node_at(entity: Entity, path: str) -> Node:

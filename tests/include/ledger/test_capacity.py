@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Numeric, String, Text, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from include import capacity, guards, reasons, replaying
-from include.ledger import schema
-from include.windows import Mode
+from masivo_engine.ledger import schema
+from masivo_engine.model import ledger_capacity, reasons
+from masivo_engine.planning import guards, replay
+from masivo_engine.planning.coverage import Mode
 
 
 # The widest character that there is, in bytes.
@@ -77,11 +78,11 @@ def _bounds(column):
 
 
 def test_the_limits_stand_in_one_place():
-    known = {value for name, value in vars(capacity).items() if name.isupper()}
+    known = {value for name, value in vars(ledger_capacity).items() if name.isupper()}
     lengths = {column.type.length for _, column in BOUNDED if isinstance(column.type, String) and column.type.length}
     assert lengths <= known
 
 
 def test_what_we_ourselves_call_things_has_room():
-    assert max(map(len, reasons.REASONS)) <= capacity.REASON
-    assert max(map(len, [*guards.Guard, *replaying.IN_DOUBT, *Mode, "release"])) <= capacity.ACTION
+    assert max(map(len, reasons.REASONS)) <= ledger_capacity.REASON
+    assert max(map(len, [*guards.Guard, *replay.IN_DOUBT, *Mode, "release"])) <= ledger_capacity.ACTION

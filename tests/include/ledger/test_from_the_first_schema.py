@@ -10,15 +10,15 @@ import signal
 
 import pytest
 from alembic import command
-from masivo import engines
 from sqlalchemy import event, inspect, make_url, text
 
-from include.account import account
-from include.ledger import schema
-from include.ledger.store import Ledger
-from include.ledger.upgrade import _alone, _config, upgrade
-from tests.journey import journey
-from tests.shops import sample_shop
+from masivo.connections import engines
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.upgrade import _alone, _config, upgrade
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.reports.account import account
+from tests.databases.sample import sample_shop
+from tests.whole_migration import journey
 
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from collections import Counter
 import pytest
 from sqlalchemy import event
 
-from include.journey import Entity
-from tests.journey import UNLIMITED, journey
-from tests.shops import sample_shop
+from masivo_engine.model.rows import Entity
+from tests.databases.sample import sample_shop
+from tests.whole_migration import UNLIMITED, journey
 
 
 # The indexes, as SQLite tells of them, whose answers do not grow with the load: by key, by customer, by batch.

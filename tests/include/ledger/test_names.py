@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.ledger.names import SYNC, in_airflow, name_of
+from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
 
 
 # As Airflow takes them.

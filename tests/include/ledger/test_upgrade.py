@@ -11,13 +11,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from masivo import engines
 from sqlalchemy import inspect, make_url, select, text
 
-from include.errors import LedgerError
-from include.ledger import schema
-from include.ledger.store import Ledger
-from include.ledger.upgrade import _config, upgrade
+from masivo.connections import engines
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.upgrade import _config, upgrade
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.errors import LedgerError
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from include.journey import BatchState, Entity, State
-from include.ledger import schema
-from include.ledger.rows import Entry
-from include.ledger.store import Receipt
-from include.ledger.waiting import waiting
-from include.settings import Policies
-from tests.include.nouns import batch, customer, transaction
-from tests.include.test_account import begin
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.history.waiting import waiting
+from masivo_engine.ledger.writing.slice_ledger import Receipt
+from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.mapping.settings import Policies
+from masivo_engine.model.rows import BatchState, Entity, State
+from tests.builders import batch, customer, transaction
+from tests.include.reports.test_account import begin
 
 
 DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)

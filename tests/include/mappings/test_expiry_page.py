@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from include.journey import Entity
+from masivo_engine.model.rows import Entity
 from tests import servers
-from tests.include.mapping_folder import write
-from tests.include.mappings import shops
-from tests.include.mappings.woocommerce_shop import BO
-from tests.include.mappings.woocommerce_shop import SHOP as TEA_SHOP
-from tests.journey import journey
+from tests.databases import ready_mappings
+from tests.databases.woocommerce import BO
+from tests.databases.woocommerce import SHOP as TEA_SHOP
+from tests.mapping_folder import write
+from tests.whole_migration import journey
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "mappings" / "expiry.md"
@@ -40,7 +40,7 @@ def migrated(server, tmp_path, section, schema, tables, customers):
         tmp_path / "mapping", {"mapping.yaml": "timezone: UTC", "customers.sql": customers, **examples()[section]}
     )
     with servers.fresh_database(server) as url:
-        shops.build(url, schema, tables)
+        ready_mappings.build(url, schema, tables)
         ledger = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
         with journey(url, ledger, mapping=str(folder)) as trip:
             assert trip.migrate("first").adds_up
@@ -48,14 +48,14 @@ def migrated(server, tmp_path, section, schema, tables, customers):
 
 
 def transactions(trip, customer):
-    made = shops.payloads(trip, Entity.TRANSACTIONS)[customer]
+    made = ready_mappings.payloads(trip, Entity.TRANSACTIONS)[customer]
     return sorted(
         (one["details"].removeprefix("legacy:"), one["type"], one["amount"], one["issued_at"]) for one in made
     )
 
 
 def balance(trip, customer):
-    lines = shops.payloads(trip, Entity.CUSTOMERS)[customer]["balance"]
+    lines = ready_mappings.payloads(trip, Entity.CUSTOMERS)[customer]["balance"]
     return [(line["amount"], line["expiration_date"]) for line in lines]
 
 
@@ -111,7 +111,9 @@ def test_a_state_change_becomes_the_row_that_it_stands_for_and_no_other_gap_is_c
             ("h3-used", "REDEMPTION", -40, "2024-03-01T10:00:00.000Z"),
         ]
         assert balance(trip, "7") == [(70.5, "2025-02-01T00:00:00.000Z")]
-        assert {key: fate for key, fate in shops.fates(trip)[Entity.TRANSACTIONS].items() if fate != "delivered"} == {
+        assert {
+            key: fate for key, fate in ready_mappings.fates(trip)[Entity.TRANSACTIONS].items() if fate != "delivered"
+        } == {
             "h4-issued": "quarantined points_do_not_sum",
             "h5-issued": "quarantined points_do_not_sum",
             "h6-issued": "quarantined points_do_not_sum",
@@ -153,7 +155,7 @@ def test_what_is_too_old_when_it_is_read_becomes_a_row_as_of_the_cut_over(mariad
         assert [amount for _, _, amount, _ in transactions(trip, "2")] == [40, -40]
         assert balance(trip, "2") == []
         assert balance(trip, "3") == [(40, "2024-07-02T00:00:00.000Z")]
-        assert {fate for fates in shops.fates(trip).values() for fate in fates.values()} == {"delivered"}
+        assert {fate for fates in ready_mappings.fates(trip).values() for fate in fates.values()} == {"delivered"}
 
 
 @pytest.mark.parametrize("section", examples())

@@ -8,18 +8,18 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from masivo import cli
 
-from include.errors import MappingError
-from include.journey import Entity
-from include.legacy import Legacy
-from include.mapping import load
-from include.selection import Window
-from include.windows import Asked, RunKind
+from masivo.cli import parser
+from masivo_engine.mapping.loader import load
+from masivo_engine.model.errors import MappingError
+from masivo_engine.model.rows import Entity
+from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.source.reader import Legacy
+from masivo_engine.source.statements import Window
 from tests import servers
-from tests.include.mappings import shops
-from tests.include.mappings.opencart_shop import SHOP
-from tests.journey import journey
+from tests.databases import ready_mappings
+from tests.databases.opencart import SHOP
+from tests.whole_migration import journey
 
 
 POINTS = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1e01"
@@ -30,12 +30,15 @@ def trip(mariadb_server, tmp_path_factory):
     """A migration of the tool shop, and a second run of it."""
     ledger = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     with servers.fresh_database(mariadb_server) as url:
-        shops.build(url, "opencart", SHOP)
+        ready_mappings.build(url, "opencart", SHOP)
         with journey(
-            shops.strictly(url), f"sqlite:///{ledger}", mapping="opencart", sandbox=shops.account_of("opencart")
+            ready_mappings.strictly(url),
+            f"sqlite:///{ledger}",
+            mapping="opencart",
+            sandbox=ready_mappings.account_of("opencart"),
         ) as made:
             made.first = made.migrate("first")
-            made.fates = shops.fates(made)
+            made.fates = ready_mappings.fates(made)
             made.second = made.migrate("second")
             yield made
 
@@ -77,12 +80,14 @@ def test_every_row_ends_in_its_state_and_they_add_up(trip):
 
 def test_a_second_run_sends_nothing(trip):
     assert trip.second.adds_up
-    assert {entity: shops.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(Entity, 0)
+    assert {entity: ready_mappings.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(
+        Entity, 0
+    )
     assert len(trip.api.bodies) == len(Entity)
 
 
 def test_a_customer_has_the_sum_of_the_rows_and_no_html(trip):
-    assert shops.payloads(trip, Entity.CUSTOMERS) == {
+    assert ready_mappings.payloads(trip, Entity.CUSTOMERS) == {
         "1": {
             "id": "1",
             "name": 'Lea O"Neill & Sons',
@@ -106,7 +111,7 @@ def test_a_customer_has_the_sum_of_the_rows_and_no_html(trip):
 
 def test_an_order_is_what_its_totals_say_less_its_shipping(trip):
     # 87.00 to pay: less shipping of 10.00, and the voucher's 10.00 were paid as well. Points and coupon took off 9.00.
-    assert shops.payloads(trip, Entity.EVENTS)["1"] == {
+    assert ready_mappings.payloads(trip, Entity.EVENTS)["1"] == {
         "type": "PURCHASE",
         "brand_id": "main",
         "channel_id": "web",
@@ -131,7 +136,7 @@ def test_an_order_is_what_its_totals_say_less_its_shipping(trip):
 
 
 def test_an_order_without_totals_or_history_goes_with_what_there_is(trip):
-    event = shops.payloads(trip, Entity.EVENTS)["12"]
+    event = ready_mappings.payloads(trip, Entity.EVENTS)["12"]
     assert (event["order"]["value"], event["order"]["discounted_value"], event["store_id"]) == (24, 24, "2")
     assert "shipping" not in event["order"]
     assert event["resolved_at"] is None
@@ -139,7 +144,7 @@ def test_an_order_without_totals_or_history_goes_with_what_there_is(trip):
 
 
 def test_a_sign_and_an_order_tell_what_kind_of_transaction_it_is(trip):
-    made = shops.payloads(trip, Entity.TRANSACTIONS)
+    made = ready_mappings.payloads(trip, Entity.TRANSACTIONS)
     assert list(made) == ["1"]
     assert sorted((one["details"], one["type"], one["amount"]) for one in made["1"]) == [
         ("legacy:1 of order 1", "ACCUMULATION", 60),
@@ -159,7 +164,7 @@ def test_a_sign_and_an_order_tell_what_kind_of_transaction_it_is(trip):
 
 
 def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_increment(mariadb_url, tmp_path):
-    shops.build(mariadb_url, "opencart", SHOP)
+    ready_mappings.build(mariadb_url, "opencart", SHOP)
     with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="opencart") as trip:
         trip.migrate("first")
         with trip.legacy.begin() as connection:
@@ -167,8 +172,8 @@ def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_i
         second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
         assert second.adds_up
         # Lea has 90 now, which only her own line says: the two rows that are left were sent before.
-        assert [line["amount"] for line in shops.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [90]
-        assert shops.states(second, Entity.TRANSACTIONS)["unchanged"] == 2
+        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [90]
+        assert ready_mappings.states(second, Entity.TRANSACTIONS)["unchanged"] == 2
 
 
 def test_customers_have_no_change_time_so_a_window_is_refused(trip):
@@ -179,10 +184,10 @@ def test_customers_have_no_change_time_so_a_window_is_refused(trip):
 
 @pytest.mark.usefixtures("trip", "commands")
 def test_the_commands_take_the_mapping_as_it_is(capsys):
-    assert cli.main(["check"]) == 0
+    assert parser.main(["check"]) == 0
     said = capsys.readouterr().out
     assert "blocker" not in said
     assert re.search(r"customers +missing_value +\d+ rows? in email", said)
 
-    assert cli.main(["preview", "transactions", "--key", "2"]) == 0
+    assert parser.main(["preview", "transactions", "--key", "2"]) == 0
     assert '"amount": -50' in capsys.readouterr().out

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from include.journey import Entity
-from include.mapping import load
+from masivo_engine.mapping.loader import load
+from masivo_engine.model.rows import Entity
 from tests import servers
-from tests.include.mappings import opencart_shop, shops, woocommerce_shop
-from tests.journey import journey
+from tests.databases import opencart, ready_mappings, woocommerce
+from tests.whole_migration import journey
 
 
 ROOT = Path(__file__).parents[3]
@@ -36,11 +36,11 @@ def statements(page: str) -> dict[str, str]:
 def ask(server, schema, tables, page):
     """Return what each query of *page* finds in the shop, as sorted rows; views are left alone."""
     with servers.fresh_database(server) as url:
-        shops.build(url, schema, tables)
+        ready_mappings.build(url, schema, tables)
         engine = create_engine(url)
         try:
             return {
-                name: sorted((tuple(row.values()) for row in shops.read(engine, sql)), key=str)
+                name: sorted((tuple(row.values()) for row in ready_mappings.read(engine, sql)), key=str)
                 for name, sql in statements(page).items()
                 if not name.startswith("view")
             }
@@ -49,7 +49,7 @@ def ask(server, schema, tables, page):
 
 
 def test_the_queries_of_the_woocommerce_page_find_what_is_in_the_shop(mariadb_server):
-    said = ask(mariadb_server, "woocommerce", woocommerce_shop.SHOP, "woocommerce.md")
+    said = ask(mariadb_server, "woocommerce", woocommerce.SHOP, "woocommerce.md")
     owners = {order: customer for customer, order in said.pop("guests by address")}
     assert (owners[1001], owners[1007], owners[1008]) == (11, 19, None)
     assert ("wc-shipped", "stripe", 1) in said.pop("statuses and gateways")
@@ -63,7 +63,7 @@ def test_the_queries_of_the_woocommerce_page_find_what_is_in_the_shop(mariadb_se
 
 
 def test_the_queries_of_the_opencart_page_find_what_is_in_the_shop(mariadb_server):
-    said = ask(mariadb_server, "opencart", opencart_shop.SHOP, "opencart.md")
+    said = ask(mariadb_server, "opencart", opencart.SHOP, "opencart.md")
     assert said.pop("guests by address")[0] == (1, 1)
     assert {row for row in said.pop("groups as tiers") if row[0] < 3} == {
         (1, None),
@@ -80,14 +80,14 @@ def test_the_queries_of_the_opencart_page_find_what_is_in_the_shop(mariadb_serve
 
 
 def test_the_views_give_the_mapping_a_shop_that_keeps_its_orders_as_posts(mariadb_server, tmp_path):
-    tables = classic(woocommerce_shop.SHOP)
+    tables = classic(woocommerce.SHOP)
     with servers.fresh_database(mariadb_server) as url:
-        shops.build(url, "woocommerce", {name: rows for name, rows in tables.items() if name not in POSTS})
+        ready_mappings.build(url, "woocommerce", {name: rows for name, rows in tables.items() if name not in POSTS})
         engine = create_engine(url)
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE wp_wc_orders, wp_wc_order_operational_data")
         engine.dispose()
-        shops.build(url, "wordpress_posts", {name: tables[name] for name in POSTS})
+        ready_mappings.build(url, "wordpress_posts", {name: tables[name] for name in POSTS})
         engine = create_engine(url)
         with engine.begin() as connection:
             for name, sql in statements("woocommerce.md").items():
@@ -96,16 +96,16 @@ def test_the_views_give_the_mapping_a_shop_that_keeps_its_orders_as_posts(mariad
         engine.dispose()
         with journey(url, f"sqlite:///{tmp_path / 'classic.sqlite'}", mapping="woocommerce") as trip:
             assert trip.migrate("first").adds_up
-            found = shops.fates(trip), shops.payloads(trip, Entity.EVENTS)
+            found = ready_mappings.fates(trip), ready_mappings.payloads(trip, Entity.EVENTS)
 
     with servers.fresh_database(mariadb_server) as url:
-        shops.build(url, "woocommerce", woocommerce_shop.SHOP)
+        ready_mappings.build(url, "woocommerce", woocommerce.SHOP)
         with journey(url, f"sqlite:///{tmp_path / 'hpos.sqlite'}", mapping="woocommerce") as trip:
             assert trip.migrate("first").adds_up
-            assert found == (shops.fates(trip), shops.payloads(trip, Entity.EVENTS))
+            assert found == (ready_mappings.fates(trip), ready_mappings.payloads(trip, Entity.EVENTS))
 
 
-def classic(shop: dict[str, shops.Table]) -> dict[str, shops.Table]:
+def classic(shop: dict[str, ready_mappings.Table]) -> dict[str, ready_mappings.Table]:
     """Return *shop* with its orders as posts."""
     columns, rows = shop["wp_wc_orders"]
     orders = [dict(zip(columns.split(), row, strict=True)) for row in rows]
@@ -137,7 +137,7 @@ def classic(shop: dict[str, shops.Table]) -> dict[str, shops.Table]:
 
 
 def _details(found: dict[str, str]) -> dict[str, str]:
-    seconds = {None: "", woocommerce_shop.PAID: "1710140400", woocommerce_shop.LATER: "1710244800"}
+    seconds = {None: "", woocommerce.PAID: "1710140400", woocommerce.LATER: "1710244800"}
     return {
         "_created_via": found.get("created_via", ""),
         "_date_paid": seconds[found.get("date_paid_gmt")],

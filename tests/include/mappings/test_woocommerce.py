@@ -8,17 +8,17 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from masivo import cli
 
-from include.journey import Entity
-from include.legacy import Legacy
-from include.mapping import load
-from include.selection import Window
-from include.windows import Asked, RunKind
+from masivo.cli import parser
+from masivo_engine.mapping.loader import load
+from masivo_engine.model.rows import Entity
+from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.source.reader import Legacy
+from masivo_engine.source.statements import Window
 from tests import servers
-from tests.include.mappings import shops
-from tests.include.mappings.woocommerce_shop import BO, SHOP
-from tests.journey import journey
+from tests.databases import ready_mappings
+from tests.databases.woocommerce import BO, SHOP
+from tests.whole_migration import journey
 
 
 POINTS = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1d01"
@@ -28,17 +28,19 @@ POINTS = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1d01"
 def shop(mariadb_server):
     """The database of the tea shop; it is only read, in the modes that MySQL 8 has by itself."""
     with servers.fresh_database(mariadb_server) as url:
-        shops.build(url, "woocommerce", SHOP)
-        yield shops.strictly(url)
+        ready_mappings.build(url, "woocommerce", SHOP)
+        yield ready_mappings.strictly(url)
 
 
 @pytest.fixture(scope="module")
 def trip(shop, tmp_path_factory):
     """A migration of the tea shop, and a second run of it."""
     ledger = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
-    with journey(shop, f"sqlite:///{ledger}", mapping="woocommerce", sandbox=shops.account_of("woocommerce")) as made:
+    with journey(
+        shop, f"sqlite:///{ledger}", mapping="woocommerce", sandbox=ready_mappings.account_of("woocommerce")
+    ) as made:
         made.first = made.migrate("first")
-        made.fates = shops.fates(made)
+        made.fates = ready_mappings.fates(made)
         made.second = made.migrate("second")
         yield made
 
@@ -87,12 +89,14 @@ def test_every_row_ends_in_its_state_and_they_add_up(trip):
 
 def test_a_second_run_sends_nothing(trip):
     assert trip.second.adds_up
-    assert {entity: shops.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(Entity, 0)
+    assert {entity: ready_mappings.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(
+        Entity, 0
+    )
     assert len(trip.api.bodies) == len(Entity)
 
 
 def test_a_customer_is_a_user_with_what_is_left_of_the_points(trip):
-    assert shops.payloads(trip, Entity.CUSTOMERS)["11"] == {
+    assert ready_mappings.payloads(trip, Entity.CUSTOMERS)["11"] == {
         "id": "11",
         "name": "Ana Árbol",
         "email": "ana@tea.example",
@@ -112,12 +116,12 @@ def test_a_customer_is_a_user_with_what_is_left_of_the_points(trip):
 
 
 def test_a_user_without_a_name_has_the_one_that_is_displayed(trip):
-    customer = shops.payloads(trip, Entity.CUSTOMERS)["12"]
+    customer = ready_mappings.payloads(trip, Entity.CUSTOMERS)["12"]
     assert (customer["name"], customer["email"]) == ("Bo Baker", "bo@tea.example")
 
 
 def test_what_an_award_is_short_of_is_taken_from_the_others(trip):
-    assert shops.payloads(trip, Entity.CUSTOMERS)["17"]["balance"] == [
+    assert ready_mappings.payloads(trip, Entity.CUSTOMERS)["17"]["balance"] == [
         {
             "reward_id": POINTS,
             "amount": 30,
@@ -130,7 +134,7 @@ def test_what_an_award_is_short_of_is_taken_from_the_others(trip):
 
 def test_an_order_is_a_purchase_less_what_was_refunded(trip):
     # Paid 59.16 with 5.80 of shipping, after a coupon of 4.64; then one of the two teas, 20.88, was given back.
-    assert shops.payloads(trip, Entity.EVENTS)["1001"] == {
+    assert ready_mappings.payloads(trip, Entity.EVENTS)["1001"] == {
         "type": "PURCHASE",
         "brand_id": "main",
         "channel_id": "web",
@@ -165,27 +169,27 @@ def test_an_order_is_a_purchase_less_what_was_refunded(trip):
 
 
 def test_an_order_that_points_paid_for_has_its_value_and_a_deleted_product_its_number(trip):
-    order = shops.payloads(trip, Entity.EVENTS)["1016"]["order"]
+    order = ready_mappings.payloads(trip, Entity.EVENTS)["1016"]["order"]
     assert (order["value"], order["discounted_value"], order["payment_method"]) == (11.6, 0, "OTHER")
     assert [product["sku"] for product in order["products"]] == ["wc-99"]
 
 
 def test_an_order_that_is_completed_after_it_was_sent_says_the_same(mariadb_url, tmp_path):
-    shops.build(mariadb_url, "woocommerce", SHOP)
+    ready_mappings.build(mariadb_url, "woocommerce", SHOP)
     with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="woocommerce") as trip:
-        assert shops.states(trip.migrate("first"), Entity.EVENTS)["delivered"] == 4
+        assert ready_mappings.states(trip.migrate("first"), Entity.EVENTS)["delivered"] == 4
         with trip.legacy.begin() as connection:
             for change in (
                 "UPDATE wp_wc_orders SET status = 'wc-completed', date_updated_gmt = '2024-06-01' WHERE id = 1003",
                 "UPDATE wp_wc_order_operational_data SET date_completed_gmt = '2024-06-01' WHERE order_id = 1003",
             ):
                 connection.exec_driver_sql(change)
-        second = shops.states(trip.migrate("second"), Entity.EVENTS)
+        second = ready_mappings.states(trip.migrate("second"), Entity.EVENTS)
         assert (second["delivered"], second["unchanged"]) == (0, 4)
 
 
 def test_points_that_are_earned_after_the_load_move_the_balance_and_wait_themselves(mariadb_url, tmp_path):
-    shops.build(mariadb_url, "woocommerce", SHOP)
+    ready_mappings.build(mariadb_url, "woocommerce", SHOP)
     with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="woocommerce") as trip:
         trip.migrate("first")
         earned = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=10)
@@ -199,14 +203,14 @@ def test_points_that_are_earned_after_the_load_move_the_balance_and_wait_themsel
                 connection.exec_driver_sql(statement, values)
         second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
         assert second.adds_up
-        assert [line["amount"] for line in shops.payloads(trip, Entity.CUSTOMERS)["12"]["balance"]] == [20, 5]
+        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["12"]["balance"]] == [20, 5]
         assert [(trouble.reason, trouble.rows) for trouble in second.troubles if trouble.entity == "transactions"] == [
             ("transactions_already_migrated", 1)
         ]
 
 
 def test_the_log_becomes_transactions_and_expiry_is_a_row_of_it(trip):
-    made = shops.payloads(trip, Entity.TRANSACTIONS)
+    made = ready_mappings.payloads(trip, Entity.TRANSACTIONS)
     said = {
         customer: sorted((one["details"], one["type"], one["amount"]) for one in made[customer]) for customer in made
     }
@@ -254,15 +258,15 @@ def test_the_log_becomes_transactions_and_expiry_is_a_row_of_it(trip):
 def test_a_window_finds_what_changed_although_the_row_itself_does_not_say(trip, entity, since, keys):
     legacy = Legacy(trip.legacy, load("woocommerce"), entity)
     window = Window(since=datetime.fromisoformat(since).replace(tzinfo=UTC))
-    assert shops.keys(legacy, window) == keys
+    assert ready_mappings.keys(legacy, window) == keys
 
 
 @pytest.mark.usefixtures("trip", "commands")
 def test_the_commands_take_the_mapping_as_it_is(capsys):
-    assert cli.main(["check"]) == 0
+    assert parser.main(["check"]) == 0
     said = capsys.readouterr().out
     assert "blocker" not in said
     assert re.search(r"customers +missing_value +\d+ rows? in email", said)
 
-    assert cli.main(["preview", "events", "--key", "1001"]) == 0
+    assert parser.main(["preview", "events", "--key", "1001"]) == 0
     assert '"purchase_id": "1001"' in capsys.readouterr().out

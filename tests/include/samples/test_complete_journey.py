@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select, text
 
-from include.errors import LegacyError
-from include.mapping import MAPPINGS
-from include.samples import complete_journey
-from include.samples.complete_journey import load
-from include.samples.complete_journey_points import AS_OF, RULE, derive
-from include.samples.complete_journey_tables import COMPLETE_JOURNEY
+from masivo_engine.mapping.loader import MAPPINGS
+from masivo_engine.model.errors import LegacyError
+from masivo_engine.samples.complete_journey import load as complete_journey
+from masivo_engine.samples.complete_journey.load import load
+from masivo_engine.samples.complete_journey.points import AS_OF, RULE, derive
+from masivo_engine.samples.complete_journey.tables import COMPLETE_JOURNEY
 
 
 pytestmark = pytest.mark.slow

@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import insert, text
 
-from include.journey import Entity
-from include.mapping import check_aliases, load
-from include.samples import retailer
-from include.samples.complete_journey_tables import COMPLETE_JOURNEY, HOUSEHOLD
-from include.samples.retailer_tables import RETAILER
+from masivo_engine.mapping.loader import check_aliases, load
+from masivo_engine.model.rows import Entity
+from masivo_engine.samples.complete_journey.tables import COMPLETE_JOURNEY, HOUSEHOLD
+from masivo_engine.samples.retailer import build
+from masivo_engine.samples.retailer.tables import RETAILER
 
 
 SCHEMAS = {"sample": RETAILER, "complete_journey": COMPLETE_JOURNEY}
@@ -74,7 +74,7 @@ def test_every_file_runs_on_every_dialect_and_gives_the_aliases_that_are_sent(en
 
 
 def test_codes_outside_the_lists_are_passed_on_and_never_guessed_at(engine):
-    planted = retailer.build(engine, customers=100)
+    planted = build.build(engine, customers=100)
     mapping = load("sample")
 
     for kind, entity, key, column, raw in (
@@ -91,7 +91,7 @@ def test_codes_outside_the_lists_are_passed_on_and_never_guessed_at(engine):
 
 
 def test_cents_come_out_as_the_same_amount_on_every_dialect(engine):
-    retailer.build(engine, customers=100)
+    build.build(engine, customers=100)
 
     amounts = "order__purchase_id, order__value"
     _, rows = run(engine, load("sample").queries[Entity.EVENTS], "order__purchase_id IS NOT NULL", columns=amounts)
@@ -105,7 +105,7 @@ def test_cents_come_out_as_the_same_amount_on_every_dialect(engine):
 
 
 def test_the_legacy_number_of_a_transaction_travels_in_its_details(engine):
-    retailer.build(engine, customers=100)
+    build.build(engine, customers=100)
 
     _, rows = run(
         engine,
@@ -118,7 +118,7 @@ def test_the_legacy_number_of_a_transaction_travels_in_its_details(engine):
 
 
 def test_shop_numbers_keep_their_leading_zeros(engine):
-    retailer.build(engine, customers=100)
+    build.build(engine, customers=100)
 
     _, rows = run(engine, load("sample").queries[Entity.EVENTS], columns="store_id")
 

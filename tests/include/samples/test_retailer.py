@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, not_, select, text
 
-from include.errors import LegacyError
-from include.journey import Entity
-from include.reasons import REASONS
-from include.samples.planted import GOES
-from include.samples.retailer import build
-from include.samples.retailer_dirt import KINDS, LEAST_CUSTOMERS
-from include.samples.retailer_people import person
-from include.samples.retailer_tables import MEMBER, RECEIPT, RECEIPT_LINE, RETAILER
+from masivo_engine.model.errors import LegacyError
+from masivo_engine.model.reasons import REASONS
+from masivo_engine.model.rows import Entity
+from masivo_engine.samples.planted import GOES
+from masivo_engine.samples.retailer.build import build
+from masivo_engine.samples.retailer.dirt import KINDS, LEAST_CUSTOMERS
+from masivo_engine.samples.retailer.people import person
+from masivo_engine.samples.retailer.tables import MEMBER, RECEIPT, RECEIPT_LINE, RETAILER
 
 
 CUSTOMERS = 300

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.sandbox.api import BASE
-from include.sandbox.options import DEFAULT_KEY, Options
-from include.sandbox.server import Sandbox
+from masivo_engine.sandbox.api.api import BASE
+from masivo_engine.sandbox.options import DEFAULT_KEY, Options
+from masivo_engine.sandbox.wire.server import Sandbox
 
 
 CUSTOMERS = "/customers/migrate"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from include.sandbox.faults import Rule, Script
-from include.sandbox.options import Existing, Refusal
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Existing, Refusal
 from tests.include.sandbox.bodies import (
     OTHER_REWARD,
     balance,

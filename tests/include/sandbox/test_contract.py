@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-import include.sandbox
-from include.sandbox.contract import Complaint, Entity, body_schema, contract_of
+import masivo_engine.sandbox
+from masivo_engine.sandbox.api.contract import Complaint, Entity, body_schema, contract_of
 from tests.include.sandbox.bodies import balance, customer, customers, event, events, lacking, transaction, transactions
 
 
@@ -162,7 +162,7 @@ def test_no_complaint_shows_a_value():
 
 @pytest.mark.parametrize("entity", Entity)
 def test_every_field_of_the_documents_is_in_the_schema(entity):
-    path = Path(include.sandbox.__file__).parent / "openapi" / f"{entity}.yaml"
+    path = Path(masivo_engine.sandbox.__file__).parent / "openapi" / f"{entity}.yaml"
     described = yaml.safe_load(path.read_text(encoding="utf-8"))["components"]["schemas"]
     schemas = body_schema(entity)["components"]["schemas"]
     assert {name: set(part["properties"]) for name, part in described.items()} == {

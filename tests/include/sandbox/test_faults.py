@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox.faults import FAULTS, Director, Rule, Script
+from masivo_engine.sandbox.faults.faults import FAULTS, Director, Rule, Script
 
 
 def played(script: Script, *, count: int, method: str = "POST", path: str = "/customers/migrate/events") -> list[str]:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.sandbox.contract import Entity
-from include.sandbox.intake import Intake
-from include.sandbox.options import Existing, Leaves, Naming, Options, Refusal, Telling
-from include.sandbox.store import Store
+from masivo_engine.sandbox.api.contract import Entity
+from masivo_engine.sandbox.api.intake import Intake
+from masivo_engine.sandbox.options import Existing, Leaves, Naming, Options, Refusal, Telling
+from masivo_engine.sandbox.state.store import Store
 from tests.include.sandbox.bodies import customer, customers, event, events, transaction, transactions
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, TRANSACTIONS, sandbox
 

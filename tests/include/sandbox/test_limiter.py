@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.sandbox.limiter import Limiter
+from masivo_engine.sandbox.api.limiter import Limiter
 from tests.include.sandbox.bodies import customer, customers
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, sandbox
 

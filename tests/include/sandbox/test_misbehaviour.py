@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from include.sandbox.api import BASE
-from include.sandbox.faults import FAULTS, Rule, Script
+from masivo_engine.sandbox.api.api import BASE
+from masivo_engine.sandbox.faults.faults import FAULTS, Rule, Script
 from tests.include.sandbox.bodies import customer, customers
 from tests.include.sandbox.client import CUSTOMERS, sandbox
 

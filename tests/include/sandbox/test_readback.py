@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.sandbox.options import Filing
+from masivo_engine.sandbox.options import Filing
 from tests.include.sandbox.bodies import (
     MOMENT,
     OTHER_REWARD,

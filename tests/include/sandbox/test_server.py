@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from include.sandbox import command
-from include.sandbox.journal import read
-from include.sandbox.options import Options
-from include.sandbox.server import PortBusy, Sandbox
+from masivo_engine.sandbox import command
+from masivo_engine.sandbox.options import Options
+from masivo_engine.sandbox.state.journal import read
+from masivo_engine.sandbox.wire.server import PortBusy, Sandbox
 from tests.include.sandbox.bodies import balance, customer, customers, event, events, transaction, transactions
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, TRANSACTIONS, Client, sandbox
 
@@ -26,7 +26,18 @@ ROOT = Path(__file__).parents[3]
 
 def started(*arguments: str) -> tuple[subprocess.Popen[str], int]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "include.sandbox", "--port", "0", "--interval", "0", "--per-hour", "0", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "masivo_engine.sandbox",
+            "--port",
+            "0",
+            "--interval",
+            "0",
+            "--per-hour",
+            "0",
+            *arguments,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -157,13 +168,13 @@ def test_a_sandbox_in_memory_leaves_nothing_behind():
 
 
 def test_it_may_be_imported_without_the_rest_of_the_project():
-    code = "import include.sandbox.server, sys; print([name for name in sys.modules if name.startswith(('airflow', 'masivo', 'include.'))])"
+    code = "import masivo_engine.sandbox.wire.server, sys; print([name for name in sys.modules if name.startswith(('airflow', 'masivo.', 'masivo_engine.'))])"
     process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": "include"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert all(name.startswith("'include.sandbox") for name in process.stdout.strip()[1:-1].split(", "))
+    assert all(name.startswith("'masivo_engine.sandbox") for name in process.stdout.strip()[1:-1].split(", "))

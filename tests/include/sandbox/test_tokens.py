@@ -8,7 +8,7 @@ import time
 
 import jwt
 
-from include.sandbox.tokens import Tokens
+from masivo_engine.sandbox.api.tokens import Tokens
 from tests.include.sandbox.bodies import customer, customers
 from tests.include.sandbox.client import CUSTOMERS, sandbox
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from include.sandbox.api import BASE
+from masivo_engine.sandbox.api.api import BASE
 from tests.include.sandbox.bodies import customer, customers, event, events
 from tests.include.sandbox.client import CUSTOMERS, EVENTS, sandbox
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from masivo import tokens
-from masivo.hook import MasivoHook
 
-from tests.plugins.masivo.scripted import KEY
+from masivo.hook import MasivoHook
+from masivo.wire import tokens
+from tests.plugins.masivo.wire.scripted_server import KEY
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ The hook: what it sends, what it reads back, and its place in Airflow.
 from __future__ import annotations
 
 import pytest
+
 from masivo.hook import MasivoHook
 from masivo.provider import get_provider_info
-
-from include.answers import Verdict, verdict
-from include.journey import Entity
-from tests.plugins.masivo.scripted import BODY, KEY, ScriptedServer, answer, raw, reset
+from masivo_engine.model.answers import Verdict, verdict
+from masivo_engine.model.rows import Entity
+from tests.plugins.masivo.wire.scripted_server import BODY, KEY, ScriptedServer, answer, raw, reset
 
 
 # --- what is sent

@@ -9,15 +9,15 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from masivo.hook import MasivoHook
 
-from include.answers import Verdict, verdict
-from include.errors import Stopped
-from include.journey import Entity
-from include.sandbox.faults import FAULTS, Rule, Script
-from include.sandbox.options import DEFAULT_KEY, Options
-from include.sandbox.server import Sandbox
-from tests.plugins.masivo.scripted import ScriptedServer, raw
+from masivo.hook import MasivoHook
+from masivo_engine.model.answers import Verdict, verdict
+from masivo_engine.model.errors import Stopped
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import FAULTS, Rule, Script
+from masivo_engine.sandbox.options import DEFAULT_KEY, Options
+from masivo_engine.sandbox.wire.server import Sandbox
+from tests.plugins.masivo.wire.scripted_server import ScriptedServer, raw
 
 
 pytestmark = pytest.mark.usefixtures("no_tokens_from_before")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+
 from masivo.plugin import MasivoPlugin
 
 
@@ -37,7 +38,7 @@ def asked(code, **variables):
 
 @pytest.mark.slow
 def test_a_task_that_loads_it_pays_for_no_page():
-    heavy = ("fastapi", "jinja2", "masivo.views", "masivo.hook", "airflow.api_fastapi.core_api.security")
+    heavy = ("fastapi", "jinja2", "masivo.ui.views", "masivo.hook", "airflow.api_fastapi.core_api.security")
     loaded = asked("import sys; print(*sys.modules)")
     assert "masivo.plugin" in loaded
     before = subprocess.run(
@@ -78,7 +79,7 @@ def test_every_task_of_ours_has_the_button_and_nobody_elses():
 def test_an_installation_that_is_broken_spoils_nobody_elses_tasks():
     code = """
 import sys
-sys.modules['include.journey'] = None
+sys.modules['masivo_engine.model.rows'] = None
 (link,) = MasivoPlugin.operator_extra_links
 print(len(link.operators))
 """

@@ -12,12 +12,12 @@ import textwrap
 from pathlib import Path
 
 from airflow.sdk import Connection
-from masivo.extras import Extras
+
+from masivo.connections.api import target_of
+from masivo.connections.extras import Extras
 from masivo.hook import MasivoHook
 from masivo.provider import get_provider_info
-from masivo.target import target_of
-
-from tests.plugins.masivo.scripted import ScriptedServer, answer
+from tests.plugins.masivo.wire.scripted_server import ScriptedServer, answer
 
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ def _in_airflow(tmp_path: Path, program: str, **environment: str) -> str:
     (metadata / "entry_points.txt").write_text(
         "[apache_airflow_provider]\nprovider_info = masivo.provider:get_provider_info\n"
     )
-    path = os.pathsep.join(map(str, (tmp_path / "site", ROOT, ROOT / "plugins")))
+    path = os.pathsep.join(map(str, (tmp_path / "site", ROOT / "include", ROOT / "plugins")))
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": path, "AIRFLOW_HOME": str(tmp_path / "home"), **environment},
@@ -117,4 +117,4 @@ def test_the_provider_is_read_without_importing_anything():
         check=True,
     ).stdout
 
-    assert not {"airflow", "requests", "sqlalchemy", "include"} & set(eval(said))
+    assert not {"airflow", "requests", "sqlalchemy", "masivo_engine"} & set(eval(said))

@@ -13,13 +13,13 @@ from collections import Counter
 
 import psutil
 import pytest
+from sqlalchemy import create_engine, text
+
 from masivo.demo.command import run_up
 from masivo.demo.folder import ROOT, Folder
 from masivo.demo.processes import Programs
-from sqlalchemy import create_engine, text
-
-from include.errors import Misconfigured
-from include.sandbox.journal import read
+from masivo_engine.model.errors import Misconfigured
+from masivo_engine.sandbox.state.journal import read
 
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def demo(folder, *, is_killed_after=""):
         "import sys; from pathlib import Path; from masivo.demo.command import run_demo; from masivo.demo.folder import Folder;"
         f"sys.exit(run_demo(Folder(Path({str(folder.path)!r}), {folder.data!r}), 60, is_fresh=False))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "include"), str(ROOT / "plugins")))}
     with subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -5,11 +5,11 @@ import socket
 import stat
 
 import pytest
+
 from masivo.demo.environment import connections, environment, write_for_people
 from masivo.demo.folder import Folder, free_port, is_free
 from masivo.demo.legacy import build_legacy
-
-from include.errors import Misconfigured
+from masivo_engine.model.errors import Misconfigured
 
 
 @pytest.fixture

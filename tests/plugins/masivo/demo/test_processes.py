@@ -8,6 +8,7 @@ import textwrap
 
 import psutil
 import pytest
+
 from masivo.demo.processes import Died, Programs
 
 

@@ -1,0 +1,1 @@
+"""What the legacy rows hold, looked at before a load."""

@@ -1,0 +1,341 @@
+"""
+The forecast: what a run will do to every row, found out by doing everything but sending.
+
+It reads, maps, validates, hashes, judges and packs the rows of the run as the tasks will, with the same stations, and tells how many will
+end in which state and why, in how many requests and hours, and what they are worth. The API's own refusals are the only thing
+that it cannot know. Costs one more reading of the rows; memory is one page, the open batches, and one number per month, reward and tier.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from masivo_engine.batching.packers import Packer, least_requests, packer_for
+from masivo_engine.delivery.lane import hours, lane_hours
+from masivo_engine.forecast.projection import Foresight
+from masivo_engine.ledger.history.waiting import waiting, waiting_for
+from masivo_engine.ledger.writing.leases import Lease
+from masivo_engine.ledger.writing.runs import Run
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.migrate import MOST_SUSPECTS
+from masivo_engine.model.reasons import REASONS
+from masivo_engine.model.rows import Batch, Entity, Limits, Record, Slice, State
+from masivo_engine.planning.coverage import Covers
+from masivo_engine.planning.slices import rows_per_slice
+from masivo_engine.readback.spread import Spread
+from masivo_engine.records.stream import lasting, whole_customers
+from masivo_engine.source.reader import Legacy
+from masivo_engine.source.statements import Window
+from masivo_engine.sql import MOST_KEYS, portions
+from masivo_engine.triage.triage import Judgement, Triage
+
+
+_TOKEN_HOURS = 1.0  # masivo_api.md 2.2
+
+
+@dataclass(slots=True)
+class Expected:
+    """
+    What will become of the rows of one entity.
+
+    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were delivered before with other content, and *new* has
+    a few of the customers who were not. *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts rows and
+    points by state, reason and column.
+    """
+
+    entity: Entity
+    rows: int = 0
+    records: int = 0
+    resent: int = 0
+    never_sent: int = 0
+    requests: int = 0
+    sent_bytes: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    why: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
+    customers: Counter[int] = field(default_factory=Counter)
+    new: Spread = field(default_factory=Spread)
+
+
+@dataclass(slots=True)
+class Worth:
+    """What will be sent is worth: points of balances and of transactions by reward, by tier and by month, and money by month."""
+
+    balances: dict[str, Decimal] = field(default_factory=dict)
+    transactions: dict[str, Decimal] = field(default_factory=dict)
+    tiers: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    months: dict[str, Decimal] = field(default_factory=dict)
+    money: dict[str, Decimal] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Add what *record* is worth."""
+        payload = orjson.loads(record.body)
+        match record.entity:
+            case Entity.CUSTOMERS:
+                for reward, amount in record.balance.items():
+                    _add(self.balances, reward, amount)
+                tier = str((payload.get("metrics") or {}).get("lifetime", {}).get("tier_id") or "")
+                count, points = self.tiers.get(tier, (0, Decimal(0)))
+                self.tiers[tier] = count + 1, points + record.points
+            case Entity.TRANSACTIONS:
+                _add(self.transactions, record.reward, record.points)
+                _add(self.months, str(payload.get("issued_at") or "")[:7], record.points)
+            case Entity.EVENTS:
+                order = payload.get("order") or {}
+                _add(self.money, str(payload.get("issued_at") or "")[:7], Decimal(str(order.get("value") or 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run will do."""
+
+    covers: str
+    entities: tuple[Expected, ...]
+    worth: Worth
+    limits: Limits
+
+    @property
+    def requests(self) -> int:
+        """Requests that carry records."""
+        return sum(entity.requests for entity in self.entities)
+
+    @property
+    def hours(self) -> float:
+        """Hours on the lane."""
+        return lane_hours(self.requests, self.limits)
+
+    def share(self, state: State) -> float:
+        """Return which part of all rows will end in *state*."""
+        rows = sum(entity.rows for entity in self.entities)
+        return sum(entity.states[state] for entity in self.entities) / rows if rows else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values; amounts are text, so that no digit is lost."""
+        return {
+            "covers": self.covers,
+            "requests": self.requests,
+            "hours": round(self.hours, 4),
+            "token_refreshes": int(self.hours / _TOKEN_HOURS),
+            "entities": {one.entity.value: self._entity(one) for one in self.entities},
+            "reasons": self._reasons(),
+            "worth": {
+                "balances": _plain(self.worth.balances),
+                "transactions": _plain(self.worth.transactions),
+                "tiers": {
+                    tier: {"customers": n, "points": str(p)} for tier, (n, p) in sorted(self.worth.tiers.items())
+                },
+                "points_by_month": _plain(self.worth.months),
+                "money_by_month": _plain(self.worth.money),
+            },
+        }
+
+    def _entity(self, one: Expected) -> dict[str, Any]:
+        sizes = (count for size, customers in one.customers.items() for count in [size] * customers)
+        least = least_requests(one.entity, sizes, self.limits)
+        return {
+            "rows": one.rows,
+            "states": {state.value: one.states[state] for state in State},
+            "records": one.records,
+            "resent": one.resent,
+            "never_sent": one.never_sent,
+            "requests": one.requests,
+            "least_requests": least,
+            "fill": round(one.records / (one.requests * self.limits.records), 4) if one.requests else 0.0,
+            "bytes": one.sent_bytes,
+            "hours": round(lane_hours(one.requests, self.limits), 4),
+        }
+
+    def _reasons(self) -> list[dict[str, Any]]:
+        found = [
+            {
+                "entity": one.entity.value,
+                "state": state,
+                "reason": reason,
+                "column": column,
+                "rows": rows,
+                "points": str(points),
+            }
+            for one in self.entities
+            for (state, reason, column), (rows, points) in one.why.items()
+        ]
+        return sorted(found, key=lambda line: (-line["rows"], line["entity"], line["reason"]))
+
+
+def as_text(made: Forecast) -> str:
+    """Write *made* for people."""
+    states = [state.value for state in State if state is not State.CONFIRMED]
+    lines = [f"the plan · {made.covers}", "", _line("", ["read", *states, "requests", "fill"])]
+    for one in made.entities:
+        fill = f"{one.records / (one.requests * made.limits.records):.1%}" if one.requests else ""
+        counts = [one.rows, *(one.states[state] for state in states), one.requests]
+        lines.append(_line(one.entity, [*(f"{count:,}" for count in counts), fill]))
+    resent = sum(one.resent for one in made.entities)
+    sent_bytes = sum(one.sent_bytes for one in made.entities)
+    lines += [
+        "",
+        (
+            f"{made.requests:,} requests, {sent_bytes / 1e6:,.1f} MB, {hours(made.hours)} on the lane, "
+            f"{int(made.hours / _TOKEN_HOURS):,} token refreshes; {resent:,} records were delivered before with other content"
+        ),
+    ]
+    if never_sent := sum(one.never_sent for one in made.entities):
+        lines.append(
+            f"{never_sent:,} rows that this ledger never sent will count as delivered (adopted): nothing of them goes"
+        )
+    for reward, amount in sorted(made.worth.balances.items()):
+        moved = made.worth.transactions.get(reward, Decimal(0))
+        lines.append(f"reward {reward}: balances {amount:,}, transactions {moved:,}")
+    troubles = [line for line in made.as_json()["reasons"] if line["state"] != State.UNCHANGED]
+    if troubles:
+        lines += ["", "what will not go, most rows first"]
+    for line in troubles:
+        column = f" ({line['column']})" if line["column"] else ""
+        reason = REASONS[line["reason"]]
+        where = f"{line['entity']:<13}{line['state']}, {line['reason']}{column}"
+        lines.append(f"  {line['rows']:>8,}  {where}: {reason.means}; {reason.do}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _line(name: str, cells: Iterable[str]) -> str:
+    return f"{name:<13}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+class Foretelling:
+    """Makes the forecast of *run*: its slices as they are planned, and what waited and will be free."""
+
+    def __init__(self, ledger: Ledger, run: Run, limits: Limits) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._limits = limits
+        self._covers = Covers.from_json(run.covers)
+
+    def forecast(self, legacies: Sequence[Legacy], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
+        """Do everything but sending, entity by entity, parents first."""
+        worth = Worth()
+        with lasting(), Foresight.of(self._ledger, self._run.number) as foresight:
+            expected = tuple(
+                self._entity(legacy, slices.get(legacy.entity, ()), foresight, worth)
+                for legacy in legacies
+                if legacy.entity in self._covers.windows
+            )
+        return Forecast(str(self._covers), expected, worth, self._limits)
+
+    def _entity(self, legacy: Legacy, slices: Sequence[Slice], foresight: Foresight, worth: Worth) -> Expected:
+        entity = legacy.entity
+        found = Expected(entity)
+        window = self._covers.windows[entity]
+        for part in slices:
+            _Slice(legacy, part, foresight, self, found, worth).read([window])
+        for number, keys in enumerate(self._freed(legacy, foresight), start=len(slices) + 1):
+            part = Slice(entity, number, number, None, None, len(keys), selects="keys")
+            named = [window.named(some) for some in portions(keys, most=MOST_KEYS)]
+            _Slice(legacy, part, foresight, self, found, worth).read(named)
+        return found
+
+    def _freed(self, legacy: Legacy, foresight: Foresight) -> Iterator[Sequence[str]]:
+        if not self._covers.takes_up_waiting:
+            return
+        entity = legacy.entity
+        keys = set(waiting(self._ledger, entity, legacy.policies, before=self._run.number))
+        if entity.has_parent:
+            for some in waiting_for(self._ledger, entity, before=self._run.number):
+                arriving = foresight.will_arrive({customer for _, customer in some})
+                keys.update(read for read, customer in some if customer in arriving)
+        yield from portions(sorted(keys), most=rows_per_slice(entity, self._limits))
+
+    def triage(self, legacy: Legacy, part: Slice, foresight: Foresight) -> Triage:
+        """Return the judge of *part*."""
+        lease = Lease(self._run.number, part.entity, part.number, fence=0)
+        return Triage(foresight, lease, self._limits, legacy.policies, self._covers.mode)
+
+    def packer(self, entity: Entity) -> Packer:
+        """Return a packer as the tasks use."""
+        return packer_for(entity, self._limits)
+
+
+class _Slice:
+    """One slice, worked off but for the sending."""
+
+    def __init__(
+        self, legacy: Legacy, part: Slice, foresight: Foresight, telling: Foretelling, found: Expected, worth: Worth
+    ) -> None:
+        self._legacy = legacy
+        self._part = part
+        self._foresight = foresight
+        self._triage = telling.triage(legacy, part, foresight)
+        self._packer = telling.packer(part.entity)
+        self._found = found
+        self._worth = worth
+        self._suspects: list[list[Record]] = []
+
+    def read(self, windows: Iterable[Window]) -> None:
+        """Read and judge the rows of *windows*, pack what would be sent, and count."""
+        for window in windows:
+            for page in filter(None, whole_customers(self._part.entity, self._legacy, self._part, window)):
+                self._found.rows += len(page)
+                judged = self._triage.judge(page)
+                self._note(judged)
+                for group in judged.groups:
+                    self._take(self._packer.add(group))
+                self._suspects += judged.suspects
+                if len(self._suspects) > MOST_SUSPECTS:
+                    self._take_suspects()
+        self._take_suspects()
+        self._take(self._packer.close())
+
+    def _take_suspects(self) -> None:
+        suspects, self._suspects = self._suspects, []
+        for group in suspects:
+            self._take(self._packer.add(group))
+
+    def _take(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            self._found.requests += 1
+            self._found.records += len(batch.records)
+            self._found.sent_bytes += len(batch.body)
+            self._triage.entered(batch)
+
+    def _note(self, judged: Judgement) -> None:
+        entity, found = self._part.entity, self._found
+        sent = [record for group in (*judged.groups, *judged.suspects) for record in group]
+        for record in sent:
+            self._worth.add(record)
+        found.resent += sum(record.key in self._triage.resent for record in sent)
+        found.never_sent += judged.never_sent
+        found.states[State.DELIVERED] += len(sent)
+        found.states[State.IN_DOUBT] += len(judged.earlier)
+        for customer_records in Counter(record.customer for record in sent).values():
+            found.customers[customer_records] += 1
+        for entry in judged.entries:
+            self._count(entry)
+        keys = [record.key for record in sent]
+        keys += [entry.row.key for entry in judged.entries if entry.reason != "duplicate_row"]
+        self._foresight.note(entity, keys)
+        if entity is Entity.CUSTOMERS:
+            for record in sent:
+                if record.key not in self._triage.resent:
+                    found.new.add(record.key)
+            self._foresight.expect((record.key, State.DELIVERED.value, record) for record in sent)
+            left = (entry for entry in judged.entries if entry.state in {State.QUARANTINED, State.HELD})
+            self._foresight.expect((entry.row.key, entry.state.value, None) for entry in left)
+
+    def _count(self, entry: Entry) -> None:
+        self._found.states[entry.state] += 1
+        if entry.reason:
+            line = entry.state.value, entry.reason, entry.column
+            rows, points = self._found.why.get(line, (0, Decimal(0)))
+            self._found.why[line] = rows + 1, points + entry.row.points
+
+
+def _add(amounts: dict[str, Decimal], name: str, amount: Decimal) -> None:
+    amounts[name] = amounts.get(name, Decimal(0)) + amount
+
+
+def _plain(amounts: Mapping[str, Decimal]) -> dict[str, str]:
+    return {name: str(amount) for name, amount in sorted(amounts.items())}

@@ -1,0 +1,1 @@
+"""What the ledger knows of earlier rows."""

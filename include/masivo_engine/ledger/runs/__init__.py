@@ -1,0 +1,1 @@
+"""Runs: what they cover, what people decided, how long their rows are kept."""

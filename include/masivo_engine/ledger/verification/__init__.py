@@ -1,0 +1,1 @@
+"""Read-backs: what is due, who is read, what was found."""

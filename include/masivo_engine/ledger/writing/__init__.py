@@ -1,0 +1,1 @@
+"""What the try that holds a slice's lease writes."""

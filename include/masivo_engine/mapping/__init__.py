@@ -1,0 +1,1 @@
+"""The code that understands a mapping folder."""

@@ -1,0 +1,288 @@
+"""
+A mapping: the folder of SQL that turns one legacy schema into records (design, section 4).
+
+``customers.sql``, ``events.sql``, ``transactions.sql``   one row per record; an alias is a path, ``__`` between its steps
+``customers.balance.sql``, ``events.order__products.sql`` one row per element of the list that the file's name gives
+``mapping.yaml``                                          what SQL cannot say
+``customers.py`` (or events.py, transactions.py)          optional: ``adjust(row)``, where SQL cannot do it
+
+``adjust`` gets a row as a dict by lower-case alias, before anything is read from it, and returns it with values changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from masivo_engine.contract.tree import Node, nearest, paths, tree
+from masivo_engine.mapping.settings import Settings, settings_of, text_of
+from masivo_engine.model.errors import MappingError
+from masivo_engine.model.ledger_capacity import MAPPING
+from masivo_engine.model.rows import Entity
+
+
+# Inside of the package where it is installed, beside it in a checkout.
+_INSTALLED, _BESIDE = (Path(__file__).parents[up] / "mappings" for up in (1, 2))
+MAPPINGS = _INSTALLED if _INSTALLED.is_dir() else _BESIDE
+
+# Aliases that select, order and join, and are never sent. ``position`` orders the elements of a list.
+KEY = {Entity.CUSTOMERS: "id", Entity.EVENTS: "order__purchase_id", Entity.TRANSACTIONS: "transaction_id"}
+CUSTOMER = {Entity.CUSTOMERS: "id", Entity.EVENTS: "customer_id", Entity.TRANSACTIONS: "customer_id"}
+PARENT_KEY = {
+    Entity.CUSTOMERS: "customer_id",
+    Entity.EVENTS: "order__purchase_id",
+    Entity.TRANSACTIONS: "transaction_id",
+}
+CHANGED = "updated_at"
+POSITION = "position"
+
+Adjust = Callable[[dict[str, Any]], dict[str, Any]]
+
+# A text, a quoted name, a comment, or the semicolon that ends a statement.
+_TOKENS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>;)|(?P<other>\S)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One SQL file: *where* names it for people, *path* is the list it fills, empty for an entity's own file."""
+
+    entity: Entity
+    path: str
+    sql: str
+    where: str
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """The aliases of this file that are never sent."""
+        if self.path:
+            return frozenset({PARENT_KEY[self.entity], POSITION, CHANGED})
+        return frozenset({CUSTOMER[self.entity], KEY[self.entity], CHANGED}) - {"id", "order__purchase_id"}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The aliases without which this file cannot be used at all."""
+        if self.path:
+            return (PARENT_KEY[self.entity],)
+        return tuple(dict.fromkeys((CUSTOMER[self.entity], KEY[self.entity])))
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A loaded mapping; *content_hash* covers every file that decides what is sent."""
+
+    name: str
+    folder: Path
+    settings: Settings
+    queries: dict[Entity, Query]
+    lists: dict[Entity, dict[str, Query]]
+    adjust: dict[Entity, Adjust]
+    content_hash: str
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """What this mapping migrates, parents first."""
+        return tuple(entity for entity in Entity if entity in self.queries)
+
+
+def load(name_or_folder: str) -> Mapping:
+    """
+    Load the mapping called *name_or_folder*, or that lies in that folder.
+
+    Raises `MappingError` with the file, the fault and what to do.
+    """
+    folder = _folder(name_or_folder)
+    if len(folder.name) > MAPPING:
+        raise MappingError(
+            f"a mapping's folder with a name of {len(folder.name)} characters",
+            f"the ledger knows mappings by their names, of at most {MAPPING}",
+            "give it a shorter name",
+        )
+    if not (folder / "customers.sql").is_file():
+        raise MappingError(
+            str(folder), "has no customers.sql", "every mapping needs one: a SELECT with a row per customer"
+        )
+    settings = settings_of(folder / "mapping.yaml")
+
+    queries: dict[Entity, Query] = {}
+    lists: dict[Entity, dict[str, Query]] = {entity: {} for entity in Entity}
+    for file in sorted(folder.glob("*.sql")):
+        query = _query(file)
+        if query.path:
+            lists[query.entity][query.path] = query
+        else:
+            queries[query.entity] = query
+    for entity, files in lists.items():
+        for query in files.values():
+            if entity not in queries:
+                raise MappingError(
+                    query.where,
+                    f"fills a list of {entity}, but there is no {entity}.sql",
+                    "add it, or remove this file",
+                )
+    _check_moves(folder / "mapping.yaml", settings, lists)
+    _check_zones(
+        folder / "mapping.yaml", settings, [*queries.values(), *(q for files in lists.values() for q in files.values())]
+    )
+
+    adjust = {entity: _adjust(folder / f"{entity}.py") for entity in queries if (folder / f"{entity}.py").is_file()}
+    return Mapping(folder.name, folder, settings, queries, lists, adjust, _content_hash(folder))
+
+
+def check_aliases(query: Query, columns: list[str]) -> None:
+    """
+    Check that *columns*, the aliases of *query* as the database gives them, are paths of the contract.
+
+    Raises `MappingError` naming the alias and the nearest one that exists.
+    """
+    for fault in alias_faults(query, columns):
+        raise fault
+
+
+def alias_faults(query: Query, columns: list[str]) -> Iterator[MappingError]:
+    """Yield everything that is wrong with *columns*, the aliases of *query* as the database gives them."""
+    lowered = [column.lower() for column in columns]
+    for needed in query.needed:
+        if needed not in lowered:
+            yield MappingError(query.where, f"has no column {needed!r}", "add it: it is the key that rows are found by")
+    for column in dict.fromkeys(lowered):
+        name, _, repeated = column.partition(":")  # SQLite calls the second of two equal aliases `id:1`
+        if lowered.count(column) > 1 or (repeated.isdecimal() and name in lowered):
+            yield MappingError(query.where, f"has the alias {name!r} twice", "keep one of them")
+        elif column not in query.reserved and find(query, column) is None:
+            known = sorted({*paths(root_of(query)), *query.reserved})
+            like = nearest(column, known)
+            hint = f"did you mean {like!r}?" if like else f"known are {', '.join(known[:12])} ..."
+            yield MappingError(query.where, f"unknown alias {column!r}", hint)
+
+
+def root_of(query: Query) -> Node:
+    """Return the part of the payload that a row of *query* fills."""
+    node = tree(query.entity)
+    for step in filter(None, query.path.split("__")):
+        child = node.children.get(step)
+        if child is None:
+            raise MappingError(
+                query.where, f"no list {query.path!r} in the API's {query.entity}", _lists_hint(query.entity)
+            )
+        node = child
+    if query.path:
+        if node.item is None:
+            raise MappingError(query.where, f"{query.path!r} is no list", _lists_hint(query.entity))
+        return node.item
+    return node
+
+
+def find(query: Query, alias: str) -> Node | None:
+    """Return the leaf, list or free object that *alias* leads to, or None; databases may have folded its case."""
+    node, steps = root_of(query), alias.split("__")
+    if not all(steps):
+        return None
+    for step in steps:
+        if node.kind is not None and node.kind.value == "free":
+            return node
+        child = next((c for name, c in node.children.items() if name.lower() == step.lower()), None)
+        if child is None:
+            return None
+        node = child
+    return None if node.children else node
+
+
+def _lists_hint(entity: Entity) -> str:
+    return f"lists are {', '.join(_lists(tree(entity)))}"
+
+
+def _lists(node: Node, prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, child in node.children.items():
+        if child.item is not None:
+            found.append(f"{prefix}{name}")
+        found += _lists(child, f"{prefix}{name}__")
+    return found
+
+
+def _folder(name_or_folder: str) -> Path:
+    named, given = MAPPINGS / name_or_folder, Path(name_or_folder).expanduser()
+    if name_or_folder and named.is_dir():
+        return named
+    if given.is_dir():
+        return given.resolve()
+    known = ", ".join(sorted(path.name for path in MAPPINGS.iterdir() if path.is_dir()))
+    raise MappingError(
+        f"mapping {name_or_folder!r}", "there is no such mapping and no such folder", f"known are {known}"
+    )
+
+
+def _check_moves(file: Path, settings: Settings, lists: dict[Entity, dict[str, Query]]) -> None:
+    for entity, paths_ in settings.moves_with.items():
+        if entity not in set(Entity):
+            raise MappingError(
+                str(file), f"moves_with: {entity!r} is nothing the API takes", f"known are {', '.join(Entity)}"
+            )
+        for path in paths_:
+            if path not in lists[Entity(entity)]:
+                known = ", ".join(lists[Entity(entity)]) or "none"
+                remedy = f"name a list that has a file; {entity} has {known}"
+                raise MappingError(str(file), f"moves_with: {entity} has no list file {path!r}", remedy)
+
+
+def _check_zones(file: Path, settings: Settings, queries: list[Query]) -> None:
+    for column in settings.timezones:
+        if not any(column in query.reserved or find(query, column) for query in queries):
+            like = nearest(column, {path for query in queries for path in (*paths(root_of(query)), *query.reserved)})
+            raise MappingError(
+                str(file), f"timezones: unknown alias {column!r}", f"did you mean {like!r}?" if like else ""
+            )
+
+
+def _query(file: Path) -> Query:
+    stem, _, path = file.stem.partition(".")
+    if stem not in set(Entity):
+        raise MappingError(str(file), f"{stem!r} is nothing the API takes", f"known are {', '.join(Entity)}")
+    sql = _one_statement(text_of(file))
+    if not sql:
+        raise MappingError(str(file), "is empty", "write a SELECT with a row per record")
+    query = Query(Entity(stem), path, sql, str(file))
+    root_of(query)
+    return query
+
+
+def _one_statement(sql: str) -> str:
+    """Return *sql* without the semicolon at its end and what comments follow it; empty if it holds comments only."""
+    end = len(sql)
+    for token in reversed(list(_TOKENS.finditer(sql))):
+        if token.lastgroup == "end":
+            end = token.start()
+        elif token.lastgroup != "comment":
+            return sql[:end].strip()
+    return ""
+
+
+def _adjust(file: Path) -> Adjust:
+    spec = importlib.util.spec_from_file_location(f"masivo_mapping_{file.parent.name}_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise MappingError(str(file), "cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise MappingError(str(file), f"cannot be imported: {type(error).__name__}: {error}", "correct it") from error
+    function = getattr(module, "adjust", None)
+    if not callable(function):
+        raise MappingError(str(file), "has no function adjust(row)", "define it, or remove the file")
+    adjust: Adjust = function
+    return adjust
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(folder.iterdir()):
+        if file.suffix in {".sql", ".yaml", ".py"}:
+            content = file.read_bytes()
+            digest.update(f"{file.name}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,266 @@
+"""
+Legacy values into JSON values, by the kind of field they are for.
+
+Each reader takes what a database driver may hand out and returns what is sent, or raises `Unfit` with a reason code and the value's
+shape. None never reaches a reader: an empty column is decided by the field, not by the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import cache, lru_cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from masivo_engine.contract.fields import LONGEST_KEY, Kind
+from masivo_engine.mapping.settings import Places
+
+
+Reader = Callable[[Any], Any]
+
+# A double keeps 15 significant digits of any decimal number; more would be sent with a visible error.
+_MOST_DIGITS = 15
+LARGEST = 10**_MOST_DIGITS
+OLDEST_YEAR = 1900
+_DECIMAL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?|[+-]?\.\d+")
+_TRUE, _FALSE = frozenset({"1", "t", "true", "\x01"}), frozenset({"0", "f", "false", "\x00"})
+
+
+class Unfit(Exception):
+    """A value that its field cannot take: *reason* is a code of `masivo_engine.model.reasons`, *shape* shows no content."""
+
+    def __init__(self, reason: str, shape: str) -> None:
+        super().__init__(reason, shape)
+        self.reason = reason
+        self.shape = shape
+
+
+def shape(value: object) -> str:
+    """Describe *value* without showing it: its type, and its length or sign."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "yes/no"
+        case str():
+            return f"text of {len(value)} characters"
+        case bytes() | bytearray() | memoryview():
+            return f"{len(value)} bytes"
+        case int() | float() | Decimal():
+            return f"number of {len(str(value))} characters"
+        case _:
+            return type(value).__name__
+
+
+def reader(kind: Kind, *, zone: ZoneInfo, places: Places) -> Reader:
+    """Return the reader for fields of *kind*; *zone* is that of naive timestamps."""
+    match kind:
+        case Kind.INSTANT:
+            return lambda value: instant(value, zone)
+        case Kind.DAY:
+            return _day
+        case Kind.MONEY:
+            return _number_to(places.money)
+        case Kind.POINTS:
+            return _number_to(places.points)
+        case Kind.QUANTITY:
+            return _number_to(places.quantity)
+        case Kind.FLAG:
+            return _flag
+        case Kind.FREE:
+            return free
+        case _:
+            return text
+
+
+def text(value: Any) -> str | None:
+    """
+    Read text: surrounding blanks are dropped (legacy CHAR columns are padded), and blank text counts as nothing.
+
+    Whole numbers and UUIDs become text, so that 64-bit ids survive.
+    """
+    given = type(value)
+    if given is str:
+        found: str = value
+    elif given is int or given is UUID:
+        return str(value)
+    elif given is Decimal:
+        return _whole(value)
+    else:
+        found = _decoded(value)
+    found = found.strip()
+    # Printable text, the usual case, holds neither a NUL nor half a surrogate pair.
+    if not found.isprintable() and ("\x00" in found or not _encodes(found)):
+        raise Unfit("invalid_text", shape(value))
+    return found or None
+
+
+def free(value: Any) -> dict[str, Any] | None:
+    """Read a free object: JSON text, or what a JSON column's driver made of it."""
+    found = from_json(value)
+    if found is not None and not isinstance(found, dict):
+        raise Unfit("wrong_type", shape(value))
+    return found
+
+
+def from_json(value: Any) -> Any:
+    """Read JSON, without the nulls of its objects: in no free object or deep list of the contract is null allowed."""
+    try:
+        if isinstance(value, dict | list):
+            found = _without_nulls(value)
+        else:
+            written = text(value)
+            found = None if written is None else _without_nulls(orjson.loads(written))
+        # What can be read but not written (half a surrogate pair, an endless number, 254 levels) is found while its
+        # column is known; six levels are what a payload may put around it.
+        orjson.dumps([[[[[[found]]]]]])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+        raise Unfit("not_json", shape(value)) from None
+    return found
+
+
+def _whole(value: Decimal) -> str:
+    if not value.is_finite() or value.adjusted() >= LONGEST_KEY or value != value.to_integral_value():
+        raise Unfit("wrong_type", shape(value))
+    return str(int(value))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _number_to(places: int) -> Reader:
+    rounded = rounded_to(places)
+
+    def read(value: Any) -> int | float | None:
+        given = type(value)
+        if given is float or given is Decimal:
+            try:
+                return rounded(value)
+            except TypeError:  # a signalling NaN cannot even be looked up
+                raise Unfit("not_a_number", shape(value)) from None
+        if given is int:
+            whole: int = value
+            if -LARGEST < whole < LARGEST:
+                return whole
+            raise Unfit("not_a_number", shape(value))
+        if not isinstance(value, str | bytes | bytearray | memoryview):
+            raise Unfit("not_a_number", shape(value))
+        found = text(value)
+        if found is not None and not _DECIMAL.fullmatch(found):
+            raise Unfit("not_a_number", shape(value))
+        return None if found is None else rounded(found)
+
+    return read
+
+
+@cache
+def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
+    """Return what rounds a number to *places*, half up; everybody gets the same one. It raises `Unfit`."""
+    unit = Decimal(1).scaleb(-places)
+
+    @lru_cache(maxsize=65536)  # prices repeat
+    def rounded(value: Decimal | float | str) -> int | float:
+        # repr() of a float is the shortest decimal that means it: 0.1 + 0.2 is read as 0.3000...04 and rounded to 0.30.
+        try:
+            exact = Decimal(repr(value) if isinstance(value, float) else value).quantize(unit, ROUND_HALF_UP)
+        except InvalidOperation:
+            raise Unfit("not_a_number", shape(value)) from None
+        if not exact.is_finite():
+            raise Unfit("not_a_number", shape(value))
+        whole = exact.to_integral_value()
+        digits = len((whole if whole == exact else exact).as_tuple().digits)
+        if digits > _MOST_DIGITS:
+            raise Unfit("not_a_number", f"number of {digits} digits")
+        return int(whole) if whole == exact else float(exact)
+
+    return rounded
+
+
+def instant(value: Any, zone: ZoneInfo) -> str | None:
+    """
+    Read a point in time as UTC with milliseconds.
+
+    A naive time that a clock change repeats is taken as the first of the two, one that it skips as if the clock had not changed
+    yet (PEP 495, fold 0). A date without a time is its midnight in *zone*.
+    """
+    moment = value if isinstance(value, datetime) else _moment(value)
+    if moment is None:
+        return None
+    try:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        moment = moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise Unfit("not_a_date", shape(value)) from None
+    return _written(moment, value)
+
+
+def _day(value: Any) -> str | None:
+    moment = value if isinstance(value, datetime) else _moment(value)
+    return None if moment is None else _written(moment.replace(tzinfo=UTC), value)
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001 (the caller gives it its zone)
+    if not isinstance(value, str | bytes | bytearray | memoryview):
+        raise Unfit("not_a_date", shape(value))
+    found = text(value)
+    if found is None:
+        return None
+    try:
+        return datetime.fromisoformat(found)
+    except ValueError:
+        raise Unfit("not_a_date", shape(value)) from None
+
+
+def _written(moment: datetime, value: Any) -> str:
+    if moment.year < OLDEST_YEAR:
+        raise Unfit("not_a_date", f"{shape(value)}, year {moment.year}")
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def _flag(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) or (isinstance(value, Decimal) and value.is_finite()):
+        if value in (0, 1):
+            return value == 1
+        raise Unfit("not_a_boolean", shape(value))
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        found = (value if isinstance(value, str) else _decoded(value)).strip(" ").lower()
+        if not found:
+            return None
+        if found in _TRUE or found in _FALSE:
+            return found in _TRUE
+    raise Unfit("not_a_boolean", shape(value))
+
+
+def _decoded(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise Unfit("wrong_type", shape(value))
+    try:
+        return bytes(value).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unfit("invalid_text", shape(value)) from None
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The nouns that travel: rows, batches, runs, limits, answers, reasons, errors. No I/O."""

@@ -1,0 +1,121 @@
+"""
+Why a row did not simply go: every reason code, the state it leads to, and what to do.
+
+A code is stable: it stands in the ledger, in the account, in logs and in replays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from masivo_engine.model.rows import State
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: its *code*, the *state* of the rows that have it, what it *means* and what to *do*."""
+
+    code: str
+    state: State
+    means: str
+    do: str
+
+
+# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever confirm it.
+RESENT_UNPROVEN = "resent_unproven"
+NOT_SHOWN = "not_shown"
+
+_QUARANTINED = (
+    ("missing_key", "the row has no key", "give it one in the mapping's SQL, or filter it out there"),
+    ("missing_value", "a required field is empty", "fill it in the legacy database or give it a rule in the mapping"),
+    (
+        "invalid_text",
+        "text that is not valid UTF-8 or holds a NUL",
+        "repair the text, or clean it in the mapping's SQL",
+    ),
+    ("not_a_number", "a number field holds no finite number", "repair the value, or convert it in the mapping's SQL"),
+    ("not_a_date", "a date that no calendar has, or out of range", "repair the date, or map it to NULL in SQL"),
+    ("not_a_uuid", "a reward or tier id is no UUID", "map the legacy id to Masivo's in SQL"),
+    ("not_a_boolean", "a yes/no field holds something else", "convert it in the mapping's SQL"),
+    ("not_json", "JSON text that does not parse", "repair the text, or build it with the database's JSON functions"),
+    ("unknown_code", "a code that the API's list does not have", "map the code in SQL; never to a guess"),
+    ("wrong_type", "a value of a type that the field cannot take", "convert it in the mapping's SQL"),
+    ("adjust_failed", "the mapping's adjust() raised the error that is named", "correct adjust(), or the row"),
+    ("email_malformed", "an e-mail address that is none", "repair the address in the legacy database"),
+    (
+        "email_shared",
+        "another customer has this e-mail address, and the API wants it unique",
+        "merge or re-address one",
+    ),
+    ("duplicate_key", "several different rows have this key", "decide which is right; none of them was sent"),
+    ("duplicate_row", "an exact copy of a row that was taken", "remove the copy, or add DISTINCT to the mapping's SQL"),
+    ("empty_list", "the API wants at least one element", "complete the list, or filter such rows out in SQL"),
+    ("too_large", "the record alone is larger than a request may be", "shorten its free objects or lists"),
+    ("unreadable_row", "the database driver refuses to hand the row out", "repair the column that is named"),
+    ("points_do_not_sum", "the transactions do not add up to the balance", "correct the ledger or the balance"),
+    ("negative_balance", "a balance below zero", "settle it in the legacy system first"),
+    ("contract", "the API's contract does not allow the value", "see the column; correct the value or the mapping"),
+    ("refused", "the API refused this record by itself", "see the API's words in the batch's receipt"),
+    ("refused_in_company", "the API refused a batch that holds this record", "isolated later; or see the receipt"),
+)
+_HELD = (
+    ("customer_missing", "its customer was never read", "nothing, if the customer comes; else correct the reference"),
+    ("customer_quarantined", "its customer is quarantined", "repair the customer"),
+    ("customer_held", "its customer is held", "see the customer"),
+    ("customer_in_doubt", "its customer is in doubt", "settle the customer"),
+    (
+        "sibling_not_sendable",
+        "another transaction of the customer cannot go, and they go together or not at all",
+        "repair it",
+    ),
+    ("too_many_transactions", "the customer has more transactions than a request may carry", "fold the oldest in SQL"),
+    (
+        "transactions_already_migrated",
+        "the API takes a customer's transactions once",
+        "ask whether the account takes more: then `new_transactions: send`, or masivo_replay for these",
+    ),
+    (
+        "changed_after_delivery",
+        "the row changed after it was delivered, and a second delivery may count twice",
+        "compare it with Masivo, then release it (masivo_replay) or change the mapping's policy",
+    ),
+    ("earlier_in_doubt", "an earlier version of it is in doubt", "settle that first"),
+    ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
+    ("run_stopped", "the run stopped before it was sent", "nothing: the next run sends it"),
+    ("released", "it was in doubt, and a person stated that it did not arrive", "nothing: the next run sends it"),
+)
+_IN_DOUBT = (
+    ("no_answer", "the request left and no answer came", "read back"),
+    ("server_error", "the API answered with an error of its own", "read back"),
+    ("refusal_unproven", "the API refused its batch, and it is not known whether it took part of it", "read back"),
+    ("task_died", "the task died while the request was out", "read back"),
+)
+
+_UNCHANGED = (
+    ("adopted", "a person stated that the API has it", "nothing if it has; if not, release it (masivo_replay)"),
+    ("change_ignored", "the row changed after it was delivered, and the mapping's policy ignores that", "nothing"),
+)
+_DELIVERED = (
+    ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
+    (
+        RESENT_UNPROVEN,
+        "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the mapping's `unproven` says",
+        "nothing: what is in doubt is settled by the next run; compare with Masivo where a double would matter",
+    ),
+    (
+        NOT_SHOWN,
+        "delivered, and it cannot be shown by the API, which knows transactions by year from 2020 on: no read-back can confirm it",
+        "nothing; its points are part of the balance, which is read back",
+    ),
+)
+
+REASONS: dict[str, Reason] = {
+    reason.code: reason
+    for reason in (
+        *(Reason(code, State.QUARANTINED, means, do) for code, means, do in _QUARANTINED),
+        *(Reason(code, State.HELD, means, do) for code, means, do in _HELD),
+        *(Reason(code, State.IN_DOUBT, means, do) for code, means, do in _IN_DOUBT),
+        *(Reason(code, State.UNCHANGED, means, do) for code, means, do in _UNCHANGED),
+        *(Reason(code, State.DELIVERED, means, do) for code, means, do in _DELIVERED),
+    )
+}

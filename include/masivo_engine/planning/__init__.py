@@ -1,0 +1,1 @@
+"""What a run covers, before anything is read for real."""

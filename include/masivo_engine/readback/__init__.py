@@ -1,0 +1,1 @@
+"""What the API shows (GET), and what that proves."""

@@ -1,0 +1,204 @@
+"""
+A column of legacy values into JSON values at once: most columns hold one plain type, and what is asked of each value can be asked of all.
+
+Every reader here gives what `masivo_engine.mapping.values` would give value by value, or None where the column is not that plain. Then each value is read
+by itself, and only those that are unfit are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache, partial
+from types import NoneType
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter, ValidationError
+
+from masivo_engine.contract.fields import Kind
+from masivo_engine.mapping.settings import Places
+from masivo_engine.mapping.values import LARGEST, OLDEST_YEAR, Reader, Unfit, rounded_to
+
+
+Values = Sequence[Any]
+ColumnReader = Callable[[Values], Values | None]
+
+_Types = frozenset[type]
+_SAMPLE = 64
+_MOST_NUMBERS = 32_768
+_OLDEST = f"{OLDEST_YEAR}-"
+_BOOL = frozenset({bool})
+_INT = frozenset({int})
+_MOMENT = frozenset({datetime})
+_STR = frozenset({str})
+_UUID = frozenset({UUID})
+_NUMBERS = frozenset({Decimal, float})
+
+
+def column_reader(kind: Kind | None, *, zone: ZoneInfo, places: Places) -> ColumnReader:
+    """Return the reader of plain columns for fields of *kind*, None for what has to be looked at value by value."""
+    match kind:
+        case Kind.INSTANT:
+            return _moments_in(zone)
+        case Kind.DAY:
+            return _moments_in(None)
+        case Kind.MONEY:
+            return partial(_numbers, places.money)
+        case Kind.POINTS:
+            return partial(_numbers, places.points)
+        case Kind.QUANTITY:
+            return partial(_numbers, places.quantity)
+        case Kind.FLAG:
+            return _flags
+        case Kind.TEXT | Kind.EMAIL | Kind.UUID | Kind.CHOICE:
+            return texts
+        case _:
+            return _never
+
+
+def distinct(values: Values) -> list[Any] | None:
+    """Return the different values of a column of texts that has few of them, as codes and names of articles; None of any other."""
+    if len(set(map(type, values[:_SAMPLE])) - {NoneType, str}) or len(set(values[:_SAMPLE])) > _SAMPLE // 4:
+        return None
+    if not _types(values) <= _STR:
+        return None
+    few = set(values)
+    return list(few) if 4 * len(few) <= len(values) else None
+
+
+def read_all(values: Values, plain: ColumnReader, read: Reader, unsure: set[int]) -> Values:
+    """Read a column, None where a value is empty or unfit; the positions of the unfit are added to *unsure*."""
+    try:
+        found = plain(values)
+    except Unfit:
+        found = None
+    if found is not None:
+        return found
+    singly: list[Any] = []
+    for position, value in enumerate(values):
+        try:
+            singly.append(None if value is None else read(value))
+        except Unfit:
+            unsure.add(position)
+            singly.append(None)
+    return singly
+
+
+def check_all(values: Values, several: TypeAdapter[list[Any]], unsure: set[int]) -> None:
+    """Check a column by the contract; the positions of values that break it are added to *unsure*."""
+    positions = None
+    if None in values:
+        positions = [position for position, value in enumerate(values) if value is not None]
+        values = [values[position] for position in positions]
+    try:
+        several.validate_python(list(values))
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        broken = {int(fault["loc"][0]) for fault in faults}
+        unsure.update(broken if positions is None else (positions[one] for one in broken))
+
+
+def texts(values: Values) -> Values | None:
+    """Read a column of texts, or of whole numbers or UUIDs that are sent as text."""
+    types = _types(values)
+    if types == _STR:
+        has_empty = None in values
+        found = [value.strip() for value in values if value is not None] if has_empty else list(map(str.strip, values))
+        if not "".join(found).isprintable():
+            return None
+        if has_empty:
+            following = iter(found)
+            return [None if value is None else next(following) or None for value in values]
+        return found if all(found) else [value or None for value in found]
+    if types in (_INT, _UUID):
+        return [None if value is None else str(value) for value in values]
+    return values if not types else None
+
+
+def _numbers(places: int, values: Values) -> Values | None:
+    types = _types(values)
+    if types == _INT:
+        whole = [value for value in values if value is not None]
+        return values if min(whole) > -LARGEST and max(whole) < LARGEST else None
+    if len(types) != 1 or not types <= _NUMBERS:
+        return None if types else values
+    (kind,) = types
+    try:
+        # A text is looked up in a third of the time that a Decimal takes, which has to be hashed as the number that it is.
+        given = map(str, values) if kind is Decimal else values
+        return list(map(_rounded(places, kind).__getitem__, given))
+    except (TypeError, ValueError):  # a signalling NaN
+        return None
+
+
+class _Rounded(dict[Any, Any]):
+    """Numbers of one *kind* as they are sent, by how they came, Decimals as text: prices repeat, and looking one up is cheaper than rounding it."""
+
+    def __init__(self, places: int, kind: type) -> None:
+        self._scale = 10**places
+        self._round = rounded_to(places)
+        self._kind = kind
+
+    def __missing__(self, value: Any) -> int | float | None:
+        if value is None or value == "None":
+            return None
+        if len(self) >= _MOST_NUMBERS:
+            self.clear()
+        # A number whose hundredfold is whole has two places, or is so near to one that has that they are written alike.
+        many = float(value) * self._scale
+        is_near = many.is_integer() and -LARGEST < many < LARGEST
+        number = float(many / self._scale if is_near else self._round(self._kind(value)))
+        found = self[value] = int(number) if number.is_integer() else number
+        return found
+
+
+@cache
+def _rounded(places: int, kind: type) -> _Rounded:
+    """Return the table of numbers with *places* that come as one kind; everybody gets the same one."""
+    return _Rounded(places, kind)
+
+
+@cache
+def _moments_in(zone: ZoneInfo | None) -> ColumnReader:
+    """Return the reader of points in time; columns that are read alike have the same one."""
+    return partial(_moments, zone)
+
+
+def _moments(zone: ZoneInfo | None, values: Values) -> Values | None:
+    """Read points in time, naive ones in *zone*; without one, what their clocks show is kept."""
+    types = _types(values)
+    if types != _MOMENT:
+        return None if types else values
+    found = [value for value in values if value is not None]
+    if zone is not None and (zone.key != "UTC" or any(value.tzinfo is not None for value in found)):
+        is_naive = [value.tzinfo is None for value in found]
+        if all(is_naive):
+            found = [value.replace(tzinfo=zone) for value in found]
+        elif any(is_naive):
+            return None
+        try:
+            found = [value.astimezone(UTC) for value in found]
+        except (OverflowError, ValueError):
+            return None
+    written = [value.isoformat(timespec="milliseconds")[:23] + "Z" for value in found]
+    if min(written) < _OLDEST:
+        return None
+    if len(found) == len(values):
+        return written
+    following = iter(written)
+    return [None if value is None else next(following) for value in values]
+
+
+def _flags(values: Values) -> Values | None:
+    return values if _types(values) <= _BOOL else None
+
+
+def _never(values: Values) -> Values | None:
+    return values if not _types(values) else None
+
+
+def _types(values: Values) -> _Types:
+    return frozenset(map(type, values)) - {NoneType}

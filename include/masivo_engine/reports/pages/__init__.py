@@ -1,0 +1,1 @@
+"""Pages of HTML: of the audit pack, and in Airflow's UI."""

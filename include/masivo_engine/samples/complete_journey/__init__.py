@@ -1,0 +1,1 @@
+"""Real purchases of 2,469 households."""

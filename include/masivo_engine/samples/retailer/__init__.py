@@ -1,0 +1,1 @@
+"""An invented retailer: a till system, a web shop and a loyalty club."""

@@ -1,0 +1,160 @@
+"""
+The legacy database as a place to read from: streams, snapshots, and errors that say whose move it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from masivo_engine.driver_errors import REFUSALS, is_passing, kind_of, reason_of
+from masivo_engine.mapping.loader import Query
+from masivo_engine.model.errors import LegacyError, MappingError, TryAgainLater
+from masivo_engine.source.statements import subquery
+
+
+class Database:
+    """
+    What is behind *engine*.
+
+    Raises `LegacyError` if it cannot be reached at first, `TryAgainLater` if it goes away later.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.dialect = engine.dialect.name
+        with self._connected():
+            pass
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a connection that sees one snapshot of the database throughout, where the dialect can."""
+        try:
+            with self._connected() as connection:
+                if self.dialect == "postgresql":
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                yield connection
+        except DBAPIError as error:
+            if is_passing(error, self.dialect):
+                problem = f"the legacy database ({self.dialect}) gave up while it was read: {kind_of(error)}"
+                raise TryAgainLater(problem) from None
+            raise
+        except LegacyError as error:
+            # It could be reached when this was made.
+            raise TryAgainLater(str(error)) from None
+
+    @contextmanager
+    def beside(self, connection: Connection) -> Iterator[Connection]:
+        """
+        Open what can be read with while *connection* streams: the same one, and so the same snapshot, where that is possible.
+
+        MySQL's drivers run one statement at a time on a connection, and so does SQL Server's without MARS.
+        """
+        if self.dialect not in {"mysql", "mariadb", "mssql"}:
+            yield connection
+            return
+        with self.reading() as another:
+            yield another
+
+    def columns(self, query: Query) -> list[str]:
+        """Return the aliases of *query* as the database spells them. Raises `MappingError` if it cannot run it."""
+        return [name for name, _ in self.types(query)]
+
+    def types(self, query: Query) -> list[tuple[str, str]]:
+        """Return the aliases of *query*, each with what the driver calls its type, empty where it says nothing."""
+        statement = select(text("*")).select_from(subquery(query)).where(text("1 = 0"))
+        try:
+            with self.reading() as connection:
+                result = connection.execute(statement)
+                described = result.cursor.description if result.cursor is not None else ()
+                return [(name, _type(column[1])) for name, column in zip(result.keys(), described, strict=True)]
+        except SQLAlchemyError as error:
+            raise MappingError(query.where, f"the database cannot run it: {reason_of(error)}", "correct it") from None
+
+    def now(self) -> datetime:
+        """Return the time by the database's own clock, aware UTC; earlier where it shows that a transaction that wrote is still open."""
+        statement = _CLOCKS.get(self.dialect, "SELECT CURRENT_TIMESTAMP")
+        with self.reading() as connection:
+            now = _as_utc(connection.exec_driver_sql(statement).scalar())
+        with suppress(SQLAlchemyError), self._connected() as connection:
+            # Most users may not see other people's transactions: then overlap and sweep are what finds late commits.
+            if horizon := _HORIZONS.get(self.dialect):
+                oldest = connection.exec_driver_sql(horizon).scalar()
+                return now if oldest is None else min(now, _as_utc(oldest))
+        return now
+
+    def sample(self, statement: Select[Any]) -> Any:
+        """Return the first value that *statement* finds; one that cannot be read is stood for by its refusal."""
+        try:
+            with self.reading() as connection:
+                return connection.execute(statement).scalar()
+        except REFUSALS as refusal:
+            return refusal
+
+    def compiled(self, statement: Select[Any]) -> tuple[str, dict[str, Any]]:
+        """Return *statement* as this database gets it, and its parameters by name."""
+        made = statement.compile(self._engine, compile_kwargs={"render_postcompile": True})
+        return str(made), dict(made.params)
+
+    def can_read(self, statement: Select[Any]) -> bool:
+        """Whether the driver hands out what *statement* finds."""
+        try:
+            with self.reading() as connection:
+                connection.execute(statement).all()
+        except REFUSALS:
+            return False
+        return True
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            connection = self._engine.connect()
+        except DBAPIError as error:
+            problem = f"the legacy database ({self.dialect}) cannot be reached: {reason_of(error)}"
+            raise LegacyError(problem) from None
+        with connection:
+            yield connection
+
+
+# By the clock of the moment, not of a transaction, and without the session's time zone.
+_CLOCKS = {
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
+    "mysql": "SELECT utc_timestamp(6)",
+    "mariadb": "SELECT utc_timestamp(6)",
+    "mssql": "SELECT sysutcdatetime()",
+    "oracle": "SELECT sys_extract_utc(systimestamp) FROM dual",
+}
+# When the oldest transaction began that has written something and is still open: what it wrote has change times from then on.
+_HORIZONS = {
+    "postgresql": (
+        "SELECT min(xact_start) AT TIME ZONE 'UTC' FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_xid IS NOT NULL"
+    ),
+    "mysql": (
+        "SELECT utc_timestamp(6) - INTERVAL max(timestampdiff(SECOND, trx_started, now()) + 1) SECOND "
+        "FROM information_schema.innodb_trx WHERE trx_rows_modified > 0"
+    ),
+}
+_HORIZONS["mariadb"] = _HORIZONS["mysql"]
+
+
+def _as_utc(found: Any) -> datetime:
+    moment = found if isinstance(found, datetime) else datetime.fromisoformat(str(found))
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _type(said: Any) -> str:
+    """Write what a driver says of a column's type in its description."""
+    return "" if said is None else getattr(said, "__name__", str(said))
+
+
+def streamed(connection: Connection, statement: Select[Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the rows of *statement* in parts of *size*, of which only the last is shorter; no more than one is held."""
+    with connection.execute(statement, execution_options={"stream_results": True}) as result:
+        yield from result.partitions(size)

@@ -1,0 +1,121 @@
+"""
+The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`` and the like.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+
+from masivo_engine.mapping.loader import CHANGED, PARENT_KEY, Mapping, Query
+from masivo_engine.model.errors import MappingError
+from masivo_engine.model.rows import Entity
+from masivo_engine.records.payload import Shaper
+from masivo_engine.source.statements import Moving, elements, subquery
+from masivo_engine.sql import at_once
+
+
+Rows = Sequence[Sequence[Any]]
+Columns = Callable[[Query], list[str]]
+
+
+class Elements:
+    """The list files of *entity*; *columns* tells the aliases of a query as the database gives them."""
+
+    def __init__(self, mapping: Mapping, entity: Entity, columns: Columns, *, newer_fields: bool) -> None:
+        self._queries = mapping.lists[entity]
+        self._parent = PARENT_KEY[entity]
+        self._columns = {path: columns(query) for path, query in self._queries.items()}
+        self.shapers = {
+            path: Shaper(query, self._columns[path], mapping.settings, newer_fields=newer_fields)
+            for path, query in self._queries.items()
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._queries)
+
+    def samples(self) -> Iterable[tuple[Query, Any]]:
+        """Yield each list's query with the statement that reads one of its parent keys."""
+        for path, query in self._queries.items():
+            rows = subquery(query, self._columns[path])
+            parent = rows.c[self._columns[path][self.shapers[path].index(self._parent)]]
+            yield query, select(parent).where(parent.is_not(None)).limit(1)
+
+    def moving(self, entity: Entity, mapping: Mapping, sample: Callable[[Any], Any]) -> Iterator[Moving]:
+        """Yield the lists whose change times count as their parents' (``moves_with``). Raises `MappingError` where they have none."""
+        for path in mapping.settings.moves_with.get(entity, ()):
+            query, columns = self._queries[path], self._columns[path]
+            index = self.shapers[path].index(CHANGED)
+            if index < 0:
+                remedy = "select it as updated_at, or take the list out of moves_with"
+                raise MappingError(query.where, f"has no column {CHANGED!r}, which moves_with needs", remedy)
+            rows = subquery(query, columns)
+            parent, changed = rows.c[columns[self.shapers[path].index(self._parent)]], rows.c[columns[index]]
+            like = sample(select(changed).where(changed.is_not(None)).limit(1))
+            yield Moving(parent, changed, like, query.where)
+
+    def statements(self, parent: Any) -> Iterable[tuple[Query, Select[Any]]]:
+        """Yield each list's query with the statement that reads the elements of one *parent*."""
+        for path, query in self._queries.items():
+            yield query, elements(query, self._columns[path], [parent])
+
+    def of(
+        self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
+    ) -> dict[str, dict[Any, Rows]]:
+        """
+        Read the elements of *keys*, by list and key.
+
+        A database may take a parent for a key that is spelled otherwise (case, padding); *known* tells which of such spellings are keys
+        themselves. The others belong to the key that they resemble.
+        """
+        return {path: self._read(connection, path, keys, known) for path in self._queries}
+
+    def unreadable(self, is_readable: Callable[[Any], bool], key: Any) -> str:
+        """Return the first column of a list that cannot be read for *key*, as ``path[].column``."""
+        for path, query in self._queries.items():
+            columns = self._columns[path]
+            for name in self.shapers[path].columns:
+                if not is_readable(elements(query, columns, [key], name)):
+                    return f"{path}[].{name}"
+        return ""
+
+    def _read(
+        self, connection: Connection, path: str, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
+    ) -> dict[Any, Rows]:
+        parent = self.shapers[path].index(self._parent)
+        found: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
+        dialect = connection.dialect.name
+        to_come, done = set(keys), set[Any]()
+        for some in at_once(_in_order(keys), dialect):
+            to_come.difference_update(some)
+            # A database that takes a key for one of another part gives its elements with both.
+            elsewhere = to_come | done
+            statement = elements(self._queries[path], self._columns[path], some, dialect=dialect)
+            for row in connection.execute(statement).all():
+                if row[parent] not in elsewhere:
+                    found[row[parent]].append(row)
+            done.update(some, found)
+        strangers = found.keys() - set(keys)
+        if strangers:
+            alike = {_folded(key): key for key in keys}
+            for stranger in strangers - known(list(strangers)):
+                if _folded(stranger) not in alike:
+                    problem = f"has a {self._parent!r} that the database takes for a key which is written otherwise"
+                    raise MappingError(self._queries[path].where, problem, "cast both to the same type and collation")
+                found[alike[_folded(stranger)]] += found.pop(stranger)
+        return found  # type: ignore[return-value]
+
+
+def _in_order(keys: Sequence[Any]) -> Sequence[Any]:
+    """Sort *keys*, if they are of a kind that can be: a database looks for neighbours in its index in less time than for strangers."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return keys
+
+
+def _folded(key: Any) -> Any:
+    return key.casefold().strip() if isinstance(key, str) else key

@@ -1,0 +1,337 @@
+"""
+Rows out of the legacy database, a page at a time, whatever stands in them.
+
+A page is streamed from one statement per slice. Where the driver refuses a page (a date of year 20000, text that is no UTF-8, a cast
+that fails in one row), that page is read again in halves: the rows that cannot be read are named, the others go on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain, starmap
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Engine, FromClause, Select, func, select
+
+from masivo_engine.driver_errors import REFUSALS, kind_of
+from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, Mapping, Query
+from masivo_engine.mapping.values import Unfit, instant
+from masivo_engine.model.errors import LegacyError, MappingError
+from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.records.maker import LegacyRow, RecordMaker, UnreadableRow
+from masivo_engine.records.payload import Shaper
+from masivo_engine.source.database import Database, streamed
+from masivo_engine.source.lists import Elements
+from masivo_engine.source.statements import Place, Selection, Stored, Window, subquery
+from masivo_engine.sql import MOST_KEYS, portions
+
+
+# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large; but no
+# larger than about 24,000 rows and elements, and 8 million characters, if a row has about as many elements as those before it.
+PAGE = 1000
+_MOST_PAGES, _MOST_WITH_ELEMENTS, _MOST_CHARACTERS = 8, 24, 8_000_000
+_SAMPLE = 10
+
+Found = LegacyRow | UnreadableRow
+
+
+class Legacy:
+    """
+    The rows of one entity of *mapping* in the database behind *engine*.
+
+    Raises `LegacyError` if it cannot be reached at first, `TryAgainLater` if it goes away later, `MappingError` if the mapping does
+    not fit it.
+    """
+
+    def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
+        self.entity = entity
+        self._database = Database(engine)
+        self._elements_of_row = (
+            _MOST_WITH_ELEMENTS  # of those read last; before the first, as many as a page of a thousand rows takes
+        )
+        self._query = query = mapping.queries[entity]
+        self.policies = mapping.settings.policies
+        self._adjust = mapping.adjust.get(entity)
+        columns = self._database.columns(query)
+        self.shaper = Shaper(query, columns, mapping.settings, newer_fields=newer_fields)
+        self._zone = mapping.settings.zone_of(CHANGED)
+        self._elements = Elements(mapping, entity, self._database.columns, newer_fields=newer_fields)
+        self._key = self.shaper.index(KEY[entity])
+        self._customer = self.shaper.index(CUSTOMER[entity])
+        # All that is wanted of a row that cannot go anyway is what it is worth.
+        self._has_worth = entity is Entity.TRANSACTIONS and self.shaper.index("amount") >= 0
+        stored = self._stored(subquery(query, columns), columns)
+        self._selection = Selection(
+            mapping,
+            entity,
+            columns,
+            stored=stored,
+            dialect=self._database.dialect,
+            moving=list(self._elements.moving(entity, mapping, self._database.sample)),
+        )
+        self._refuse_other_types(stored.key)
+
+    def maker(self) -> RecordMaker:
+        """Return what makes records of these rows."""
+        return RecordMaker(self.entity, self.shaper, self._elements.shapers, adjust=self._adjust)
+
+    @property
+    def has_change_time(self) -> bool:
+        """Whether rows say when they changed, so that windows can be read."""
+        return self._selection.has_change_time
+
+    def now(self) -> datetime:
+        """Return the time by the legacy database's clock, aware UTC, or the start of its oldest open writing transaction if it shows that."""
+        return self._database.now()
+
+    def types(self) -> dict[str, str]:
+        """Return the mapping's columns by lower-case alias, each with what the driver calls its type."""
+        return {name.lower(): kind for name, kind in self._database.types(self._query)}
+
+    def newest(self, *, until: datetime) -> datetime | None:
+        """Return the newest change time before *until*, aware UTC with milliseconds; None where no row has one."""
+        statement = self._selection.newest(until=until)
+        found = None if statement is None else self._database.sample(statement)
+        if found is None or isinstance(found, BaseException):
+            return None
+        try:
+            written = instant(found, self._zone)
+        except Unfit:
+            return None
+        return None if written is None else datetime.fromisoformat(written)
+
+    def later(self, moment: datetime) -> int:
+        """Return how many rows changed at *moment* or later."""
+        statement = self._selection.later(moment)
+        found = None if statement is None else self._database.sample(statement)
+        return found if isinstance(found, int) else 0
+
+    def is_empty(self) -> bool:
+        """Whether the mapping's SQL finds no row at all."""
+        return self._database.sample(self._selection.any_row()) is None
+
+    def counts(self, window: Window) -> Iterator[tuple[Any, int]]:
+        """Rows by customer in the database's order, and what lacks a key last, as customer None."""
+        self._selection.refuse_window_without_change_time(window)
+        everywhere = Slice(self.entity, 1, 1, None, None, 0)
+        try:
+            with self._database.reading() as connection:
+                yield from chain.from_iterable(streamed(connection, self._selection.counts(window), PAGE))
+                keyless = self._selection.keyless(everywhere, window).subquery()
+                without = connection.execute(select(func.count()).select_from(keyless)).scalar_one()
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+        if without:
+            yield None, without
+
+    def pages(self, part: Slice, window: Window, *, key: str = "") -> Iterator[list[Found]]:
+        """
+        Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first.
+
+        With *key*, only the rows that the database takes for it.
+        """
+        self._selection.refuse_window_without_change_time(window)
+        if window.keys is None and not key:
+            yield from self._keyless(part, window)
+        behind: Place | None = None
+        grows = True
+        while True:
+            try:
+                for page in self._stream(self._selection.rows(part, window, behind=behind, key=key), grows=grows):
+                    yield page
+                    behind = self._place(page[-1])
+            except REFUSALS as refusal:
+                fault = self._cannot_be_read(refusal)
+                grows = False  # the fewer rows are read again for the next that is refused
+            else:
+                return
+            places = self._places(part, window, behind, fault, key=key)
+            page = self._in_halves(part, window, places)
+            self._refuse_if_none_is_readable(page)
+            yield page
+            behind = places[-1]
+
+    def statements(self, part: Slice, window: Window, *, key: str = "") -> Iterator[tuple[Query, str, dict[str, Any]]]:
+        """Yield query, SQL and parameters of what `pages` runs, as this database gets it; lists for one parent."""
+        yield self._query, *self._database.compiled(self._selection.rows(part, window, key=key))
+        for query, statement in self._elements.statements(key or None):
+            yield query, *self._database.compiled(statement)
+
+    def _stream(self, statement: Select[Any], *, grows: bool) -> Iterator[list[Found]]:
+        """Stream *statement* in pages that end where a key ends, so that rows of one key stay together; if it *grows*, in larger ones later on."""
+        with self._database.reading() as connection, self._database.beside(connection) as lists:
+            held: list[Sequence[Any]] = []
+            size, characters = PAGE, 0
+            for rows in streamed(connection, statement, PAGE):
+                held += rows
+                characters += _characters(rows)
+                is_last = len(rows) < PAGE
+                if len(held) < size and characters < _MOST_CHARACTERS and not is_last:
+                    continue
+                cut = len(held) if is_last else self._end_of_whole_keys(held)
+                yield from self._with_elements_in_pages(lists, held[:cut])
+                held = held[cut:]
+                characters = 0
+                size = _MOST_PAGES * PAGE if grows else PAGE
+            if held:
+                yield from self._with_elements_in_pages(lists, held)
+
+    def _with_elements_in_pages(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> Iterator[list[Found]]:
+        """Yield *rows* with their elements as one page, or as several where they have many."""
+        page: list[Found] = []
+        weight = start = 0
+        while start < len(rows):
+            rows_at_once = max(1, min(2 * PAGE, _MOST_WITH_ELEMENTS * PAGE // self._elements_of_row))
+            end = min(start + rows_at_once, len(rows))
+            while end < len(rows) and self._is_same(rows[end - 1], rows[end]):
+                end += 1
+            some = self._with_elements(connection, rows[start:end])
+            weighs = sum(1 + sum(map(len, row.lists.values())) for row in some if isinstance(row, LegacyRow))
+            self._elements_of_row = max(1, weighs // (end - start))
+            start = end
+            page += some
+            weight += weighs
+            if weight >= _MOST_WITH_ELEMENTS * PAGE:
+                yield page
+                page, weight = [], 0
+        if page:
+            yield page
+
+    def _is_same(self, one: Sequence[Any], other: Sequence[Any]) -> bool:
+        """Whether both are rows of the same key."""
+        return (one[self._customer], one[self._key]) == (other[self._customer], other[self._key])
+
+    def _end_of_whole_keys(self, rows: Sequence[Sequence[Any]]) -> int:
+        """Return where the last key of *rows*, which may go on in the next page, begins."""
+        end = len(rows)
+        while end and self._is_same(rows[end - 1], rows[-1]):
+            end -= 1
+        return end
+
+    def _with_elements(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> list[Found]:
+        if not self._elements or not rows:
+            return [LegacyRow(row, {}) for row in rows]
+        keys = list(map(itemgetter(self._key), rows))
+        found = self._elements.of(connection, list(dict.fromkeys(keys)), lambda alike: self._known(connection, alike))
+        lists = {path: [elements.get(key, ()) for key in keys] for path, elements in found.items()}
+        if len(lists) == 1:
+            ((path, of_rows),) = lists.items()
+            return [LegacyRow(row, {path: of_row}) for row, of_row in zip(rows, of_rows, strict=True)]
+        by_path = (dict(zip(lists, of_row, strict=True)) for of_row in zip(*lists.values(), strict=True))
+        return list(starmap(LegacyRow, zip(rows, by_path, strict=True)))
+
+    def _known(self, connection: Connection, keys: list[Any]) -> set[Any]:
+        found: set[Any] = set()
+        for some in portions(keys, most=MOST_KEYS):
+            found.update(connection.execute(self._selection.keys_among(some)).scalars())
+        return found
+
+    def _keyless(self, part: Slice, window: Window) -> Iterator[list[Found]]:
+        worth = ["amount"] if self._has_worth else []
+        no_key = ("missing_key", KEY[self.entity], "nothing")
+        no_customer = ("missing_value", CUSTOMER[self.entity], "nothing")
+        try:
+            with self._database.reading() as connection:
+                for rows in streamed(connection, self._selection.keyless(part, window, *worth), PAGE):
+                    yield [
+                        UnreadableRow(key, customer, *(no_key if key is None else no_customer), *amount)
+                        for customer, key, *amount in rows
+                    ]
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+
+    def _places(
+        self, part: Slice, window: Window, behind: Place | None, fault: LegacyError, *, key: str = ""
+    ) -> list[Place]:
+        """Return the places of the rows of the page that was refused; the rows of one key stay together."""
+        places: list[Place] = []
+        try:
+            with self._database.reading() as connection:
+                for rows in streamed(connection, self._selection.places(part, window, behind=behind, key=key), PAGE):
+                    for owner, found in rows:
+                        if len(places) >= PAGE and (owner, found) != places[-1]:
+                            return places
+                        places.append((owner, found))
+        except REFUSALS:
+            raise fault from None
+        if not places:
+            raise fault
+        return places
+
+    def _in_halves(self, part: Slice, window: Window, places: list[Place]) -> list[Found]:
+        try:
+            with self._database.reading() as connection:
+                between = self._selection.rows(part, window, between=(places[0], places[-1]))
+                return self._with_elements(connection, connection.execute(between).all())
+        except REFUSALS as refusal:
+            distinct = list(dict.fromkeys(places))
+            if len(distinct) == 1:
+                return [self._unreadable(part, window, places[0], refusal)] * len(places)
+        middle = places.index(distinct[len(distinct) // 2])
+        return [*self._in_halves(part, window, places[:middle]), *self._in_halves(part, window, places[middle:])]
+
+    def _refuse_if_none_is_readable(self, page: Sequence[Found]) -> None:
+        """Refuse what is no fault of single rows, before all of them have been read one by one."""
+        bad = {row.key: row for row in page if isinstance(row, UnreadableRow)}
+        if len(bad) >= PAGE and all(isinstance(row, UnreadableRow) for row in page):
+            worst = Counter(row.column for row in bad.values()).most_common(1)[0][0]
+            problem = f"of {len(page):,} rows that follow each other the database hands out none, because of {worst!r}"
+            raise MappingError(self._query.where, problem, "convert it in the SQL")
+
+    def _unreadable(self, part: Slice, window: Window, place: Place, refusal: BaseException) -> UnreadableRow:
+        customer, key = place
+        cells = {name: self._selection.rows(part, window, name, between=(place, place)) for name in self.shaper.columns}
+        column = next((name for name, cell in cells.items() if not self._database.can_read(cell)), "")
+        column = column or self._elements.unreadable(self._database.can_read, key)
+        worth = self._database.sample(cells["amount"]) if self._has_worth else None
+        shape = f"the driver refuses it ({kind_of(refusal)})"
+        return UnreadableRow(key, customer, "unreadable_row", column, shape, worth)
+
+    def _place(self, row: Found) -> Place:
+        if isinstance(row, UnreadableRow):
+            return row.customer, row.key
+        return row.values[self._customer], row.values[self._key]
+
+    def _stored(self, rows: FromClause, columns: Sequence[str]) -> Stored:
+        """Look at one value of key, customer and change time each."""
+        spelled = {name.lower(): name for name in columns}
+        samples = []
+        for name in (KEY[self.entity], CUSTOMER[self.entity], CHANGED):
+            column = rows.c[spelled[name]] if name in spelled else None
+            samples.append(
+                None if column is None else self._database.sample(select(column).where(column.is_not(None)).limit(1))
+            )
+        return Stored(*samples)
+
+    def _refuse_other_types(self, key: Any) -> None:
+        """Refuse lists whose parents are text where keys are numbers, or the other way round: no element would be found."""
+        for query, statement in self._elements.samples():
+            here, there = _type(self._database.sample(statement)), _type(key)
+            if here and there and here != there:
+                problem = f"its key is {here}, but in {self.entity}.sql it is {there}"
+                raise MappingError(query.where, problem, "cast both to the same type")
+
+    def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
+        return LegacyError(f"{self._query.where}: the database cannot read it: {kind_of(refusal)}")
+
+
+def _characters(rows: Sequence[Sequence[Any]]) -> int:
+    """Return about how many characters *rows* have."""
+    some = rows[:: max(1, len(rows) // _SAMPLE)]
+    return sum(len(str(cell)) for row in some for cell in row) * len(rows) // max(1, len(some))
+
+
+def _type(value: Any) -> str:
+    match value:
+        case None | BaseException():
+            return ""
+        case str():
+            return "text"
+        case int() | float() | Decimal():
+            return "a number"
+        case _:
+            return type(value).__name__

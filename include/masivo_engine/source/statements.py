@@ -1,0 +1,372 @@
+"""
+The SQL around a mapping's SQL: which rows, in which order.
+
+A user's SELECT is never edited. It stands as a subquery, and SQLAlchemy Core adds the window, the slice, the keys and the order, so
+one mapping serves a full load, an increment and a few customers, on every dialect. Nothing pages by OFFSET.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    VARBINARY,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    String,
+    TextClause,
+    and_,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
+from sqlalchemy.dialects import mssql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, PARENT_KEY, Mapping, Query
+from masivo_engine.model.errors import MappingError
+from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.source.change_time import changed
+from masivo_engine.sql import one_of
+
+
+# Customer and key of a row, as the database hands them out: where it stands in the order of all rows.
+Place = tuple[Any, Any]
+
+# Databases whose usual collations take 'a' for 'A', so that their order leaves open which of the two comes first.
+_CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite", "mssql"})
+
+# Oracle casts to no text without a length, and SQL Server takes 30 for none; a key is never as long as this.
+_TEXT = String(4000)
+
+# Oracle has no FALSE, and takes no number for one.
+_NEVER = literal_column("1") == literal_column("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given; else everything.
+
+    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions: their customers), except what lies in
+    the window *besides*, which is read anyhow.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    customers: tuple[str, ...] = ()
+    keys: tuple[str, ...] | None = None
+    besides: Window | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether every row of the mapping is read."""
+        return self.since is None and self.until is None and not self.customers and self.keys is None
+
+    def named(self, keys: Iterable[str]) -> Window:
+        """Return the window of *keys* that this one does not read."""
+        return Window(keys=tuple(keys), besides=self if self.keys is None else None)
+
+    def __str__(self) -> str:
+        if self.is_everything:
+            return "everything"
+        if self.keys is not None:
+            return "what a person released"
+        parts = []
+        if self.since or self.until:
+            start = self.since.isoformat(timespec="seconds") if self.since else "the beginning"
+            parts.append(f"changed from {start} to {self.until.isoformat(timespec='seconds') if self.until else 'now'}")
+        if self.customers:
+            parts.append(f"of {len(self.customers)} named customers")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value of each column that statements compare with, as the database hands it out; None where it has none."""
+
+    key: Any = None
+    customer: Any = None
+    changed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A list whose elements have change times of their own: parent key, change time, a value *like* it, and its file."""
+
+    parent: ColumnElement[Any]
+    changed: ColumnElement[Any]
+    like: Any
+    where: str
+
+
+class Selection:
+    """
+    The statements that read one entity of *mapping*.
+
+    *columns* are the aliases as the database gives them, *stored* shows what is in the important ones.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        entity: Entity,
+        columns: Sequence[str],
+        *,
+        stored: Stored | None = None,
+        dialect: str = "",
+        moving: Sequence[Moving] = (),
+    ) -> None:
+        self.entity = entity
+        self._moving = moving
+        self._query = mapping.queries[entity]
+        self._zone = mapping.settings.zone_of(CHANGED)
+        self._stored = stored or Stored()
+        self._is_case_blind = dialect in _CASE_BLIND
+        self._spelled = {name.lower(): name for name in columns}
+        key, customer = self._spelled[KEY[entity]], self._spelled[CUSTOMER[entity]]
+        self._rows = subquery(self._query, columns, {key: self._stored.key, customer: self._stored.customer})
+        self.key: ColumnElement[Any] = self._rows.c[key]
+        self.customer: ColumnElement[Any] = self._rows.c[customer]
+        self._changed = self._rows.c[self._spelled[CHANGED]] if CHANGED in self._spelled else None
+
+    def rows(
+        self,
+        part: Slice,
+        window: Window,
+        *names: str,
+        behind: Place | None = None,
+        between: tuple[Place, Place] | None = None,
+        key: str = "",
+    ) -> Select[Any]:
+        """
+        Return the rows of *part* that have a key and a customer, ordered by customer and key, all columns or *names*.
+
+        Only those *behind* a place, or *between* two, which are part of it, or of one *key*, as records write it.
+        """
+        statement = self._select(*names).where(
+            self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
+        )
+        if behind is not None:
+            statement = statement.where(self._beyond(behind))
+        if between is not None:
+            first, last = between
+            statement = statement.where(self._beyond(first, including=True), ~self._beyond(last))
+        if key:
+            statement = statement.where(_among(self.key, self._stored.key, [key]))
+        return statement.order_by(*(term for term, _ in self._terms((None, None))))
+
+    def places(self, part: Slice, window: Window, *, behind: Place | None, key: str = "") -> Select[Any]:
+        """Return the places of the rows: what can be read of a page that cannot be read."""
+        return self.rows(part, window, CUSTOMER[self.entity], KEY[self.entity], behind=behind, key=key)
+
+    def keyless(self, part: Slice, window: Window, *names: str) -> Select[Any]:
+        """
+        Return customer, key and *names* of the rows that lack key or customer.
+
+        A row without a key belongs to its customer's slice, because a customer's transactions are judged together; one without a
+        customer belongs to the first.
+        """
+        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
+        without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
+        columns = [self._rows.c[self._spelled[name]] for name in names]
+        key = self.key.label("masivo_key")  # for customers it is the same column, and a subquery wants two names
+        return select(self.customer, key, *columns).where(without, *self._during(window))
+
+    def counts(self, window: Window) -> Select[Any]:
+        """Return the number of rows of each customer, in the order of `rows`."""
+        return (
+            select(self.customer, func.count())
+            .where(self.customer.is_not(None), self.key.is_not(None), *self._during(window))
+            .group_by(self.customer)
+            .order_by(self.customer)
+        )
+
+    def newest(self, *, until: datetime) -> Select[Any] | None:
+        """Return the newest change time before *until*; None where the mapping has no change times."""
+        if self._changed is None:
+            return None
+        return select(func.max(self._changed)).where(*self._changed_during(Window(until=until), self._changed))
+
+    def later(self, moment: datetime) -> Select[Any] | None:
+        """Return the number of rows that changed at *moment* or later; None where the mapping has no change times."""
+        if self._changed is None:
+            return None
+        after = self._changed_during(Window(since=moment), self._changed)
+        return select(func.count()).select_from(self._rows).where(*after)
+
+    def any_row(self) -> Select[Any]:
+        """Return one row's presence."""
+        return select(literal(1)).select_from(self._rows).limit(1)
+
+    @property
+    def has_change_time(self) -> bool:
+        """Whether rows say when they changed."""
+        return self._changed is not None
+
+    def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
+        """Return those keys that the database takes for one of *keys*."""
+        return select(self.key).where(self.key.in_(keys))
+
+    def refuse_window_without_change_time(self, window: Window) -> None:
+        """Raise `MappingError` if *window* asks for change times and the mapping has none."""
+        if (window.since or window.until) and self._changed is None:
+            problem = f"has no column {CHANGED!r}, so no window can be read"
+            raise MappingError(self._query.where, problem, "add it, or run with full")
+
+    def _select(self, *names: str) -> Select[Any]:
+        if not names:
+            return select(self._rows)
+        return select(*(self._rows.c[self._spelled[name]] for name in names))
+
+    def _beyond(self, place: Place, *, including: bool = False) -> ColumnElement[bool]:
+        *outer, (term, value) = self._terms(place)
+        condition: ColumnElement[bool] = term >= value if including else term > value
+        for term, value in reversed(outer):
+            condition = or_(term > value, and_(term == value, condition))
+        return condition
+
+    def _terms(self, place: Place) -> list[tuple[ColumnElement[Any], Any]]:
+        """Return what rows are ordered by, each with its value at *place*: no two different places are equal in all of it."""
+        pairs = [(self.customer, place[0], self._stored.customer)]
+        if self.key is not self.customer:
+            pairs.append((self.key, place[1], self._stored.key))
+        terms: list[tuple[ColumnElement[Any], Any]] = []
+        for term, value, stored in pairs:
+            terms.append((term, value))
+            if self._is_case_blind and isinstance(stored, str):
+                terms.append((_Exactly(term), _Exactly(literal(value, String))))
+        return terms
+
+    def _in(self, part: Slice) -> list[ColumnElement[bool]]:
+        bounds = []
+        if part.lower is not None:
+            bounds.append(self.customer >= part.lower)
+        if part.upper is not None:
+            bounds.append(self.customer < part.upper)
+        return bounds
+
+    def _during(self, window: Window) -> list[ColumnElement[bool]]:
+        if window.keys is not None:
+            return [self._by_name(window.keys), *self._outside(window.besides)]
+        conditions = self._changed_during(window, self._changed)
+        if conditions and self.entity is Entity.TRANSACTIONS:
+            # A customer's transactions go together or not at all: one that changed brings the others along.
+            touched = self._rows.alias("touched")
+            owner = touched.c[self._spelled[CUSTOMER[self.entity]]]
+            moved = self._changed_during(window, touched.c[self._spelled[CHANGED]])
+            together = self.customer.in_(select(owner).where(owner.is_not(None), *moved))
+            conditions = [or_(together, and_(self.customer.is_(None), *conditions))]
+        elif conditions and self._moving:
+            conditions = [or_(*conditions, *(self._moved(element, window) for element in self._moving))]
+        if window.customers:
+            conditions.append(_among(self.customer, self._stored.customer, window.customers))
+        return conditions
+
+    def _by_name(self, keys: Sequence[str]) -> ColumnElement[bool]:
+        if self.entity is Entity.TRANSACTIONS:
+            return _among(self.customer, self._stored.customer, keys)
+        return _among(self.key, self._stored.key, keys)
+
+    def _outside(self, window: Window | None) -> list[ColumnElement[bool]]:
+        conditions = self._during(window) if window is not None else []
+        if window is None:
+            return []
+        return [not_(and_(*conditions)) if conditions else _NEVER]  # what reads everything leaves nothing
+
+    def _moved(self, element: Moving, window: Window) -> ColumnElement[bool]:
+        """Return the condition that an element of the row's list changed in *window*."""
+        moved = changed(
+            element.changed, window.since, window.until, like=element.like, zone=self._zone, where=element.where
+        )
+        # Denied elsewhere, so it must not be null: a parent of NULL in the list would make it so.
+        return self.key.in_(select(element.parent).where(element.parent.is_not(None), *moved))
+
+    def _changed_during(self, window: Window, when: ColumnElement[Any] | None) -> list[ColumnElement[bool]]:
+        if when is None:
+            return []
+        like, where = self._stored.changed, self._query.where
+        return changed(when, window.since, window.until, like=like, zone=self._zone, where=where)
+
+
+def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnElement[bool]:
+    """Compare *term* with *names* in the type that it has, of which *like* is a value: a database refuses another, or worse, converts it."""
+    match like:
+        case int() | Decimal():
+            numbers = [int(name) for name in names if name.lstrip("-").isdecimal() and str(int(name)) == name]
+            return term.in_(numbers)
+        case str() | None:
+            return term.in_(names)
+        case _:
+            return cast(term, _TEXT).in_(names)
+
+
+def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:
+    """
+    Return *query*'s SQL as a table of *columns*, spelled as the database spells them; *stored* is a value of some of them.
+
+    Whole numbers are compared as 64-bit ones: SQLAlchemy would take the width of the first key of a page for that of all.
+    """
+    wide = {name for name, value in (stored or {}).items() if isinstance(value, int)}
+    typed = (column(name, BigInteger()) if name in wide else column(name) for name in columns)
+    return _Verbatim(query.sql).columns(*typed).subquery("legacy")
+
+
+def elements(
+    query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
+) -> Select[Any]:
+    """Return the list elements of *parents*, given by their keys: all *columns*, or *names*."""
+    spelled = {name.lower(): name for name in columns}
+    parent = spelled[PARENT_KEY[query.entity]]
+    rows = subquery(query, columns, {parent: next(iter(parents), None)})
+    wanted = (rows.c[spelled[name]] for name in names)
+    return (select(*wanted) if names else select(rows)).where(one_of(rows.c[parent], parents, dialect))
+
+
+class _Verbatim(TextClause):
+    """A user's SQL, letter for letter: `sqlalchemy.text` would take a colon before a word for a parameter."""
+
+    inherit_cache = True
+
+    def __init__(self, sql: str) -> None:
+        super().__init__("")
+        self.text = sql
+
+
+@compiles(_Verbatim)
+def _as_written(element: _Verbatim, compiler: SQLCompiler, **_: Any) -> str:
+    sql: str = compiler.post_process_text(element.text)  # type: ignore[no-untyped-call]
+    return f"{sql}\n"  # the last line may be a comment
+
+
+class _Exactly(FunctionElement[str]):
+    """A term as something that only the very same text equals: no case, accent or padding is overlooked."""
+
+    name = "exactly"
+    inherit_cache = True
+
+
+@compiles(_Exactly)
+def _in_hex(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
+    (term,) = element.clauses
+    return str(compiler.process(func.hex(cast(term, String)), **given))
+
+
+@compiles(_Exactly, "mssql")
+def _in_bytes(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
+    (term,) = element.clauses
+    return str(compiler.process(cast(cast(term, mssql.NVARCHAR(4000)), VARBINARY(8000)), **given))

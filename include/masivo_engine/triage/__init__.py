@@ -1,0 +1,1 @@
+"""Records -> send, or a state and a reason."""

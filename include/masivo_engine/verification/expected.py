@@ -1,0 +1,92 @@
+"""
+What was delivered to some customers: the ledger's entries of all runs, each with the payload it was made of.
+
+The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload counts only where its hash is the one
+that was delivered; of a row that has changed since, or is gone, the ledger still knows key, points and balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from masivo_engine.ledger.verification.pending import Sent, sent_to
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.rows import Entity, Record, Slice
+from masivo_engine.source.reader import Legacy
+from masivo_engine.source.statements import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A record that the API accepted, or that a person said it has; *body* is its payload, None where the source has another by now."""
+
+    sent: Sent
+    body: Mapping[str, Any] | None
+
+    @property
+    def key(self) -> str:
+        """Its legacy key."""
+        return self.sent.key
+
+    @property
+    def amount(self) -> Decimal:
+        """Its points."""
+        return self.sent.points
+
+
+@dataclass(slots=True)
+class Owed:
+    """What one customer must be found to have. *in_doubt* are records of which nobody knows whether they arrived."""
+
+    customer: str
+    account: Delivered | None = None
+    events: list[Delivered] = field(default_factory=list)
+    transactions: list[Delivered] = field(default_factory=list)
+    in_doubt: list[Sent] = field(default_factory=list)
+
+    @property
+    def events_in_doubt(self) -> int:
+        """How many more purchases may be counted."""
+        return sum(sent.entity is Entity.EVENTS for sent in self.in_doubt)
+
+
+def owed_to(ledger: Ledger, legacies: Sequence[Legacy], customers: Collection[str]) -> dict[str, Owed]:
+    """Return what is owed to each of *customers*; who was never sent anything has nothing."""
+    sent = sent_to(ledger, customers)
+    bodies = {legacy.entity: _bodies(legacy, customers, sent) for legacy in legacies}
+    owed = {customer: Owed(customer) for customer in customers}
+    for one in sent:
+        whose = owed.get(one.customer)
+        if whose is None:
+            continue  # MySQL's comparison ignores blanks at the end
+        if not one.arrived:
+            whose.in_doubt.append(one)
+            continue
+        delivered = Delivered(one, bodies.get(one.entity, {}).get((one.key, one.content_hash)))
+        if one.entity is Entity.CUSTOMERS:
+            whose.account = delivered  # in the order of delivery, so that the last one counts
+        elif one.entity is Entity.EVENTS:
+            whose.events.append(delivered)
+        else:
+            whose.transactions.append(delivered)
+    return owed
+
+
+def _bodies(
+    legacy: Legacy, customers: Collection[str], sent: Sequence[Sent]
+) -> dict[tuple[str, bytes | None], Mapping[str, Any]]:
+    wanted = {(one.key, one.content_hash) for one in sent if one.entity is legacy.entity}
+    if not wanted:
+        return {}
+    maker, everything = legacy.maker(), Slice(legacy.entity, 1, 1, None, None, 0)
+    found: dict[tuple[str, bytes | None], Mapping[str, Any]] = {}
+    for page in legacy.pages(everything, Window(customers=tuple(customers))):
+        for row in map(maker.make, page):
+            if isinstance(row, Record) and (row.key, row.content_hash) in wanted:
+                found[row.key, row.content_hash] = orjson.loads(row.body)
+    return found

@@ -1,0 +1,141 @@
+"""
+A customer's transactions, one by one, against those that the API shows.
+
+They are told apart by their ``details``, the only text that comes back (U25), which should hold their key; where it does not, by amount,
+reward and date. What the API shows besides (U4: it may write a line of its own for a migrated balance) is nobody's fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from masivo_engine.model.rows import Entity
+from masivo_engine.readback.showing import FIRST_YEAR_SHOWN, Movement
+from masivo_engine.verification.balances import plain
+from masivo_engine.verification.differences import Bucket, Variance, as_date, is_same_moment, is_shifted, moment
+from masivo_engine.verification.expected import Delivered, Owed
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown* because they are too old."""
+
+    confirmed: list[int] = field(default_factory=list)
+    found: list[Variance] = field(default_factory=list)
+    not_shown: list[int] = field(default_factory=list)
+
+
+def years_of(owed: Owed) -> set[int]:
+    """Return the years in which to look for the transactions of a customer: all of them, where the source does not say any more."""
+    dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
+    if any(date is None for date in dates):
+        return every_year()
+    return {date.year for date in dates if date is not None}
+
+
+def every_year() -> set[int]:
+    """Return the years that the API shows."""
+    return set(range(FIRST_YEAR_SHOWN, datetime.now(UTC).year + 1))
+
+
+def of_transactions(owed: Owed, shown: Sequence[Movement]) -> Compared:
+    """Compare all that was delivered with all that is *shown* of the same years."""
+    compared = Compared()
+    left = list(shown)
+    open_: list[Delivered] = []
+    for one in owed.transactions:
+        if _is_too_old(one):
+            compared.not_shown.append(one.sent.entry)
+        elif _take(left, one, _agrees) is None:
+            open_.append(one)
+        else:
+            compared.confirmed.append(one.sent.entry)
+    for bucket, agrees in ((Bucket.SIGN, _is_flipped), (Bucket.TIME_ZONE, _is_moved), (Bucket.OTHER, _is_named)):
+        for one in list(open_):
+            movement = _take(left, one, agrees)
+            if movement is not None:
+                open_.remove(one)
+                compared.found.append(_variance(one, bucket, movement))
+    compared.found += [_variance(one, Bucket.MISSING) for one in open_]
+    in_doubt = [sent.key for sent in owed.in_doubt if sent.entity is Entity.TRANSACTIONS]
+    for movement in left:
+        # Once is right, and something in doubt may be it.
+        twin = next((one for one in owed.transactions if not _is_too_old(one) and _is_twin(one, movement)), None)
+        if twin is not None and not any(_names(movement.text, key) for key in in_doubt):
+            compared.confirmed = [entry for entry in compared.confirmed if entry != twin.sent.entry]
+            compared.found.append(_variance(twin, Bucket.DOUBLED, movement))
+    return compared
+
+
+def _take(left: list[Movement], one: Delivered, agrees: Callable[[Delivered, Movement], bool]) -> Movement | None:
+    found = next((movement for movement in left if agrees(one, movement)), None)
+    if found is not None:
+        left.remove(found)
+    return found
+
+
+def _agrees(one: Delivered, movement: Movement) -> bool:
+    return _is_told(one, movement) and _is_worth(one, movement) and _is_dated(one, movement)
+
+
+def _is_flipped(one: Delivered, movement: Movement) -> bool:
+    is_opposite = movement.amount == -one.amount and movement.reward == one.sent.reward
+    return is_opposite and _is_told(one, movement) and _is_dated(one, movement)
+
+
+def _is_moved(one: Delivered, movement: Movement) -> bool:
+    issued_at = _issued_at(one)
+    if issued_at is None or movement.issued_at is None:
+        return False
+    return _is_told(one, movement) and _is_worth(one, movement) and is_shifted(issued_at, movement.issued_at)
+
+
+def _is_named(one: Delivered, movement: Movement) -> bool:
+    return _names(movement.text, one.key)
+
+
+def _is_twin(one: Delivered, movement: Movement) -> bool:
+    return _names(movement.text, one.key) or (one.body is not None and _agrees(one, movement))
+
+
+def _is_told(one: Delivered, movement: Movement) -> bool:
+    """Whether the texts say that it is this one: they are the same, or hold its key where the source cannot be asked."""
+    if one.body is None:
+        return _names(movement.text, one.key)
+    return movement.text == (one.body.get("details") or "")
+
+
+def _is_worth(one: Delivered, movement: Movement) -> bool:
+    return movement.amount == one.amount and movement.reward == one.sent.reward
+
+
+def _is_dated(one: Delivered, movement: Movement) -> bool:
+    issued_at = _issued_at(one)
+    return issued_at is None or movement.issued_at is None or is_same_moment(issued_at, movement.issued_at)
+
+
+def _is_too_old(one: Delivered) -> bool:
+    """Whether the API does not show it; of a row that the source has otherwise by now, an earlier reading may have said so."""
+    issued_at = _issued_at(one)
+    return one.sent.is_not_shown if issued_at is None else issued_at.year < FIRST_YEAR_SHOWN
+
+
+def _issued_at(one: Delivered) -> datetime | None:
+    return None if one.body is None else moment(one.body.get("issued_at"))
+
+
+def _names(text: str, key: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
+
+
+def _variance(one: Delivered, bucket: Bucket, movement: Movement | None = None) -> Variance:
+    expected, found = plain(one.amount), "" if movement is None else plain(movement.amount)
+    is_about_dates = movement is not None and movement.amount == one.amount and bucket is not Bucket.DOUBLED
+    if movement is not None and is_about_dates:
+        expected, found = as_date(_issued_at(one)), as_date(movement.issued_at)
+    if bucket is Bucket.DOUBLED:
+        found = f"{expected} twice"
+    return Variance(Entity.TRANSACTIONS, one.key, bucket, one.sent.reward, expected, found)

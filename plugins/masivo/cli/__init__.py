@@ -1,0 +1,1 @@
+"""`python -m masivo` and its commands."""

@@ -1,0 +1,1 @@
+"""Airflow's connections: the legacy database, the ledger, the API."""

@@ -1,0 +1,1 @@
+"""Our pages in Airflow's UI."""

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from masivo_engine.batching.packers import one_request
+from masivo_engine.model.answers import Answer
+from masivo_engine.model.rows import Entity
+from masivo_engine.readback.settler import Doubt, Finding, Patience, Settler
+from masivo_engine.readback.shown import details, is_visible, purchases
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Refusal
+from tests.include.delivery.delivery_rig import bench, customer, event, transaction
+from tests.include.sandbox.bodies import balance
+
+
+DELIVERED, IN_DOUBT = ("delivered", ""), ("in_doubt", "no_answer")
+PATHS = {Entity.CUSTOMERS: "", Entity.EVENTS: "/events", Entity.TRANSACTIONS: "/transactions"}
+
+
+def lost(entity, fault, *nth):
+    """The *nth* requests of *entity* are lost: before they are accepted, or their answers."""
+    return Script(rules=(Rule(faults=(fault,), path=f"/customers/migrate{PATHS[entity]}", nth=nth or (1,)),))
+
+
+def metrics(purchases_):
+    period = {
+        "from": "2020-01-01T00:00:00Z",
+        "to": "2026-01-01T00:00:00Z",
+        "spend_total": 1,
+        "number_of_purchases": purchases_,
+    }
+    return {"lifetime": period}
+
+
+def once(on):
+    return max(Counter(on.accepted()).values(), default=0) <= 1
+
+
+def of(entity, number):
+    if entity is Entity.CUSTOMERS:
+        return customer(100 + number)
+    return event(f"O{number}", f"C{number}") if entity is Entity.EVENTS else transaction(f"T{number}", f"C{number}")
+
+
+def with_customers(on, count=6):
+    on.migrate([customer(n, balance=[balance(5)]) for n in range(count)])
+
+
+@pytest.mark.parametrize("entity", Entity)
+def test_what_arrived_without_an_answer_is_found_and_not_sent_again(tmp_path, entity):
+    with bench(tmp_path, faults=lost(entity, "rst_after_accept", 2 if entity is Entity.CUSTOMERS else 1)) as on:
+        with_customers(on)
+        states = on.migrate([of(entity, 1), of(entity, 2)], [of(entity, 3)])
+        expected = {DELIVERED, IN_DOUBT} if entity is Entity.EVENTS else {DELIVERED}
+        assert set(states.values()) <= expected
+        assert once(on)
+
+
+@pytest.mark.parametrize("entity", [Entity.CUSTOMERS, Entity.TRANSACTIONS])
+def test_what_is_proved_not_to_have_arrived_is_sent_again_once(tmp_path, entity):
+    with bench(tmp_path, faults=lost(entity, "rst_before", 2 if entity is Entity.CUSTOMERS else 1)) as on:
+        with_customers(on)
+        states = on.migrate([of(entity, 1), of(entity, 2)], [of(entity, 3)])
+        assert set(states.values()) == {DELIVERED}
+        assert once(on)
+        assert on.sandbox.failures() == []
+
+
+@pytest.mark.parametrize("entity", Entity)
+def test_absence_needs_something_that_was_sent_later_and_is_visible(tmp_path, entity):
+    """The last batch of all: time alone proves nothing of it."""
+    with bench(tmp_path, faults=lost(entity, "rst_before", 2 if entity is Entity.CUSTOMERS else 1)) as on:
+        with_customers(on)
+        states = on.migrate([of(entity, 1)])
+        assert states[of(entity, 1).key] == IN_DOUBT
+
+
+@pytest.mark.parametrize("entity", [Entity.EVENTS, Entity.TRANSACTIONS])
+def test_points_and_purchases_are_never_sent_again_because_time_has_passed(tmp_path, entity):
+    with bench(tmp_path, certain_after_s=0, faults=lost(entity, "rst_before")) as on:
+        with_customers(on)
+        assert on.migrate([of(entity, 1)])[of(entity, 1).key] == IN_DOUBT
+
+
+def test_a_customer_is_sent_again_when_enough_time_has_passed_because_ids_are_unique(tmp_path):
+    with bench(tmp_path, certain_after_s=0, faults=lost(Entity.CUSTOMERS, "rst_before")) as on:
+        assert on.migrate([customer(1)]) == {"C1": DELIVERED}
+
+
+@pytest.mark.parametrize("fault", ["rst_after_accept", "rst_before"])
+@pytest.mark.parametrize("entity", Entity)
+def test_an_outage_of_the_queue_never_leads_to_a_second_sending(tmp_path, entity, fault):
+    script = lost(entity, fault, 2 if entity is Entity.CUSTOMERS else 1)
+    with bench(tmp_path, faults=script, outages=((2.0, 3600.0),)) as on:
+        with_customers(on)
+        time.sleep(max(0.0, 2.0 - time.monotonic() + on_start(on)))
+        states = on.migrate([of(entity, 1), of(entity, 2)], [of(entity, 3)], [of(entity, 4)])
+        assert states[of(entity, 1).key] == IN_DOUBT
+        assert once(on)
+
+
+def on_start(on):
+    return on.sandbox.lines()[0].monotonic_s
+
+
+def test_a_queue_that_is_slower_than_the_first_read_leaves_doubt_and_is_believed_later(tmp_path):
+    with bench(tmp_path, delay_s=1.0, faults=lost(Entity.CUSTOMERS, "rst_after_accept")) as on:
+        states = on.migrate([customer(1)], [customer(2)])
+        assert states["C1"] == IN_DOUBT
+        time.sleep(1.1)
+        doubt = Doubt(
+            customer(1), "C1", 1, 1, datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), arrived_before=False
+        )
+        assert on.settler(Entity.CUSTOMERS).settle([doubt]) == {"C1": Finding.PRESENT}
+        assert once(on)
+
+
+def test_a_customer_who_was_there_before_is_no_proof_of_the_change(tmp_path):
+    script = lost(Entity.CUSTOMERS, "rst_before", 2)
+    with bench(tmp_path, faults=script, duplicates=Refusal.IN_QUEUE) as on:
+        on.migrate([customer(1)])
+        assert on.migrate([customer(1, name="Another")], [customer(2)])["C1"] == IN_DOUBT
+
+
+def test_a_customer_who_was_there_before_does_not_show_that_the_queue_has_passed(tmp_path):
+    script = lost(Entity.CUSTOMERS, "rst_after_accept", 2)
+    with bench(tmp_path, faults=script, duplicates=Refusal.IN_QUEUE, outages=((1.0, 3600.0),)) as on:
+        on.migrate([customer(1)])
+        time.sleep(max(0.0, 1.0 - time.monotonic() + on_start(on)))
+        states = on.migrate([customer(5)], [customer(1, name="Another")])
+        assert states["C5"] == IN_DOUBT
+        assert on.accepted().count("C5") == 1
+
+
+def test_metrics_that_equal_the_events_prove_nothing(tmp_path):
+    """
+    Legacy metrics count the purchases that are migrated: the number fits before a single event is worked off.
+
+    Taken for a proof, lost events would be called delivered; and in an outage, a later batch would seem visible and what is only late would be
+    sent twice.
+    """
+    script = lost(Entity.EVENTS, "rst_before")
+    with bench(tmp_path, faults=script) as on:
+        on.migrate([customer(1, metrics=metrics(2)), customer(2, metrics=metrics(1))])
+        states = on.migrate([event("O1", "C1"), event("O2", "C1")], [event("O3", "C2")])
+        assert states["O1"] == states["O2"] == IN_DOUBT
+
+    script = lost(Entity.EVENTS, "rst_after_accept")
+    with bench(tmp_path / "outage", faults=script, outages=((1.0, 3600.0),)) as on:
+        on.migrate([customer(1, metrics=metrics(7)), customer(2, metrics=metrics(1))])
+        time.sleep(max(0.0, 1.0 - time.monotonic() + on_start(on)))
+        states = on.migrate([event("O1", "C1"), event("O2", "C1")], [event("O3", "C2")])
+        assert states["O1"] == states["O2"] == IN_DOUBT
+        assert once(on)
+
+
+def test_a_customer_whose_earlier_events_are_still_in_the_queue_proves_nothing(tmp_path):
+    """Two of three were delivered, and the migrated metrics say three: that is not the third."""
+    with bench(tmp_path, delay_s=0.0, faults=lost(Entity.EVENTS, "rst_before", 2)) as on:
+        on.migrate([customer(1, metrics=metrics(3))])
+        delivery = on.delivery(Entity.EVENTS)
+        delivery.deliver(one_request([[event("O1", "C1")], [event("O2", "C1")]], 1))
+        delivery.deliver(one_request([[event("O3", "C1")]], 2))
+        delivery.settle([])
+        assert on.states()["O3"] == IN_DOUBT
+
+
+def test_a_number_that_changes_to_the_right_one_proves_that_events_arrived(tmp_path):
+    with bench(tmp_path, settle_after_s=0.4, delay_s=0.3, faults=lost(Entity.EVENTS, "rst_after_accept")) as on:
+        on.migrate([customer(1, metrics=metrics(9)), customer(2)])
+        time.sleep(0.4)
+        states = on.migrate([event("O1", "C1"), event("O2", "C2")])
+        assert states["O1"] == states["O2"] == DELIVERED
+
+
+def test_a_number_that_stays_while_a_later_one_changes_proves_that_events_did_not_arrive(tmp_path):
+    with bench(tmp_path, faults=lost(Entity.EVENTS, "rst_before")) as on:
+        on.migrate([customer(1, metrics=metrics(9)), customer(2, metrics=metrics(9))])
+        states = on.migrate([event("O1", "C1")], [event("O2", "C2")])
+        assert states == states | {"O1": DELIVERED, "O2": DELIVERED}
+        assert once(on)
+
+
+def test_transactions_that_cannot_be_told_apart_prove_nothing(tmp_path):
+    """Details that several transactions share do not name one."""
+    script = lost(Entity.TRANSACTIONS, "rst_before")
+    with bench(tmp_path, faults=script) as on:
+        with_customers(on)
+        one = transaction("T1", "C1", details="a purchase")
+        assert on.migrate([one], [transaction("T3", "C3")])["T1"] == IN_DOUBT
+
+
+def test_transactions_before_2020_cannot_be_read_and_stay_in_doubt(tmp_path):
+    script = lost(Entity.TRANSACTIONS, "rst_after_accept")
+    with bench(tmp_path, faults=script) as on:
+        with_customers(on)
+        old = transaction("T1", "C1", issued_at="2019-05-05T00:00:00Z")
+        assert on.migrate([old], [transaction("T3", "C3")])["T1"] == IN_DOUBT
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    answer: Answer
+    json: Any = None
+
+
+@dataclass(slots=True)
+class Vague:
+    """A reader whose answers are not of the documented shape."""
+
+    shown: Shown
+    asked: list[str] = field(default_factory=list)
+
+    def get_customer(self, customer_id):
+        self.asked.append(customer_id)
+        return self.shown
+
+    def get_transactions(self, customer_id, *, year=None):
+        self.asked.append(f"{customer_id} {year}")
+        return self.shown
+
+
+VAGUE = [
+    Shown(Answer(200, {"content-type": "text/html"}), None),
+    Shown(Answer(200), None),
+    Shown(Answer(200), {"error": "no"}),
+    Shown(Answer(404, {"content-type": "text/html"}, "<h1>Not found</h1>")),
+    Shown(Answer(500)),
+    Shown(Answer(429)),
+    Shown(Answer(failure="reset")),
+]
+
+
+@pytest.mark.parametrize("shown", VAGUE)
+@pytest.mark.parametrize("entity", Entity)
+def test_an_answer_of_another_shape_proves_neither(tmp_path, entity, shown):
+    with bench(tmp_path, certain_after_s=0) as on:
+        settler = Settler(on.ledger, Vague(shown), entity, Patience(0, 0, 2))
+        record = of(entity, 1)
+        sent_at = datetime.now(UTC).replace(tzinfo=None)
+        doubt = Doubt(record, record.customer, 1, 1, sent_at, arrived_before=False, refused=422)
+        assert settler.settle([doubt]) == {record.key: Finding.UNPROVEN}
+
+
+@pytest.mark.parametrize("shown", VAGUE)
+def test_nothing_is_read_into_an_answer_of_another_shape(shown):
+    assert (is_visible(shown, "C1"), purchases(shown, "C1"), details(shown)) == (None, None, None)
