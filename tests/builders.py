@@ -11,7 +11,9 @@ from decimal import Decimal
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Batch, Entity, Record, Slice
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.runs import Slice
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"

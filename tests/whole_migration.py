@@ -29,8 +29,8 @@ from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.migrate import Worked, work_off
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.rows import Entity, Slice
-from masivo_engine.planning.coverage import Asked, Covers, Mode, RunKind
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Asked, Covers, Mode, RunKind, Slice
 from masivo_engine.planning.plan import Planning, add_waiting, settle
 from masivo_engine.reports.account import Account, account
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options

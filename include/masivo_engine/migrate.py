@@ -17,21 +17,21 @@ from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.delivery import Delivery
 from masivo_engine.delivery.refusal_text import Unit
 from masivo_engine.delivery.resend import whole_sets
-from masivo_engine.delivery.sender import Log, Progress, Sender, Sending, Turns
+from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder, claimed, kept_alive
 from masivo_engine.ledger.history.entries import FirstLoad, Knowledge
 from masivo_engine.ledger.runs.coverage import selected_keys
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Moved
-from masivo_engine.model.rows import Batch, Entity, Limits, Record, Rejection, Slice, State
-from masivo_engine.planning.coverage import Mode
-from masivo_engine.readback.settler import Doubt, Patience, Settler
+from masivo_engine.model.limits import Limits, Log, Patience
+from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
+from masivo_engine.model.runs import Mode, Slice, Window
+from masivo_engine.readback.settler import Doubt, Settler
 from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import lasting, whole_customers
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from masivo_engine.sql import MOST_KEYS
 from masivo_engine.triage.triage import Triage
 

@@ -23,8 +23,8 @@ from masivo.wire import exchange, tokens
 from masivo.wire.deadline import WatchedSession
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.errors import MigrationError
-from masivo_engine.model.rows import Entity, Limits
-from masivo_engine.readback.settler import Patience
+from masivo_engine.model.limits import Limits, Patience
+from masivo_engine.model.rows import Entity
 
 
 PATHS = {

@@ -13,7 +13,9 @@ import random
 from collections.abc import Iterator
 
 from masivo_engine.batching.packers import one_request, packer_for
-from masivo_engine.model.rows import Batch, Limits, Record
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Record
 from tests.builders import customer
 from tests.include.delivery.refusing_api import Prose, RefusingApi, send_all
 

@@ -31,11 +31,15 @@ from masivo_engine.ledger.runs.coverage import covered, last_seen  # noqa: E402
 from masivo_engine.ledger.runs.retention import prune  # noqa: E402
 from masivo_engine.ledger.writing.slice_ledger import Ledger  # noqa: E402
 from masivo_engine.mapping.settings import Policies  # noqa: E402
-from masivo_engine.model.rows import Entity, Limits  # noqa: E402
-from masivo_engine.planning.coverage import Covers, RunKind  # noqa: E402
+from masivo_engine.model.limits import Limits  # noqa: E402
+from masivo_engine.model.rows import Entity  # noqa: E402
+from masivo_engine.model.runs import (  # noqa: E402
+    Covers,
+    RunKind,
+    Window,
+)
 from masivo_engine.planning.replay import Chosen, release  # noqa: E402
 from masivo_engine.reports.account import account  # noqa: E402
-from masivo_engine.source.statements import Window  # noqa: E402
 from tests import servers  # noqa: E402
 
 

@@ -47,7 +47,7 @@ from masivo.operators.migrate import (
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now as ledger_now
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.reports.account import Account
 from masivo_engine.sandbox.options import Refusal
 from masivo_engine.source.database import Database

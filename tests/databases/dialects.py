@@ -24,10 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.model.rows import Entity, Slice
-from masivo_engine.records.maker import UnreadableRow
+from masivo_engine.model.rows import Entity, UnreadableRow
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.reader import Found, Legacy
-from masivo_engine.source.statements import Window
 from tests import mapping_folder
 
 

@@ -14,11 +14,10 @@ from sqlalchemy import Engine, create_engine, make_url, select, text
 
 from masivo_engine.ledger import schema
 from masivo_engine.mapping.loader import KEY
-from masivo_engine.model.rows import Entity, Slice
-from masivo_engine.records.maker import LegacyRow
+from masivo_engine.model.rows import Entity, LegacyRow
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.reports.account import Account
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests.whole_migration import UNHURRIED, Trip
 
 

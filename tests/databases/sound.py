@@ -26,7 +26,7 @@ from masivo_engine.checks.check import check
 from masivo_engine.checks.finding import Finding
 from masivo_engine.checks.questions import Bounds
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from tests import mapping_folder
 
 

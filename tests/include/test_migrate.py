@@ -21,7 +21,8 @@ from sqlalchemy import create_engine, select, text
 from masivo_engine.ledger import schema
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Entity, Slice, State
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.reports.account import as_json, as_text
 from masivo_engine.reports.trail import trail
 from masivo_engine.samples.complete_journey import load as complete_journey
@@ -29,7 +30,6 @@ from masivo_engine.samples.planted import GOES
 from masivo_engine.samples.retailer import build as retailer
 from masivo_engine.sandbox.api import contract
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests import servers
 from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey

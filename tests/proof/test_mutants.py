@@ -23,8 +23,9 @@ from masivo_engine.ledger.history import entries as knowledge
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model import answers
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.rows import Batch, BatchState, Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.batches import Batch, BatchState
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.readback import settler
 from masivo_engine.readback.settler import Finding
 from masivo_engine.sandbox.faults.faults import Rule, Script

@@ -17,7 +17,7 @@ from masivo_engine import crash_points
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from tests.databases.verification import person, shop

@@ -17,7 +17,7 @@ from masivo_engine import crash_points
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import Stopped
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.triage.triage import Triage
 from tests.databases import changing, proof

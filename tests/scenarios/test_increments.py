@@ -16,7 +16,8 @@ from sqlalchemy import delete
 
 from masivo_engine.ledger.runs.coverage import covered
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.planning.coverage import Asked, RunKind, covered_until
+from masivo_engine.model.runs import Asked, RunKind
+from masivo_engine.planning.coverage import covered_until
 from masivo_engine.planning.guards import Guard
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from tests.databases import changing

@@ -14,10 +14,10 @@ from sqlalchemy import create_engine, event, insert, make_url, text
 
 from masivo.connections import engines
 from masivo_engine.checks.check import check
-from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import whole_customers
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests import mapping_folder, servers
 from tests.databases import changing
 

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, MetaData, String, Table
 
 from masivo_engine.model import ledger_capacity
-from masivo_engine.model.rows import Entity, Record
-from masivo_engine.planning.coverage import Covers, RunKind
-from masivo_engine.records.maker import LegacyRow, RecordMaker
-from masivo_engine.source.statements import Window
+from masivo_engine.model.rows import Entity, LegacyRow, Record
+from masivo_engine.model.runs import Covers, RunKind, Window
+from masivo_engine.records.maker import RecordMaker
 from tests.databases import changing
 from tests.databases.changing import REWARD
 from tests.include.records.test_maker import CUSTOMER, LINE, TRANSACTION, shaper

@@ -30,11 +30,10 @@ from masivo_engine import crash_points
 from masivo_engine.crash_points import trap_at
 from masivo_engine.delivery import turn_order
 from masivo_engine.ledger import schema
-from masivo_engine.model.rows import Entity, Record, Slice
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.runs import Asked, RunKind, Slice, Window
 from masivo_engine.planning.guards import Guard
 from masivo_engine.records.stream import whole_customers
-from masivo_engine.source.statements import Window
 from tests.databases import changing
 from tests.databases.changing import INCREMENT, SWEEP, Site, booking, line, person, sale
 from tests.whole_migration import UNLIMITED, Died

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, insert
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from tests.databases import proof
 from tests.whole_migration import journey
 

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, Mode, RunKind
+from masivo_engine.model.runs import Asked, Mode, RunKind
 from tests.databases import changing
 from tests.databases.changing import FILES, SWEEP, booking, person, sale
 

@@ -13,7 +13,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from masivo_engine.model.rows import Batch, Limits
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
 
 
 # Of bodies: how many share a commit, and how many a slice that waits keeps. With the records that they are made of, it takes up to three times as much.

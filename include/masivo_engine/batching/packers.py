@@ -26,7 +26,9 @@ from typing import Protocol
 import orjson
 
 from masivo_engine.contract.fields import LONGEST_KEY
-from masivo_engine.model.rows import Batch, Entity, Limits, Record
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Record
 
 
 OPEN_REQUESTS = 16  # perf.md 5: 4 lose 3 % more where customers are large, 64 gain 0.4 % for four times the memory

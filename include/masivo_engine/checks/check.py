@@ -25,7 +25,7 @@ from masivo_engine.checks.questions import Asked, Bounds, Unanswered, limited
 from masivo_engine.checks.tables import unmentioned
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MigrationError
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from masivo_engine.source.reader import Legacy
 
 

@@ -15,9 +15,9 @@ from masivo_engine.mapping.lineage import expressions
 from masivo_engine.mapping.loader import Mapping, Query
 from masivo_engine.mapping.values import shape
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Entity, Record, Rejection, Slice
+from masivo_engine.model.rows import Entity, Record, Rejection
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 _LONGEST = 88  # characters of an expression; the file has the rest

@@ -36,15 +36,16 @@ from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.isolation import Isolation, units
 from masivo_engine.delivery.refusal_text import Unit
 from masivo_engine.delivery.resend import whole_sets
-from masivo_engine.delivery.sender import Log, Sending
+from masivo_engine.delivery.sender import Sending
 from masivo_engine.ledger.history.entries import doubts_in_a_row, isolated_within_hour, known
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.model.answers import Answer, Verdict, verdict
+from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import TryAgainLater
+from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.reasons import RESENT_UNPROVEN
-from masivo_engine.model.rows import Batch, Entity, Limits, Purpose, Record, State
+from masivo_engine.model.rows import Entity, Entry, Record, State
 from masivo_engine.readback.settler import Doubt, Finding, Settler, doubt_about
 
 

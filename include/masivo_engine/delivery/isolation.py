@@ -27,8 +27,9 @@ from masivo_engine.delivery.refusal_text import Named, Unit, culprits, names, se
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
+from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Stopped
-from masivo_engine.model.rows import Batch, Entity, State
+from masivo_engine.model.rows import Entity, State
 
 
 # Sends a batch and returns its answer; the ledger has the receipt by then.

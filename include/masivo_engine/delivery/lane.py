@@ -23,10 +23,9 @@ from sqlalchemy.exc import IntegrityError
 
 from masivo_engine.ledger import dialects, schema, sqlite
 from masivo_engine.model.errors import TryAgainLater
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import HOUR_S, Limits
 
 
-HOUR_S = 3600.0
 _MOST_MARGIN_S = 1.0
 # A longer wait is waited for outside: a sleeping task would hold a worker's slot.
 _LONGEST_WAIT_S = 600.0
@@ -57,22 +56,6 @@ _STARTING = insert(schema.start)
 _starts = schema.start.c.account == bindparam("of_account")
 _STARTS = select(func.count(), func.min(schema.start.c.at)).where(_starts)
 _STARTS_OVER = delete(schema.start).where(_starts, schema.start.c.at < bindparam("before"))
-
-
-def lane_hours(requests: int, limits: Limits) -> float:
-    """Return the hours that *requests* take on the lane: the interval with its margin, or the hourly cap, whichever is slower."""
-    apart = limits.interval_s + limits.margin_s if limits.interval_s else 0.0
-    by_interval = requests * apart / 3600
-    by_cap = requests / limits.per_hour if limits.per_hour else 0.0
-    return max(by_interval, by_cap)
-
-
-def hours(value: float) -> str:
-    """Write *value* hours for people."""
-    minutes = round(value * 60)
-    if minutes < 1:
-        return "under a minute"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 class Kind(StrEnum):

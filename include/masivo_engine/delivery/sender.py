@@ -19,10 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.crash_points import crash_point
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger, Receipt
+from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict, words
+from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, MigrationError, Misconfigured, Stopped, TryAgainLater
-from masivo_engine.model.rows import Batch, BatchState, Entity, Limits, Purpose
+from masivo_engine.model.limits import Limits, Log
+from masivo_engine.model.rows import Entity
 
 
 # Tries of one batch that the API did not accept, before Airflow is asked to come back later.
@@ -62,13 +64,6 @@ class Sender(Protocol):
 
     def post(self, entity: Entity, body: bytes) -> Answer:
         """POST *body* to *entity*'s migrate endpoint, once, and never raise for what comes back."""
-
-
-class Log(Protocol):
-    """A logger: the standard library's, or the one that Airflow gives a task."""
-
-    def info(self, message: str, /, *values: object) -> object:
-        """Write one line."""
 
 
 @dataclass(slots=True)

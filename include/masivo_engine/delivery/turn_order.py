@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from masivo_engine.delivery.sender import Log, Turns
+from masivo_engine.delivery.sender import Turns
 from masivo_engine.ledger.writing.leases import Lease, is_behind, renew
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import TryAgainLater
-from masivo_engine.model.rows import Limits, Slice
+from masivo_engine.model.limits import Limits, Log
+from masivo_engine.model.runs import Slice
 
 
 # A slice that sends writes to the ledger twice in an interval; one that is silent longer is reading back, or dead.

@@ -17,7 +17,9 @@ from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs.decisions import released_count
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import BatchState, Entity, Limits
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
 from masivo_engine.planning.guards import Alarm, Guard
 from masivo_engine.readback.shown import Reader, is_visible
 from masivo_engine.readback.spread import some_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from masivo_engine.delivery.lane import hours
+from masivo_engine.model.limits import hours
 from masivo_engine.model.rows import State
 
 

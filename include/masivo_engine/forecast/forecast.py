@@ -17,22 +17,21 @@ from typing import Any
 import orjson
 
 from masivo_engine.batching.packers import Packer, least_requests, packer_for
-from masivo_engine.delivery.lane import hours, lane_hours
 from masivo_engine.forecast.projection import Foresight
 from masivo_engine.ledger.history.waiting import waiting, waiting_for
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.migrate import MOST_SUSPECTS
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Batch, Entity, Limits, Record, Slice, State
-from masivo_engine.planning.coverage import Covers
+from masivo_engine.model.rows import Entity, Entry, Record, State
+from masivo_engine.model.runs import Covers, Slice, Window
 from masivo_engine.planning.slices import rows_per_slice
 from masivo_engine.readback.spread import Spread
 from masivo_engine.records.stream import lasting, whole_customers
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from masivo_engine.sql import MOST_KEYS, portions
 from masivo_engine.triage.triage import Judgement, Triage
 

@@ -1,15 +1,16 @@
 """
-The nouns of a row's journey, in the order in which a row meets them.
+Rows, from the legacy database to the ledger.
 
 ``legacy row -> record -> batch -> request -> receipt -> ledger entry``
 
 A *row* that cannot become a *record* becomes a *rejection*; both end as one ledger entry. The words are those of the
-design, and every table, log line and message uses them.
+design, and every table, log line and message uses them. The other nouns are in `masivo_engine.model.batches` and
+`masivo_engine.model.runs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -47,29 +48,6 @@ class State(StrEnum):
     HELD = "held"  # frees itself when what it waits for changes
     IN_DOUBT = "in_doubt"  # a read-back, or a person
     SUPERSEDED = "superseded"  # nobody's: a newer version replaced it before it was sent
-
-
-class BatchState(StrEnum):
-    """
-    Where a batch is. A record that a batch carries has its batch's state, so a receipt settles one row.
-
-    ``packed`` and ``sending`` are on the way; the others are settled. ``given_back`` was provably never sent, and
-    its records wait; ``refused`` was taken apart, and its records have states of their own.
-    """
-
-    PACKED = "packed"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    IN_DOUBT = "in_doubt"
-    REFUSED = "refused"
-    GIVEN_BACK = "given_back"
-
-
-class Purpose(StrEnum):
-    """What a batch is sent for; requests that only take a refused batch apart have a budget of their own."""
-
-    DELIVERY = ""
-    ISOLATION = "isolation"
 
 
 # A named tuple costs a quarter of a frozen dataclass, and there is one for every row.
@@ -112,60 +90,38 @@ class Rejection(NamedTuple):
     occurrence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """
-    The records of one request, in the order of *body*, which is what is POSTed.
+Row = Sequence[Any]
+Lists = Mapping[str, Sequence[Row]]
 
-    *number* counts within the slice, from 1.
-    """
 
-    entity: Entity
-    number: int
-    records: tuple[Record, ...]
-    body: bytes
+class LegacyRow(NamedTuple):
+    """One row as the database gave it, with the elements of its lists by path."""
 
-    @property
-    def customers(self) -> int:
-        """How many customers the request names."""
-        return len({record.customer for record in self.records})
+    values: Row
+    lists: Lists
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class UnreadableRow:
     """
-    The part of an entity that one mapped task works off: the customers from *lower* up to, not including, *upper*.
+    A row of which only key and customer could be read; *reason* and *column* say what stood in the way.
 
-    ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted meanwhile. Rows
-    without a customer belong to the first. *rows* is what the plan counted. A slice that *selects* ``keys`` reads the rows that the
-    ledger names for it, and none that the others read.
+    *amount* is that of a transaction, where it could be read too, so that the account in points is whole.
     """
 
-    entity: Entity
-    number: int
-    of: int
-    lower: Any
-    upper: Any
-    rows: int
-    selects: str = "window"
+    key: Any
+    customer: Any
+    reason: str
+    column: str
+    shape: str = ""
+    amount: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """
-    What the account's API allows, from its connection; a response's headers may only slow it.
+class Entry(NamedTuple):
+    """Where one row ended, other than in a batch."""
 
-    A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote nothing for *lease_s* counts as dead.
-    *isolation_per_hour* is how many of an hour's requests may go into taking refused batches apart. Sources: masivo_api.md 2.1 and 2.3; *body_bytes* is U14's safe guess. Times are seconds, from start to start.
-    """
-
-    records: int = 1000
-    customers: int = 1000
-    body_bytes: int = 4_000_000
-    interval_s: float = 5.0
-    margin_s: float = 0.05
-    per_hour: int = 1000
-    slice_requests: int = 50
-    isolation_per_hour: int = 600
-    slice_s: float = 1200.0
-    lease_s: float = 180.0
+    row: Record | Rejection
+    state: State
+    reason: str = ""
+    column: str = ""
+    shape: str = ""

@@ -17,9 +17,8 @@ from masivo_engine.ledger.runs.decisions import released_count
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Span
+from masivo_engine.model.runs import Span, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 _MANY, _RUNS = 100, 3

@@ -12,21 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from masivo_engine.batching.packers import least_requests
-from masivo_engine.delivery.lane import hours, lane_hours
 from masivo_engine.ledger.history.entries import delivered_keys, known
 from masivo_engine.ledger.runs.coverage import hashes_since, is_known
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import Misconfigured
-from masivo_engine.model.rows import Entity, Limits, Record, Slice
+from masivo_engine.model.limits import Limits, hours, lane_hours
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import whole_customers
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 # From which part of the delivered rows on missing ones beside new ones look as if their keys were made otherwise: business removes and adds less.
 _RENAMED_FROM = 0.05
-DRY_RUN = "dry_run"  # as the kind of a run in the ledger
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
 SETTLES = frozenset({"from_now_on", "adopt"})  # without sending: they are typed a second time, into confirm
 

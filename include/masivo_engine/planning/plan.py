@@ -21,9 +21,11 @@ from masivo_engine.ledger.runs.coverage import Seen, add_selected, covered, plan
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.model.rows import Entity, Limits, Slice
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Asked, Covers, Mode, Slice, Span
 from masivo_engine.planning import guards
-from masivo_engine.planning.coverage import Asked, Covers, Mode, Span, covered_until, span_of, window_of
+from masivo_engine.planning.coverage import covered_until, span_of, window_of
 from masivo_engine.planning.slices import rows_per_slice, slices
 from masivo_engine.source.reader import Legacy
 from masivo_engine.sql import portions

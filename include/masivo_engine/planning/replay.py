@@ -23,12 +23,13 @@ from masivo_engine.ledger.runs.coverage import add_selected
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.ledger.writing.takeover import note_settled
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import BatchState, Entity, Limits, State
-from masivo_engine.planning.coverage import Covers, Mode, RunKind
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.runs import Covers, Mode, RunKind, Window
 from masivo_engine.planning.slices import rows_per_slice
-from masivo_engine.source.statements import Window
 from masivo_engine.sql import portions
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from masivo_engine.model.rows import Entity, Limits, Slice
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice
 
 
 MOST_SLICES = 500  # half of what Airflow maps at most (core.max_map_length is 1024)

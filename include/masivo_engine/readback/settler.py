@@ -40,6 +40,7 @@ import orjson
 
 from masivo_engine.ledger.history.entries import Known, delivered_after, known
 from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.limits import Patience
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.readback.purchase_counts import Purchases
 from masivo_engine.readback.shown import Reader, details, is_visible
@@ -113,15 +114,6 @@ class Finding(StrEnum):
     PRESENT = "present"
     ABSENT = "absent"
     UNPROVEN = "unproven"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for the queue, in seconds, and how often to read; from the connection's extra."""
-
-    settle_after_s: float = 180.0
-    certain_after_s: float = 3600.0
-    reads: int = 3
 
 
 class Settler:

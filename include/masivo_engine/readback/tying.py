@@ -23,7 +23,8 @@ from masivo_engine.ledger.writing import table_rows
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, TryAgainLater
-from masivo_engine.model.rows import Entity, Limits
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import Reader, is_visible, shown_email
 from masivo_engine.readback.spread import some_of
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
@@ -24,14 +23,11 @@ from masivo_engine.mapping.loader import CUSTOMER, KEY, POSITION, Adjust
 from masivo_engine.mapping.values import Unfit, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
-from masivo_engine.model.rows import NO_BALANCE, Entity, Record, Rejection
+from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.leaves import Filling, Page
 from masivo_engine.records.outliers import are_odd, is_odd
 from masivo_engine.records.payload import Misfit, Shaper, complete, path_of, put
 
-
-Row = Sequence[Any]
-Lists = Mapping[str, Sequence[Row]]
 
 _CODES = {
     "missing": "missing_value",
@@ -40,29 +36,6 @@ _CODES = {
     "literal_error": "unknown_code",
 }
 _PATTERNS = {Kind.EMAIL: "email_malformed", Kind.UUID: "not_a_uuid", Kind.INSTANT: "not_a_date", Kind.DAY: "not_a_date"}
-
-
-class LegacyRow(NamedTuple):
-    """One row as the database gave it, with the elements of its lists by path."""
-
-    values: Row
-    lists: Lists
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableRow:
-    """
-    A row of which only key and customer could be read; *reason* and *column* say what stood in the way.
-
-    *amount* is that of a transaction, where it could be read too, so that the account in points is whole.
-    """
-
-    key: Any
-    customer: Any
-    reason: str
-    column: str
-    shape: str = ""
-    amount: Any = None
 
 
 # What a record is looked at for, column by column. A mapping that lacks one makes no record; which column it is, rows say by themselves.

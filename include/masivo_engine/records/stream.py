@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
-from masivo_engine.model.rows import Entity, Record, Rejection, Slice
+from masivo_engine.model.rows import Entity, Record, Rejection
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 _Page = TypeVar("_Page")

@@ -22,9 +22,10 @@ from masivo_engine.batching.packers import least_requests
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import LedgerError, UnknownRun
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import NOT_SHOWN, REASONS, RESENT_UNPROVEN
-from masivo_engine.model.rows import Entity, Limits, State
-from masivo_engine.planning.coverage import Covers
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.runs import Covers
 from masivo_engine.sql import MOST_KEYS, one_of, portions
 
 

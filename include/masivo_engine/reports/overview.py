@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Row, case, func, select
 
-from masivo_engine.delivery.lane import HOUR_S
 from masivo_engine.ledger import dialects, schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import BatchState, Entity, State
-from masivo_engine.planning.coverage import Covers
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.limits import HOUR_S
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.runs import Covers
 from masivo_engine.reports.account import OPEN, Trouble
 
 

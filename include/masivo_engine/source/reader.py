@@ -21,12 +21,13 @@ from masivo_engine.driver_errors import REFUSALS, kind_of
 from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, Mapping, Query
 from masivo_engine.mapping.values import Unfit, instant
 from masivo_engine.model.errors import LegacyError, MappingError
-from masivo_engine.model.rows import Entity, Slice
-from masivo_engine.records.maker import LegacyRow, RecordMaker, UnreadableRow
+from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
+from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.maker import RecordMaker
 from masivo_engine.records.payload import Shaper
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.lists import Elements
-from masivo_engine.source.statements import Place, Selection, Stored, Window, subquery
+from masivo_engine.source.statements import Place, Selection, Stored, subquery
 from masivo_engine.sql import MOST_KEYS, portions
 
 

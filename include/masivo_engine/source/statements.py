@@ -7,8 +7,8 @@ one mapping serves a full load, an increment and a few customers, on every diale
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Table
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,7 +39,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, PARENT_KEY, Mapping, Query
 from masivo_engine.model.errors import MappingError
-from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.change_time import changed
 from masivo_engine.sql import one_of
 
@@ -55,44 +56,6 @@ _TEXT = String(4000)
 
 # Oracle has no FALSE, and takes no number for one.
 _NEVER = literal_column("1") == literal_column("0")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """
-    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given; else everything.
-
-    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions: their customers), except what lies in
-    the window *besides*, which is read anyhow.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    customers: tuple[str, ...] = ()
-    keys: tuple[str, ...] | None = None
-    besides: Window | None = None
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether every row of the mapping is read."""
-        return self.since is None and self.until is None and not self.customers and self.keys is None
-
-    def named(self, keys: Iterable[str]) -> Window:
-        """Return the window of *keys* that this one does not read."""
-        return Window(keys=tuple(keys), besides=self if self.keys is None else None)
-
-    def __str__(self) -> str:
-        if self.is_everything:
-            return "everything"
-        if self.keys is not None:
-            return "what a person released"
-        parts = []
-        if self.since or self.until:
-            start = self.since.isoformat(timespec="seconds") if self.since else "the beginning"
-            parts.append(f"changed from {start} to {self.until.isoformat(timespec='seconds') if self.until else 'now'}")
-        if self.customers:
-            parts.append(f"of {len(self.customers)} named customers")
-        return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from masivo_engine.batching.packers import fit_by_far, fits_alone
 from masivo_engine.ledger.history.entries import Knowledge, Known, Parent
 from masivo_engine.ledger.history.states import ADOPTED
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.rows import Batch, Entity, Limits, Record, Rejection, State
-from masivo_engine.planning.coverage import Mode
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
+from masivo_engine.model.runs import Mode
 from masivo_engine.readback.settler import Doubt, doubt_about, is_same
 
 

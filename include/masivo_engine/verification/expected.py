@@ -16,9 +16,9 @@ import orjson
 
 from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Entity, Record, Slice
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 @dataclass(frozen=True, slots=True)

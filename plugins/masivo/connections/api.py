@@ -33,8 +33,7 @@ from airflow.sdk import Connection
 from masivo.connections.extras import Extras
 from masivo_engine.delivery.sender import latest_arrival_s
 from masivo_engine.model.errors import Misconfigured
-from masivo_engine.model.rows import Limits
-from masivo_engine.readback.settler import Patience
+from masivo_engine.model.limits import Limits, Patience
 
 
 BASE_PATH = "/api/storefront/v1"  # seed 002, `servers`

@@ -17,7 +17,7 @@ from masivo.connections.extras import nearest
 from masivo_engine.forecast.approval import Bounds
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.planning.guards import Guard
 from masivo_engine.planning.mapping_change import CHOICES, SETTLES
 from masivo_engine.planning.replay import IN_DOUBT, LEAVE, RELEASABLE, Chosen

@@ -29,9 +29,9 @@ from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.migrate import work_off
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, Covers, Mode, RunKind
+from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
 from masivo_engine.planning.guards import refuse_first_load
-from masivo_engine.planning.mapping_change import DRY_RUN, difference, is_changed, refuse
+from masivo_engine.planning.mapping_change import difference, is_changed, refuse
 from masivo_engine.planning.plan import Planning, add_waiting, settle
 from masivo_engine.planning.replay import release
 from masivo_engine.reports.account import account, as_json, as_text

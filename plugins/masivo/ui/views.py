@@ -23,7 +23,7 @@ from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import EmptyLedger, MigrationError
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from masivo_engine.reports.pages.live_page import message_page, plan_as_it_stands, run_page, runs_page
 
 

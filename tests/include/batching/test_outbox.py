@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from masivo_engine.batching import outbox
 from masivo_engine.batching.outbox import MOST_BYTES, TOGETHER_BYTES, Ahead
 from masivo_engine.delivery import turn_order
-from masivo_engine.model.rows import Batch, Entity, Limits
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
 
 
 HURRIED, UNHURRIED = Limits(interval_s=0), Limits(interval_s=5.0)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from masivo_engine.batching.packers import OPEN_REQUESTS, fit_by_far, fits_alone, least_requests, packer_for
 from masivo_engine.contract.fields import LONGEST_KEY
-from masivo_engine.model.rows import Batch, Entity, Limits, Record
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Record
 
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure

@@ -11,8 +11,8 @@ from masivo_engine.checks.check import check
 from masivo_engine.checks.finding import Severity, as_lines
 from masivo_engine.checks.questions import Bounds
 from masivo_engine.mapping.loader import load
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Limits
 from masivo_engine.samples.planted import GOES
 from masivo_engine.samples.retailer import build
 

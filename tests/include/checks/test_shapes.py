@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Numeric, String, create_engine
 
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from tests.databases.sound import BALANCE, CUSTOMERS, EVENTS, NOON, PRODUCTS, TRANSACTIONS, SoundShop
 
 

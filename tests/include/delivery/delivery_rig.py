@@ -27,8 +27,10 @@ from masivo_engine.delivery.sender import Progress, Sending
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Batch, Entity, Limits, Record
-from masivo_engine.readback.settler import Patience, Settler
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits, Patience
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.readback.settler import Settler
 from masivo_engine.sandbox.options import Options
 from masivo_engine.sandbox.wire.server import Sandbox
 from tests.builders import one_slice, plan_slices

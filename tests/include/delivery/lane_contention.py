@@ -16,7 +16,7 @@ from sqlalchemy import make_url, update
 from masivo.connections import engines
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.ledger import schema
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from masivo_engine.sandbox.api.api import BASE
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from masivo.connections import engines
 from masivo_engine.delivery.lane import Kind, Lane
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 
 
 LIMITS = Limits(interval_s=0.04, margin_s=0.01, per_hour=1_000_000)

@@ -15,7 +15,9 @@ from masivo_engine.delivery.isolation import Isolation, units
 from masivo_engine.delivery.refusal_text import Unit
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.model.answers import Answer, Verdict, verdict
-from masivo_engine.model.rows import Batch, Entity, Limits, Record, State
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Record, State
 
 
 Prose = Callable[[Sequence[Record], Batch], str]

@@ -12,7 +12,8 @@ from masivo_engine.delivery.isolation import units
 from masivo_engine.delivery.refusal_text import culprits
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.errors import Stopped
-from masivo_engine.model.rows import Entity, Limits
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
 from tests.builders import customer, event, transaction
 from tests.include.delivery.refusing_api import RefusingApi, isolation, send_all
 

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, func, select, update
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history import entries
 from masivo_engine.ledger.history.entries import isolated_within_hour
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.model.rows import BatchState, Entity, Purpose
+from masivo_engine.model.batches import BatchState, Purpose, Receipt
+from masivo_engine.model.rows import Entity
 from tests.builders import batch, customer, one_slice, plan_slices
 from tests.databases import proof
 from tests.include.delivery.delivery_rig import bench

@@ -16,11 +16,11 @@ from sqlalchemy import make_url, select, update
 
 from masivo.connections import engines
 from masivo_engine.delivery import lane as lane_
-from masivo_engine.delivery.lane import HOUR_S, Kind, Lane
+from masivo_engine.delivery.lane import Kind, Lane
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import TryAgainLater
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import HOUR_S, Limits
 from tests.include.delivery.lane_contention import PROCESSES
 from tests.include.sandbox.client import sandbox
 

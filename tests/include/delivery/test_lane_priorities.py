@@ -13,7 +13,7 @@ from masivo.connections import engines
 from masivo_engine.delivery.lane import Kind, Lane
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 
 
 ROOT = Path(__file__).parents[3]

@@ -18,9 +18,10 @@ from masivo_engine.delivery import turn_order
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.dialects import now
 from masivo_engine.ledger.writing import slice_ledger
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import Stopped, TryAgainLater
-from masivo_engine.model.rows import BatchState, Entity, State
-from masivo_engine.planning.coverage import Asked, Mode, RunKind
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.runs import Asked, Mode, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.source import reader
 from tests.databases import changing

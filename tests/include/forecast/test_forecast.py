@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from masivo_engine.forecast.forecast import Foretelling, as_text
 from masivo_engine.ledger import schema
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 from tests.databases.sample import sample_shop
 from tests.whole_migration import EVERYTHING, UNLIMITED, journey
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import Batch, Entity, Record, Rejection, State
+from masivo_engine.model.batches import Batch
+from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from tests.builders import one_slice, plan_slices
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from masivo_engine.ledger import schema
 from masivo_engine.model import ledger_capacity, reasons
+from masivo_engine.model.runs import Mode
 from masivo_engine.planning import guards, replay
-from masivo_engine.planning.coverage import Mode
 
 
 # The widest character that there is, in bytes.

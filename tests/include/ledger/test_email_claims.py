@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.email_claims import claim
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.model.rows import BatchState, Entity
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.rows import Entity
 from tests.builders import batch, customer, one_slice, plan_slices
 
 

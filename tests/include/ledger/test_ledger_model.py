@@ -22,12 +22,12 @@ from masivo_engine.ledger.history.entries import ADOPTED, known, last_delivered,
 from masivo_engine.ledger.history.waiting import waiting
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.verification import pending
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.mapping.settings import Policies
+from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import Fenced, LedgerError, TryAgainLater
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import RESENT_UNPROVEN
-from masivo_engine.model.rows import BatchState, Entity, Limits, Rejection, State
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.planning import replay
 from masivo_engine.planning.replay import SEND_AGAIN, Chosen
 from masivo_engine.reports.account import account

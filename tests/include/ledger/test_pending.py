@@ -27,11 +27,9 @@ from masivo_engine.ledger.verification.pending import (
     waiting_in,
 )
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import BatchState, Entity, Rejection, State
-from masivo_engine.planning.coverage import Covers, RunKind
-from masivo_engine.source.statements import Window
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
+from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.verification.sample import Chooser
 from tests.builders import batch, customer, event, one_slice, plan_slices
 

@@ -19,9 +19,9 @@ from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs import retention
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, Misconfigured
-from masivo_engine.model.rows import BatchState, Entity, Rejection, State
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.account import account, as_json
 from tests.builders import customer
 from tests.include.reports.test_account import begin, of, send

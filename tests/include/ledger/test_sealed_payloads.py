@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.runs.retention import prune
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import BatchState, Entity, Rejection, State
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.trail import trail
 from tests.builders import customer
 from tests.include.reports.test_account import begin, send

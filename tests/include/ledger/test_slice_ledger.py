@@ -18,10 +18,10 @@ from masivo_engine import sql
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.writing import slice_ledger
-from masivo_engine.ledger.writing.slice_ledger import Ledger, Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import Fenced, LedgerError, TryAgainLater
-from masivo_engine.model.rows import BatchState, Entity, Rejection, State
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from tests.builders import REWARD, batch, customer, event, one_slice, plan_slices, transaction
 
 

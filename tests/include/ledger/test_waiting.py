@@ -7,10 +7,9 @@ from sqlalchemy import select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history.waiting import waiting
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.rows import BatchState, Entity, State
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.rows import Entity, Entry, State
 from tests.builders import batch, customer, transaction
 from tests.include.reports.test_account import begin
 

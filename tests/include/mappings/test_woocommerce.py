@@ -12,9 +12,8 @@ import pytest
 from masivo.cli import parser
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests import servers
 from tests.databases import ready_mappings
 from tests.databases.woocommerce import BO, SHOP

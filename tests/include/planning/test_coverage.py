@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from masivo_engine.mapping.settings import Windows
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, Covers, Mode, RunKind, Span, covered_until, span_of, window_of
-from masivo_engine.source.statements import Window
+from masivo_engine.model.runs import Asked, Covers, Mode, RunKind, Span, Window
+from masivo_engine.planning.coverage import covered_until, span_of, window_of
 
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

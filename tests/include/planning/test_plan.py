@@ -7,11 +7,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine, text
 
-from masivo_engine.delivery.lane import hours, lane_hours
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.loader import load
-from masivo_engine.model.rows import Entity, Limits
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.limits import Limits, hours, lane_hours
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.planning.plan import Planning, settle
 from masivo_engine.samples.retailer import build
 from masivo_engine.source.reader import Legacy

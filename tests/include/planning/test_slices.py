@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from masivo_engine.model.rows import Entity, Limits, Slice
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice
 from masivo_engine.planning.slices import MOST_SLICES, slices
 
 

@@ -22,9 +22,9 @@ from masivo_engine.contract.tree import tree
 from masivo_engine.mapping.loader import CUSTOMER, KEY, Query
 from masivo_engine.mapping.settings import Places, Settings
 from masivo_engine.mapping.values import Unfit, reader
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.rows import Entity, LegacyRow, Record, UnreadableRow
 from masivo_engine.records import columns
-from masivo_engine.records.maker import LegacyRow, RecordMaker, UnreadableRow
+from masivo_engine.records.maker import RecordMaker
 from masivo_engine.records.payload import Shaper
 
 

@@ -18,8 +18,8 @@ from masivo_engine.mapping.loader import Adjust, Query
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Entity, Record, Rejection
-from masivo_engine.records.maker import LegacyRow, RecordMaker, UnreadableRow
+from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, UnreadableRow
+from masivo_engine.records.maker import RecordMaker
 from masivo_engine.records.payload import Shaper
 
 

@@ -8,13 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import LedgerError
-from masivo_engine.model.rows import BatchState, Entity, Rejection, State
-from masivo_engine.planning.coverage import Covers, RunKind
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
+from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.reports.account import account, as_json, as_text
-from masivo_engine.source.statements import Window
 from tests.builders import batch, customer, event, one_slice, plan_slices
 
 

@@ -15,15 +15,13 @@ from masivo_engine.ledger import dialects, schema
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import WAITING
 from masivo_engine.ledger.writing.slice_ledger import Ledger, now
-from masivo_engine.ledger.writing.table_rows import Entry
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError
-from masivo_engine.model.rows import BatchState, Entity, State
-from masivo_engine.planning.coverage import Covers, RunKind
-from masivo_engine.planning.mapping_change import DRY_RUN
+from masivo_engine.model.rows import Entity, Entry, State
+from masivo_engine.model.runs import DRY_RUN, Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.overview import lane_state, newest_runs, open_rows
 from masivo_engine.reports.pages.live_page import REFRESH_S, message_page, plan_as_it_stands, run_page, runs_page
-from masivo_engine.source.statements import Window
 from masivo_engine.verification.differences import Bucket
 from tests.builders import customer
 from tests.include.reports.pages_read import Page, number, references

@@ -17,17 +17,16 @@ from sqlalchemy import create_engine, insert, select, update
 from masivo_engine.forecast.forecast import Foretelling
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.runs import decisions
-from masivo_engine.ledger.writing.slice_ledger import Receipt, now
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import BatchState, Entity, Limits, Rejection, State
-from masivo_engine.planning.coverage import Covers, RunKind
-from masivo_engine.planning.mapping_change import DRY_RUN
+from masivo_engine.ledger.writing.slice_ledger import now
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
+from masivo_engine.model.runs import DRY_RUN, Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.folder import name_of, written_whole
 from masivo_engine.reports.pack.pack import write_pack, write_plan
 from masivo_engine.reports.pack.tables import write_rows
 from masivo_engine.samples.retailer import build
-from masivo_engine.source.statements import Window
 from tests.builders import REWARD, batch, customer, event, one_slice, plan_slices, transaction
 from tests.include.reports.pages_read import number, page, references, rows
 from tests.whole_migration import UNLIMITED, journey

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from masivo_engine.reports.pack.pack import write_pack
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from masivo_engine.verification.differences import MEANINGS, Bucket, points_off

@@ -4,9 +4,8 @@ The trail of one customer, for whoever answers the telephone.
 
 from __future__ import annotations
 
-from masivo_engine.ledger.writing.slice_ledger import Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import BatchState, Entity, State
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.rows import Entity, Entry, State
 from masivo_engine.reports.trail import trail
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
 

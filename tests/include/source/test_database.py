@@ -11,8 +11,8 @@ from sqlalchemy import NullPool, create_engine, event, text
 
 from masivo_engine.model.errors import LegacyError, TryAgainLater
 from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests import mapping_folder, servers
 from tests.databases.dialects import Shop, everything, pages, places
 

@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from masivo_engine.driver_errors import is_passing
 from masivo_engine.mapping.loader import PARENT_KEY, load
-from masivo_engine.model.rows import Entity, Slice
-from masivo_engine.source.statements import Selection, Stored, Window, elements
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice, Window
+from masivo_engine.source.statements import Selection, Stored, elements
 
 
 DIALECTS = {"mssql": mssql.dialect(), "oracle": oracle.dialect()}

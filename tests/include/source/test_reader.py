@@ -14,11 +14,11 @@ from sqlalchemy import create_engine, delete
 
 import masivo_engine.source.reader
 from masivo_engine.model.errors import MappingError
-from masivo_engine.model.rows import Entity, Limits, Slice
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, LegacyRow
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.planning.slices import slices
-from masivo_engine.records.maker import LegacyRow
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 from tests import mapping_folder
 from tests.databases.dialects import TRANSACTIONS, Shop, everything, pages, place, places
 

@@ -12,7 +12,7 @@ import pytest
 
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
-from masivo_engine.source.statements import Window
+from masivo_engine.model.runs import Window
 from tests.databases.dialects import EVENTS, Shop, everything, pages, place, places
 
 

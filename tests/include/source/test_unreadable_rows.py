@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from masivo_engine.model.errors import LegacyError, MappingError
-from masivo_engine.model.rows import Entity, Rejection
-from masivo_engine.records.maker import LegacyRow, UnreadableRow
-from masivo_engine.source.statements import Window
+from masivo_engine.model.rows import Entity, LegacyRow, Rejection, UnreadableRow
+from masivo_engine.model.runs import Window
 from tests.databases.dialects import EVENTS, PRODUCTS, Shop, pages, places
 
 

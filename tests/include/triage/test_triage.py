@@ -17,9 +17,10 @@ from sqlalchemy import make_url
 from masivo.connections import engines
 from masivo_engine.ledger.history.entries import Knowledge
 from masivo_engine.ledger.writing.email_claims import claim
-from masivo_engine.ledger.writing.slice_ledger import Ledger, Receipt
-from masivo_engine.ledger.writing.table_rows import Entry
-from masivo_engine.model.rows import BatchState, Entity, Limits, Rejection, State
+from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.triage.triage import Triage
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
 

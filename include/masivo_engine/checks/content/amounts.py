@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from masivo_engine.checks.finding import Finding, note, warning
-from masivo_engine.model.rows import Entity, Limits, Record
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, Record
 
 
 _FEW = 20

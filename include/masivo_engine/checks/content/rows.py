@@ -19,11 +19,11 @@ from masivo_engine.contract.tree import Node
 from masivo_engine.mapping.lineage import expressions
 from masivo_engine.mapping.loader import CHANGED, KEY, Mapping, Query, find
 from masivo_engine.model.errors import MigrationError
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Limits, Record, Rejection, Slice
-from masivo_engine.records.maker import LegacyRow, UnreadableRow
+from masivo_engine.model.rows import LegacyRow, Record, Rejection, UnreadableRow
+from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.reader import Legacy
-from masivo_engine.source.statements import Window
 
 
 _PHP = re.compile(r"\s*(?:[aOC]:\d+:|[sibd]:[\d.-]+[;:])")

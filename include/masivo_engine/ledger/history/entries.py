@@ -16,8 +16,9 @@ from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT, is_no_sig
 from masivo_engine.ledger.history.transaction_sets import points_of, transactions_waiting
 from masivo_engine.ledger.writing.email_claims import claim
 from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.model.batches import BatchState, Purpose
 from masivo_engine.model.reasons import RESENT_UNPROVEN
-from masivo_engine.model.rows import BatchState, Entity, Purpose, State
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.sql import at_once, one_of
 
 

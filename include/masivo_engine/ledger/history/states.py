@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, or_
 
 from masivo_engine.ledger import schema
-from masivo_engine.model.rows import BatchState, State
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.rows import State
 
 
 ARRIVED = frozenset({State.DELIVERED.value, State.CONFIRMED.value})

@@ -28,7 +28,8 @@ from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.rows import BatchState, Entity, State
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.rows import Entity, State
 
 
 _PART = 5_000

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Double, Select, bindparam, case, delete, exis
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Opened
 from masivo_engine.ledger.dialects import clock, now
-from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice
 
 
 # The lower, the sooner; whatever is not named is wanted by a person now.

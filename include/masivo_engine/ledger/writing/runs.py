@@ -14,7 +14,8 @@ from masivo_engine.ledger.encoding import as_bound
 from masivo_engine.ledger.writing import table_rows
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, UnknownRun
-from masivo_engine.model.rows import Entity, Slice
+from masivo_engine.model.rows import Entity
+from masivo_engine.model.runs import Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Runs(Opened):
         """
         Enter a run, or find it where an earlier try of its first task did: what it covers must not move.
 
-        *kind* is why it reads what it reads (`masivo_engine.planning.coverage.RunKind`), *started_by* the person who triggered it, if one did.
+        *kind* is why it reads what it reads (`masivo_engine.model.runs.RunKind`), *started_by* the person who triggered it, if one did.
         """
         with self.engine.begin() as connection:
             known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()

@@ -8,7 +8,6 @@ the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -26,23 +25,12 @@ from masivo_engine.ledger.writing.leases import Lease, has_other_runs, is_my_tur
 from masivo_engine.ledger.writing.moving import move
 from masivo_engine.ledger.writing.runs import Runs
 from masivo_engine.ledger.writing.sealed_payloads import keep
-from masivo_engine.ledger.writing.table_rows import Entry
 from masivo_engine.ledger.writing.takeover import held_or_in_doubt, note_settled, settle_dead, take_over
 from masivo_engine.model import ledger_capacity
+from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, Moved
-from masivo_engine.model.rows import Batch, BatchState, Entity, Purpose, Record, Rejection, State
+from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from masivo_engine.sql import at_once, one_of
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the API's answer made of a batch. *status* is 0 where no status line came; *words* are fit to be kept."""
-
-    state: BatchState
-    status: int
-    seconds: float
-    words: str = ""
-    reason: str = ""
 
 
 class Ledger(Runs):

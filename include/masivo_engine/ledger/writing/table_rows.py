@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from masivo_engine.ledger import balances
 from masivo_engine.ledger.encoding import as_text
 from masivo_engine.ledger.writing.bulk_insert import Same
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.model import ledger_capacity
+from masivo_engine.model.batches import Batch, BatchState, Purpose
 from masivo_engine.model.reasons import RESENT_UNPROVEN
-from masivo_engine.model.rows import Batch, BatchState, Entity, Purpose, Record, Rejection, Slice, State
+from masivo_engine.model.rows import Entity, Entry, Record, Rejection
+from masivo_engine.model.runs import Slice
 
 
 def of_slice(part: Slice) -> dict[str, Any]:
@@ -49,16 +51,6 @@ def of_packed(
         "sent_at": sent_at,
         "purpose": purpose,
     }
-
-
-class Entry(NamedTuple):
-    """Where one row ended, other than in a batch."""
-
-    row: Record | Rejection
-    state: State
-    reason: str = ""
-    column: str = ""
-    shape: str = ""
 
 
 def of_batch(

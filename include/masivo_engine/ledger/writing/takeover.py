@@ -23,9 +23,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, fu
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.dialects import now, stamp
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.reasons import RESENT_UNPROVEN
-from masivo_engine.model.rows import BatchState, Entity, State
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.sql import at_once
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from masivo_engine.model.rows import Entity, Limits, State
+from masivo_engine.model.limits import Limits
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.account import Account, EntityAccount
 from masivo_engine.reports.pack.facts import Facts
 from masivo_engine.reports.pack.findings import FINDINGS, SUMMARY, Proof

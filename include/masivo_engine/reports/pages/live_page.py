@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from masivo_engine.delivery.lane import hours, lane_hours
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Limits, State
-from masivo_engine.planning.mapping_change import DRY_RUN
+from masivo_engine.model.limits import Limits, hours, lane_hours
+from masivo_engine.model.rows import State
+from masivo_engine.model.runs import DRY_RUN
 from masivo_engine.reports.account import Trouble, account
 from masivo_engine.reports.overview import RunLine, lane_state, newest_runs, open_rows
 from masivo_engine.reports.pack.facts import Facts, facts

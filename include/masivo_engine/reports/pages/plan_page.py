@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from masivo_engine.delivery.lane import hours
+from masivo_engine.model.limits import hours
 from masivo_engine.model.rows import State
 from masivo_engine.reports.pack.facts import Facts
 from masivo_engine.reports.pages import outcome, page

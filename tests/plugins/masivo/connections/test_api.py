@@ -9,7 +9,7 @@ import pytest
 from masivo.hook import MasivoHook
 from masivo.wire import tokens
 from masivo_engine.model.errors import Misconfigured
-from masivo_engine.model.rows import Limits
+from masivo_engine.model.limits import Limits
 from tests.plugins.masivo.wire.scripted_server import KEY, ScriptedServer, jwt
 
 

@@ -16,7 +16,7 @@ from masivo.dags.sync_form import Parameters, bounds_of, chosen_of, form, is_by_
 from masivo.dags.verify_form import Verification, verify_form
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.coverage import Asked, RunKind
+from masivo_engine.model.runs import Asked, RunKind
 
 
 def filled(run_type="manual", *, own=None, **conf):
