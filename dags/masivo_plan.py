@@ -36,7 +36,7 @@ from airflow.sdk import DAG
 
 from masivo.dags.sync_form import form
 from masivo.dags.task_groups import defaults
-from masivo.operators.migrate import MasivoPlanOperator
+from masivo.operators.plan import MasivoPlanOperator
 
 
 with DAG(

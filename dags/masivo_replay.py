@@ -24,9 +24,10 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from masivo.dags.sync_form import replay_form
+from masivo.dags.replay_form import replay_form
 from masivo.dags.task_groups import defaults, migrate
-from masivo.operators.migrate import MasivoAccountOperator, MasivoReplayOperator
+from masivo.operators.account import MasivoAccountOperator
+from masivo.operators.replay import MasivoReplayOperator
 from masivo.operators.verify import MasivoDeliveredOperator
 
 

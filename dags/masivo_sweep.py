@@ -26,8 +26,9 @@ from airflow.sdk import DAG
 
 from masivo.dags.sync_form import form, keeping_form
 from masivo.dags.task_groups import defaults, migrate, schedule
+from masivo.operators.account import MasivoAccountOperator, MasivoPruneOperator
 from masivo.operators.approval import MasivoApprovalOperator
-from masivo.operators.migrate import MasivoAccountOperator, MasivoPlanOperator, MasivoPruneOperator
+from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.verify import MasivoDeliveredOperator
 
 

@@ -46,8 +46,9 @@ from airflow.sdk import DAG
 
 from masivo.dags.sync_form import form
 from masivo.dags.task_groups import defaults, migrate, schedule
+from masivo.operators.account import MasivoAccountOperator
 from masivo.operators.approval import MasivoApprovalOperator
-from masivo.operators.migrate import MasivoAccountOperator, MasivoPlanOperator
+from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.verify import MasivoDeliveredOperator
 
 

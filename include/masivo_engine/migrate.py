@@ -13,14 +13,15 @@ from typing import Protocol
 
 from masivo_engine.batching.outbox import Ahead
 from masivo_engine.batching.packers import packer_for
+from masivo_engine.batching.units import Unit
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.delivery import Delivery
-from masivo_engine.delivery.refusal_text import Unit
 from masivo_engine.delivery.resend import whole_sets
 from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
-from masivo_engine.delivery.turn_order import InOrder, claimed, kept_alive
+from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.history.entries import FirstLoad, Knowledge
 from masivo_engine.ledger.runs.coverage import selected_keys
+from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.batches import Batch
@@ -28,18 +29,18 @@ from masivo_engine.model.errors import Moved
 from masivo_engine.model.limits import Limits, Log, Patience
 from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from masivo_engine.model.runs import Mode, Slice, Window
-from masivo_engine.readback.settler import Doubt, Settler
+from masivo_engine.readback.doubt import Doubt
+from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader
-from masivo_engine.records.stream import lasting, whole_customers
+from masivo_engine.records.stream import record_pages
+from masivo_engine.source.prefetch import lasting
 from masivo_engine.source.reader import Legacy
 from masivo_engine.sql import MOST_KEYS
-from masivo_engine.triage.triage import Triage
+from masivo_engine.triage.triage import MOST_SUSPECTS, Triage
 
 
 # Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run settles the rest.
 _ROUNDS = 3
-# Suspects wait in memory; where there are so many, they are the rule here and not odd.
-MOST_SUSPECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +175,11 @@ class _Work:
     def _pages(self) -> Iterator[Sequence[Record | Rejection]]:
         """Yield the slice's rows: those of the window, or those that the ledger names, a page of keys at a time."""
         if self.part.selects == "window":
-            yield from whole_customers(self.part.entity, self.legacy, self.part, self.window)
+            yield from record_pages(self.legacy, self.part, self.window)
             return
         behind: str | None = None
         while keys := selected_keys(self.ledger, self.run, self.part, behind=behind, limit=MOST_KEYS):
-            yield from whole_customers(self.part.entity, self.legacy, self.part, self.window.named(keys))
+            yield from record_pages(self.legacy, self.part, self.window.named(keys))
             behind = keys[-1]
 
     def _suspects_now(self) -> list[Unit]:

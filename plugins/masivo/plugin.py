@@ -29,7 +29,7 @@ from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
 _PREFIX = "/masivo"
 _ROUTE = "masivo"
-_OPERATORS = ("migrate", "approval", "visible", "verify")
+_OPERATORS = ("plan", "migrate", "account", "replay", "approval", "visible", "verify")
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from masivo.operators.migrate import MasivoPlanOperator
+from masivo.operators.plan import MasivoPlanOperator
 
 
 ROOT = Path(__file__).parent.parent.parent

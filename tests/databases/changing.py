@@ -35,15 +35,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-from masivo.dags.sync_form import form, replay_form
-from masivo.operators import migrate
-from masivo.operators.migrate import (
-    MasivoAccountOperator,
-    MasivoMigrateOperator,
-    MasivoPlanOperator,
-    MasivoReplayOperator,
-    MasivoSlicesOperator,
-)
+from masivo.dags.replay_form import replay_form
+from masivo.dags.sync_form import form
+from masivo.operators import account, migrate, plan, replay
+from masivo.operators.account import MasivoAccountOperator
+from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
+from masivo.operators.plan import MasivoPlanOperator
+from masivo.operators.replay import MasivoReplayOperator
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now as ledger_now
 from masivo_engine.model.rows import Entity
@@ -58,6 +56,8 @@ from tests.whole_migration import UNHURRIED, UNLIMITED, Trip, journey
 REWARD = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b01"
 INCREMENT = Asked(RunKind.INCREMENT)
 SWEEP = Asked(RunKind.SWEEP)
+# The modules of tasks, each of which opens a Workplace.
+OPERATORS = (plan, migrate, account, replay)
 # The API says whether a customer's id is taken only in its queue, so an update of a customer is accepted.
 TOLERANT: Mapping[str, Any] = UNHURRIED | {"duplicates": Refusal.IN_QUEUE}
 
@@ -327,7 +327,8 @@ def site(
     try:
         with journey(legacy_url, ledger_url, mapping=str(shop.folder), sandbox=sandbox, extra=extra) as trip:
             # Every task would open everything anew, which takes longer than what it does.
-            monkeypatch.setattr(migrate, "Workplace", lambda: trip.place)
+            for tasks in OPERATORS:
+                monkeypatch.setattr(tasks, "Workplace", lambda: trip.place)
             yield Site(trip, shop, clock)
     finally:
         engine.dispose()

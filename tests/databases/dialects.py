@@ -111,7 +111,7 @@ class Shop:
 
 
 def everything(entity: Entity) -> Slice:
-    return Slice(entity, 1, 1, None, None, 0)
+    return Slice.everything(entity)
 
 
 def pages(legacy: Legacy, part: Slice | None = None, window: Window | None = None) -> list[list[Found]]:
@@ -124,7 +124,7 @@ def place(legacy: Legacy, row: Found) -> tuple[Any, Any]:
         return row.customer, row.key
     key = {"customers": "id", "events": "order__purchase_id", "transactions": "transaction_id"}[legacy.entity]
     customer = "id" if legacy.entity is Entity.CUSTOMERS else "customer_id"
-    return row.values[legacy.shaper.index(customer)], row.values[legacy.shaper.index(key)]
+    return row.values[legacy.columns.index(customer)], row.values[legacy.columns.index(key)]
 
 
 def places(legacy: Legacy, found: list[list[Found]]) -> list[tuple[Any, Any]]:

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Engine, create_engine, make_url, select, text
 
 from masivo_engine.ledger import schema
-from masivo_engine.mapping.loader import KEY
+from masivo_engine.mapping.aliases import KEY
 from masivo_engine.model.rows import Entity, LegacyRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.reports.account import Account
@@ -92,8 +92,8 @@ def states(made: Account, entity: Entity) -> Counter[str]:
 
 def keys(legacy: Legacy, window: Window) -> set[Any]:
     """Return the keys of the rows that *window* selects, as the database gives them."""
-    key = legacy.shaper.index(KEY[legacy.entity])
-    everywhere = Slice(legacy.entity, 1, 1, None, None, 0)
+    key = legacy.columns.index(KEY[legacy.entity])
+    everywhere = Slice.everything(legacy.entity)
     found = (row for page in legacy.pages(everywhere, window) for row in page)
     return {row.values[key] for row in found if isinstance(row, LegacyRow)}
 

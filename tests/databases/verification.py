@@ -16,7 +16,7 @@ from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import last_run_that_delivered
 from masivo_engine.ledger.verification.read_budget import Reads
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.showing import Api
+from masivo_engine.readback.shown import Api
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from masivo_engine.verification.rounds import Rounds
 from masivo_engine.verification.sample import Choice, Chooser

@@ -23,7 +23,8 @@ from masivo_engine.mapping.loader import load
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.reports.account import as_json, as_text
+from masivo_engine.records.stream import maker_of
+from masivo_engine.reports.account_text import as_json, as_text
 from masivo_engine.reports.trail import trail
 from masivo_engine.samples.complete_journey import load as complete_journey
 from masivo_engine.samples.planted import GOES
@@ -496,8 +497,8 @@ def _bodies(engine, mapping):
     bodies = {}
     for entity in Entity:
         legacy = Legacy(engine, mapping, entity)
-        maker = legacy.maker()
-        for page in legacy.pages(Slice(entity, 1, 1, None, None, 0), Window()):
+        maker = maker_of(legacy)
+        for page in legacy.pages(Slice.everything(entity), Window()):
             for made in map(maker.make, page):
                 body = getattr(made, "body", None)
                 if body is not None:

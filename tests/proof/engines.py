@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
 
 from masivo.connections import engines as product
-from masivo_engine.ledger import sqlite
+from masivo_engine.ledger import dialects
 
 
 _databases: dict[str, URL] = {}
@@ -46,7 +46,7 @@ def _engine(name: str) -> Engine:
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
     if name == "ledger":
-        sqlite.prepare(engine)
+        dialects.prepare(engine)
     return engine
 
 

@@ -13,12 +13,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 from sqlalchemy import Engine, text
 
 from masivo.dags.sync_form import form
-from masivo.operators.migrate import (
-    MasivoAccountOperator,
-    MasivoMigrateOperator,
-    MasivoPlanOperator,
-    MasivoSlicesOperator,
-)
+from masivo.operators.account import MasivoAccountOperator
+from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
+from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Workplace
 from masivo_engine.model.errors import MigrationError

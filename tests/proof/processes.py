@@ -169,7 +169,8 @@ def _work(job: dict[str, Any]) -> None:
 
 def _worked(job: dict[str, Any]) -> int:
     from masivo_engine import crash_points  # noqa: PLC0415
-    from masivo_engine.delivery import sender, turn_order  # noqa: PLC0415
+    from masivo_engine.delivery import sender  # noqa: PLC0415
+    from masivo_engine.ledger.writing import lease_keeper  # noqa: PLC0415
     from masivo_engine.model.errors import Fenced, Stopped, TryAgainLater  # noqa: PLC0415
     from masivo_engine.model.rows import Entity  # noqa: PLC0415
     from tests.proof.rig import hurried, work_on  # noqa: PLC0415
@@ -180,7 +181,7 @@ def _worked(job: dict[str, Any]) -> int:
     first = entities.index(Entity(job["entity"])) if job["entity"] else 0
     with hurried():
         sender._LONGEST_PAUSE_BEFORE_POST_S = job["pause_s"]
-        turn_order.renew = _between_stops(turn_order.renew)
+        lease_keeper.renew = _between_stops(lease_keeper.renew)
         as_in_the_parent()
         trip = Trip(None, job["legacy"])  # type: ignore[arg-type]  # the sandbox lives in the parent
         try:

@@ -23,7 +23,7 @@ from sqlalchemy import create_engine, make_url, text
 from masivo.wire import tokens
 from masivo_engine import crash_points
 from masivo_engine.delivery import lane, sender
-from masivo_engine.ledger import sqlite
+from masivo_engine.ledger import dialects
 from masivo_engine.ledger.history.entries import last_delivered
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity
@@ -278,7 +278,7 @@ def empty_ledger() -> Path:
 
     file = _scratch() / "ledger.sqlite"
     engine = create_engine(f"sqlite:///{file}")
-    sqlite.prepare(engine)
+    dialects.prepare(engine)
     upgrade(engine)
     engine.dispose()  # the last connection brings everything from the write-ahead log into the file
     return file

@@ -27,7 +27,7 @@ from masivo_engine.model.batches import Batch, BatchState
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.readback import settler
-from masivo_engine.readback.settler import Finding
+from masivo_engine.readback.doubt import Finding
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import Filing, Leaves, Refusal
 from masivo_engine.source import reader, statements

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 
 from masivo.operators import migrate
 from masivo.services import Workplace
-from tests.databases.changing import Site
+from tests.databases.changing import OPERATORS, Site
 from tests.variables import as_in_the_parent
 
 
@@ -35,7 +35,8 @@ def main(run_id: str, *options: str) -> None:
         return opened[-1]
 
     as_in_the_parent()
-    migrate.Workplace = another  # type: ignore[assignment,misc]
+    for tasks in OPERATORS:
+        tasks.Workplace = another  # type: ignore[assignment,misc]
     sends: Any = migrate.MasivoMigrateOperator.execute.__wrapped__
 
     def sending(self: Any, context: Any) -> Any:

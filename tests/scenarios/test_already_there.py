@@ -11,10 +11,9 @@ import os
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from masivo.operators import migrate
 from masivo.services import Workplace
 from masivo_engine.sandbox.faults.faults import Rule, Script
-from tests.databases.changing import TOLERANT, person, site
+from tests.databases.changing import OPERATORS, TOLERANT, person, site
 
 
 PEOPLE = [f"C{number:03}" for number in range(150)]
@@ -27,7 +26,8 @@ def on(tmp_path, monkeypatch):
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     # Where it is not the plan that stops them, the API takes a customer's transactions as often as they come.
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT) as made:
-        monkeypatch.setattr(migrate, "Workplace", Workplace)
+        for tasks in OPERATORS:
+            monkeypatch.setattr(tasks, "Workplace", Workplace)
         made.trip.log.setLevel("WARNING")
         for key in PEOPLE:
             made.shop.add_person(key)

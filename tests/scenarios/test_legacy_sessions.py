@@ -16,13 +16,13 @@ from masivo.connections import engines
 from masivo_engine.checks.check import check
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.records.stream import whole_customers
+from masivo_engine.records.stream import record_pages
 from masivo_engine.source.reader import Legacy
 from tests import mapping_folder, servers
 from tests.databases import changing
 
 
-EVERYTHING = Slice(Entity.CUSTOMERS, 1, 1, None, None, 0)
+EVERYTHING = Slice.everything(Entity.CUSTOMERS)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def rows_with_a_pause(url: str, folder: Path, pause_s: float) -> int:
     engine = engines.legacy(make_url(url))
     rows = 0
     legacy = Legacy(engine, mapping_folder.mapping(folder, files), Entity.CUSTOMERS)
-    for page in whole_customers(Entity.CUSTOMERS, legacy, EVERYTHING, Window()):
+    for page in record_pages(legacy, EVERYTHING, Window()):
         if page and not rows:
             time.sleep(pause_s)
         rows += len(page or ())

@@ -28,12 +28,12 @@ from sqlalchemy import Connection, Table, insert, select, text, update
 
 from masivo_engine import crash_points
 from masivo_engine.crash_points import trap_at
-from masivo_engine.delivery import turn_order
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.writing import lease_keeper
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Asked, RunKind, Slice, Window
 from masivo_engine.planning.guards import Guard
-from masivo_engine.records.stream import whole_customers
+from masivo_engine.records.stream import record_pages
 from tests.databases import changing
 from tests.databases.changing import INCREMENT, SWEEP, Site, booking, line, person, sale
 from tests.whole_migration import UNLIMITED, Died
@@ -308,8 +308,8 @@ def _die() -> None:
 
 def rows_of(site: Site, entity: Entity) -> list[Any]:
     """Return what the mapping makes of every row that there is now."""
-    everything = Slice(entity, 1, 1, None, None, 0)
-    pages = whole_customers(entity, site.trip.place.legacy(entity), everything, Window())
+    everything = Slice.everything(entity)
+    pages = record_pages(site.trip.place.legacy(entity), everything, Window())
     return [row for page in pages for row in page]
 
 
@@ -352,7 +352,7 @@ def missing(driver: Driver, *, is_swept: bool) -> list[str]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Look more often whose turn it is."""
-    monkeypatch.setitem(turn_order.claimed.__kwdefaults__, "sleep", lambda seconds: time.sleep(seconds / 100))
+    monkeypatch.setitem(lease_keeper.claimed.__kwdefaults__, "sleep", lambda seconds: time.sleep(seconds / 100))
     yield
     crash_points.set_trap(None)
 

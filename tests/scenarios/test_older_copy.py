@@ -15,10 +15,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from masivo.dags.sync_form import form, keeping_form
-from masivo.operators import migrate
+from masivo.operators import account, migrate
 from masivo.services import Workplace
 from masivo_engine.model.errors import TryAgainLater
-from tests.databases.changing import site
+from tests.databases.changing import OPERATORS, site
 from tests.variables import variables
 
 
@@ -36,7 +36,8 @@ def on(tmp_path, monkeypatch):
     with site(
         f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path, monkeypatch
     ) as made:
-        monkeypatch.setattr(migrate, "Workplace", Workplace)
+        for tasks in OPERATORS:
+            monkeypatch.setattr(tasks, "Workplace", Workplace)
         add(made, "A")
         yield made
 
@@ -138,8 +139,8 @@ def test_a_task_that_is_cleared_on_it_refuses_as_its_plan_does(on):
     for task in (
         migrate.MasivoSlicesOperator(task_id="slices", entity="customers"),
         migrate.MasivoMigrateOperator(task_id="send", entity="customers", part={"number": 1}),
-        migrate.MasivoAccountOperator(task_id="account"),
-        migrate.MasivoPruneOperator(task_id="prune"),
+        account.MasivoAccountOperator(task_id="account"),
+        account.MasivoPruneOperator(task_id="prune"),
     ):
         with pytest.raises(AirflowFailException, match="restored from an older copy"):
             type(task).execute.__wrapped__(task, given)

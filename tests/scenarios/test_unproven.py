@@ -17,7 +17,7 @@ from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.errors import MappingError, Stopped
 from masivo_engine.model.rows import Entity
-from masivo_engine.reports.account import as_text
+from masivo_engine.reports.account_text import as_text
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import Existing, Refusal
 from tests.databases import proof

@@ -16,12 +16,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from masivo.cli.parser import main
 from masivo.hook import MasivoHook
-from masivo.operators import migrate
 from masivo.services import Workplace
 from masivo.wire import tokens
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Rule, Script
-from tests.databases.changing import TOLERANT, site
+from tests.databases.changing import OPERATORS, TOLERANT, site
 
 
 ACCOUNTS = {"sandbox-key": "acme", "rotated-key": "acme", "their-key": "theirs"}
@@ -33,7 +32,8 @@ def on(tmp_path, monkeypatch):
     """A shop of a few customers on an account that has several keys, whose tasks open everything anew, as processes do."""
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT | {"accounts": ACCOUNTS}) as made:
-        monkeypatch.setattr(migrate, "Workplace", Workplace)
+        for tasks in OPERATORS:
+            monkeypatch.setattr(tasks, "Workplace", Workplace)
         for name in "AB":
             made.shop.add_person(name, points=5)
             made.shop.add_booking(f"T{name}", name)

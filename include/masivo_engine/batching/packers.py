@@ -18,8 +18,7 @@ perf.md 5 (which strategy fills how well).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,26 +88,6 @@ def one_request(groups: Sequence[Sequence[Record]], number: int) -> Batch:
     for group in groups:
         request.take(group, _weight(group))
     return request.batch(number)
-
-
-def least_requests(entity: Entity, counts: Iterable[int], limits: Limits) -> int:
-    """
-    Give a number of requests below which nobody can carry *counts*, the numbers of records by customer.
-
-    For customers and events it is reached. For transactions it is a bound (Martello and Toth's L2): it knows that a
-    customer stays whole, so that 600 + 600 + 600 records need three requests of 1000, but not every set that reaches it exists.
-    Customers with more transactions than a request may carry are not sent and do not count. Bytes are not considered.
-    """
-    customers_by_count = Counter(count for count in counts if count > 0)
-    if entity is Entity.CUSTOMERS:
-        return _ceil(customers_by_count.total(), min(limits.records, limits.customers))
-
-    if entity is Entity.TRANSACTIONS:
-        customers_by_count = Counter({n: times for n, times in customers_by_count.items() if n <= limits.records})
-        by_records = _least_bins(customers_by_count, limits.records)
-    else:
-        by_records = _ceil(sum(n * times for n, times in customers_by_count.items()), limits.records)
-    return max(by_records, _ceil(customers_by_count.total(), limits.customers))
 
 
 @dataclass(slots=True)
@@ -313,20 +292,3 @@ def _unsendable(group: Sequence[Record], limits: Limits) -> ValueError:
         f"{group[0].entity}: {len(group)} record(s) of {_weight(group):,} bytes do not fit a request of {limits.records}"
         f" records and {limits.body_bytes:,} bytes; ask fits_alone first, and reject or hold what it refuses"
     )
-
-
-def _ceil(count: int, per_request: int) -> int:
-    return -(-count // per_request)
-
-
-def _least_bins(customers_by_count: Counter[int], capacity: int) -> int:
-    """Martello and Toth's L2. The counts above half a request keep apart; from each threshold on, the others fill the rest."""
-    large = {n: times for n, times in customers_by_count.items() if 2 * n > capacity}
-    small = {n: times for n, times in customers_by_count.items() if 2 * n <= capacity}
-    least = 0
-    for threshold in (0, *small):
-        # A request with a customer of more than capacity - threshold has no room for any small one that counts here.
-        room = sum((capacity - n) * times for n, times in large.items() if n + threshold <= capacity)
-        filling = sum(n * times for n, times in small.items() if n >= threshold)
-        least = max(least, sum(large.values()) + _ceil(max(0, filling - room), capacity))
-    return least

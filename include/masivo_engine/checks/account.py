@@ -15,7 +15,7 @@ from masivo_engine.checks.files import files
 from masivo_engine.checks.finding import Finding, blocker, note, warning
 from masivo_engine.checks.questions import Asked
 from masivo_engine.contract.fields import Kind
-from masivo_engine.mapping.loader import find
+from masivo_engine.mapping.aliases import find
 from masivo_engine.readback.shown import Reading
 
 

@@ -18,11 +18,10 @@ from masivo_engine.checks.content.keys import keys
 from masivo_engine.checks.content.rows import Rows
 from masivo_engine.checks.content.totals import totals
 from masivo_engine.checks.coverage import looked_at
-from masivo_engine.checks.files import entities_left_out, opened
+from masivo_engine.checks.files import entities_left_out, opened, unmentioned
 from masivo_engine.checks.finding import Finding, blocker, note
 from masivo_engine.checks.indexes import missing
 from masivo_engine.checks.questions import Asked, Bounds, Unanswered, limited
-from masivo_engine.checks.tables import unmentioned
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.limits import Limits

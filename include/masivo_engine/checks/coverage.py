@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 
 from masivo_engine.checks.content.rows import Rows
-from masivo_engine.checks.files import name_of
 from masivo_engine.checks.finding import Finding, note
 from masivo_engine.checks.questions import Asked, Unanswered
-from masivo_engine.mapping.loader import Query
+from masivo_engine.mapping.aliases import Query
 
 
 FULL, SAMPLE = "full_pass", "sample"
@@ -46,7 +45,7 @@ def summary(findings: Iterable[Finding]) -> str:
 
 def _part(seen: int, total: int | None, query: Query) -> str:
     of = "of a number that the database does not tell in time" if total is None else f"of {total:,}"
-    return f"{seen:,} {of} rows of {name_of(query)}"
+    return f"{seen:,} {of} rows of {query.file_name}"
 
 
 def _total(asked: Asked, query: Query) -> int | None:

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Inspector, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from masivo_engine.checks.files import files, name_of
+from masivo_engine.checks.files import files
 from masivo_engine.checks.finding import Finding, note, warning
 from masivo_engine.checks.questions import Asked, Unanswered
+from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Query
 from masivo_engine.mapping.lineage import column_behind, tables
-from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, PARENT_KEY, Query
 from masivo_engine.model.rows import Entity
 
 
@@ -48,7 +48,7 @@ def missing(asked: Asked) -> Iterator[Finding]:
             try:
                 scanned = _scanned(asked, query, alias)
             except Unanswered as why:
-                yield note(str(query.entity), "not_checked", f"an index for {alias} of {name_of(query)}: {why}")
+                yield note(str(query.entity), "not_checked", f"an index for {alias} of {query.file_name}: {why}")
                 continue
             if scanned:
                 yield from _suggested(asked, inspector, query, alias, what, scanned, suggested)
@@ -113,7 +113,7 @@ def _suggested(
     asked: Asked, inspector: Inspector, query: Query, alias: str, what: str, scanned: set[str], suggested: set[str]
 ) -> Iterator[Finding]:
     behind = column_behind(query, alias)
-    where, file = str(query.entity), name_of(query)
+    where, file = str(query.entity), query.file_name
     if behind is None:
         matter = f"{alias} of {file} is no plain column, and finding one value reads all of {', '.join(sorted(scanned))}: {what}"
         yield note(where, "index_impossible", matter, "select a plain column, or index the expression")

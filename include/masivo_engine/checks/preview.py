@@ -6,17 +6,18 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import orjson
 
+from masivo_engine.mapping.aliases import Query
 from masivo_engine.mapping.lineage import expressions
-from masivo_engine.mapping.loader import Mapping, Query
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.mapping.values import shape
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.stream import maker_of
 from masivo_engine.source.reader import Legacy
 
 
@@ -29,8 +30,8 @@ def preview(legacy: Legacy, *, limit: int, key: str = "") -> Iterator[str]:
 
     Rows that cannot go are shown where they stand among them, at most *limit* of them too: they must not hide what can.
     """
-    maker = legacy.maker()
-    origin = expressions(legacy.shaper.query)
+    maker = maker_of(legacy)
+    origin = expressions(legacy.query)
     left = {Record: limit, Rejection: limit}
     for page in legacy.pages(_everything(legacy.entity), Window(), key=key):
         for row in map(maker.make, page):
@@ -53,7 +54,7 @@ def origins(mapping: Mapping, entity: Entity) -> Iterator[str]:
     width = min(max(map(len, names)), 44)
     for name, (_, query, _, expression) in zip(names, found, strict=True):
         short = expression if len(expression) <= _LONGEST else f"{expression[: _LONGEST - 3]}..."
-        yield f"  {name:<{width}} <- {Path(query.where).name}: {short}"
+        yield f"  {name:<{width}} <- {query.file_name}: {short}"
 
 
 def statements(legacy: Legacy, *, key: str = "") -> Iterator[str]:
@@ -62,11 +63,11 @@ def statements(legacy: Legacy, *, key: str = "") -> Iterator[str]:
         given = ", ".join(f"{name} = {_parameter(value)}" for name, value in parameters.items())
         if query.path and not key:
             given = "the keys of a page"
-        yield f"-- {Path(query.where).name}{f', with {given}' if given else ''}\n{sql}"
+        yield f"-- {query.file_name}{f', with {given}' if given else ''}\n{sql}"
 
 
 def _everything(entity: Entity) -> Slice:
-    return Slice(entity, 1, 1, None, None, 0)
+    return Slice.everything(entity)
 
 
 def _files(mapping: Mapping, entity: Entity) -> Iterator[tuple[str, Query]]:

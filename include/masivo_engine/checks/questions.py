@@ -26,12 +26,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from masivo_engine.driver_errors import REFUSALS, kind_of
-from masivo_engine.mapping.loader import CUSTOMER, KEY, Mapping, Query
+from masivo_engine.mapping.aliases import CUSTOMER, KEY, Query
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import LegacyError, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.database import Database
-from masivo_engine.source.statements import subquery
+from masivo_engine.source.dialects import subquery
+from masivo_engine.sql import REFUSALS, kind_of
 
 
 ROWS = 50_000

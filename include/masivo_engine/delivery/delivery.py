@@ -32,9 +32,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from masivo_engine.batching.packers import one_request
+from masivo_engine.batching.units import Unit, units
 from masivo_engine.crash_points import crash_point
-from masivo_engine.delivery.isolation import Isolation, units
-from masivo_engine.delivery.refusal_text import Unit
+from masivo_engine.delivery.isolation import Isolation
 from masivo_engine.delivery.resend import whole_sets
 from masivo_engine.delivery.sender import Sending
 from masivo_engine.ledger.history.entries import doubts_in_a_row, isolated_within_hour, known
@@ -46,7 +46,8 @@ from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.reasons import RESENT_UNPROVEN
 from masivo_engine.model.rows import Entity, Entry, Record, State
-from masivo_engine.readback.settler import Doubt, Finding, Settler, doubt_about
+from masivo_engine.readback.doubt import Doubt, Finding, doubt_about
+from masivo_engine.readback.settler import Settler
 
 
 # After so many doubts in a row the API is down, and every further batch would only be one more.

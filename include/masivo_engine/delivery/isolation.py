@@ -19,17 +19,17 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 
 from masivo_engine.batching.packers import one_request
+from masivo_engine.batching.units import Unit, units
 from masivo_engine.crash_points import crash_point
-from masivo_engine.delivery.refusal_text import Named, Unit, culprits, names, sentences
+from masivo_engine.delivery.refusal_text import Named, culprits, names, sentences
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Stopped
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.rows import State
 
 
 # Sends a batch and returns its answer; the ledger has the receipt by then.
@@ -273,13 +273,6 @@ class Isolation:
             return
         keys = [record.key for record in records]
         self._ledger.judge(self._lease, keys, State.QUARANTINED, "refused_in_company", records=records)
-
-
-def units(batch: Batch) -> list[Unit]:
-    """Return what can be judged apart: single records, but a customer's transactions together."""
-    if batch.entity is Entity.TRANSACTIONS:
-        return [list(group) for _, group in groupby(batch.records, key=lambda record: record.customer)]
-    return [[record] for record in batch.records]
 
 
 def _refused(sent: Sequence[Unit], refusal: Answer) -> _Suspects:

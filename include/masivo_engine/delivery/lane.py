@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from masivo_engine.ledger import dialects, schema, sqlite
+from masivo_engine.ledger import dialects, schema
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.limits import HOUR_S, Limits
 
@@ -77,7 +77,7 @@ class Lane:
         kind: Kind = Kind.INCREMENT,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        sqlite.prepare(engine)
+        dialects.prepare(engine)
         self._engine = engine
         self._account = account
         self._limits = limits

@@ -14,10 +14,9 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.batching.units import Unit
+from masivo_engine.model.rows import Entity
 
-
-Unit = list[Record]
 
 _SHORT = 4  # a shorter name may be any number of a sentence, unless it stands in quotes
 _CUT_AT = 2_000  # what an `Answer` keeps; the last name of a longer text may be half of another one

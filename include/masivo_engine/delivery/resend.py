@@ -13,7 +13,7 @@ from masivo_engine.ledger.history.transaction_sets import sent_together
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.readback.settler import Doubt
+from masivo_engine.readback.doubt import Doubt
 
 
 def whole_sets(

@@ -7,26 +7,19 @@ more to send. If both sent in turns they would also end together, and the lane w
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-
-from sqlalchemy.exc import SQLAlchemyError
+from collections.abc import Callable
 
 from masivo_engine.delivery.sender import Turns
-from masivo_engine.ledger.writing.leases import Lease, is_behind, renew
+from masivo_engine.ledger.writing.leases import is_behind
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.errors import TryAgainLater
-from masivo_engine.model.limits import Limits, Log
+from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import Slice
 
 
 # A slice that sends writes to the ledger twice in an interval; one that is silent longer is reading back, or dead.
 _SILENT_INTERVALS, _SILENT_S = 3.0, 2.0
 _LOOKS_PER_INTERVAL, _LONGEST_LOOK_S = 10.0, 0.5
-_PATIENCE_S = 90.0
-_BEATS_PER_LEASE = 5
 
 
 class InOrder:
@@ -64,56 +57,3 @@ class InOrder:
     def is_behind(self) -> bool:
         """Whether an earlier slice of the run is sending, so that this one has no turn yet."""
         return not self._is_first and is_behind(self._ledger, self._run, self._part, lively_s=self._silent_s)
-
-
-@contextmanager
-def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
-    """
-    Show all the time that the try of *lease* lives, as long as its process does.
-
-    It may write nothing for long: while it waits for its turn behind another slice or for the hourly cap, or for the legacy database.
-    """
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(limits.lease_s / _BEATS_PER_LEASE):
-            with suppress(SQLAlchemyError):  # a ledger that is away for good shows at the next write
-                renew(ledger, lease)
-
-    beating = threading.Thread(target=beat, name="masivo-lease", daemon=True)
-    beating.start()
-    try:
-        yield
-    finally:
-        done.set()
-        beating.join()
-
-
-def claimed(
-    ledger: Ledger, run: int, part: Slice, limits: Limits, *, log: Log, sleep: Callable[[float], None] = time.sleep
-) -> Lease:
-    """
-    Claim *part* of *run* when it is the run's turn at the entity.
-
-    A slice that reads by key also waits for those that read the window: a row may move from one to the other while they work. Raises
-    `TryAgainLater` when it takes long, because a waiting task holds a worker's slot.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    has_said = False
-    while True:
-        waits = part.selects == "keys" and is_behind(ledger, run, part, lively_s=limits.lease_s)
-        lease = None if waits else ledger.claim(run, part.entity, part.number, lease_s=limits.lease_s)
-        if lease is not None:
-            return lease
-        who = "an earlier slice" if waits else "another run"
-        if not has_said:
-            log.info(
-                "waiting: %s is working on %s or goes first; one that died is waited for until it has been silent for %.0f s",
-                who,
-                part.entity,
-                limits.lease_s,
-            )
-            has_said = True
-        if time.monotonic() > deadline:
-            raise TryAgainLater(f"{who} is working on {part.entity}; this slice goes on after it", 30.0)
-        sleep(1.0)

@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.batching.packers import Packer, least_requests, packer_for
+from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.batching.packers import Packer, packer_for
 from masivo_engine.forecast.projection import Foresight
 from masivo_engine.ledger.history.waiting import waiting, waiting_for
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.migrate import MOST_SUSPECTS
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS
@@ -30,10 +30,11 @@ from masivo_engine.model.rows import Entity, Entry, Record, State
 from masivo_engine.model.runs import Covers, Slice, Window
 from masivo_engine.planning.slices import rows_per_slice
 from masivo_engine.readback.spread import Spread
-from masivo_engine.records.stream import lasting, whole_customers
+from masivo_engine.records.stream import record_pages
+from masivo_engine.source.prefetch import lasting
 from masivo_engine.source.reader import Legacy
 from masivo_engine.sql import MOST_KEYS, portions
-from masivo_engine.triage.triage import Judgement, Triage
+from masivo_engine.triage.triage import MOST_SUSPECTS, Judgement, Triage
 
 
 _TOKEN_HOURS = 1.0  # masivo_api.md 2.2
@@ -276,7 +277,7 @@ class _Slice:
     def read(self, windows: Iterable[Window]) -> None:
         """Read and judge the rows of *windows*, pack what would be sent, and count."""
         for window in windows:
-            for page in filter(None, whole_customers(self._part.entity, self._legacy, self._part, window)):
+            for page in filter(None, record_pages(self._legacy, self._part, window)):
                 self._found.rows += len(page)
                 judged = self._triage.judge(page)
                 self._note(judged)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from masivo_engine.ledger.balances import as_text
+from masivo_engine.ledger.encoding import balance_text
 from masivo_engine.ledger.history.entries import Knowledge, Known, Parent, claimed_by
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record, State
@@ -79,7 +79,7 @@ class Foresight(Knowledge):
 
     def expect(self, customers: Iterable[tuple[str, str, Record | None]]) -> None:
         """Note in which state customers will be: key, state, and the record that is delivered then."""
-        rows = ((key, state, as_text(record.balance if record else {})) for key, state, record in customers if key)
+        rows = ((key, state, balance_text(record.balance if record else {})) for key, state, record in customers if key)
         self._scratch.executemany("INSERT OR REPLACE INTO customer VALUES (?, ?, ?)", rows)
 
     def will_arrive(self, customers: Collection[str]) -> set[str]:

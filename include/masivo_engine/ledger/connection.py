@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from masivo_engine.ledger import schema, sqlite
+from masivo_engine.ledger import dialects, schema
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.ledger.high_water import Mark, Memory
 from masivo_engine.ledger.upgrade import cannot, check, empty, upgrade
@@ -42,7 +42,7 @@ class Opened:
         self._memory = memory
         self._marked = Mark()
         self.account = account
-        sqlite.prepare(engine)
+        dialects.prepare(engine)
         self._salt = b""
 
     def prepare(self) -> None:

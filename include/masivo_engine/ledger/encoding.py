@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -41,3 +42,13 @@ def as_bound(text: str | None) -> Any:
             return bytes.fromhex(value)
         case _:
             return value
+
+
+def balance_text(balance: Mapping[str, Decimal]) -> str:
+    """Write *balance* as JSON, amounts as text."""
+    return json.dumps({reward: str(amount) for reward, amount in sorted(balance.items())})
+
+
+def as_balance(text: str | None) -> dict[str, Decimal]:
+    """Read what `balance_text` wrote; nothing is an empty balance."""
+    return {reward: Decimal(amount) for reward, amount in json.loads(text or "{}").items()}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from masivo_engine.mapping.loader import Query
+from masivo_engine.mapping.aliases import Query
 
 
 _WORDS = re.compile(

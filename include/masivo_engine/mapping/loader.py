@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from masivo_engine.contract.tree import Node, nearest, paths, tree
+from masivo_engine.contract.tree import nearest, paths
+from masivo_engine.mapping.aliases import Query, find, root_of
 from masivo_engine.mapping.settings import Settings, settings_of, text_of
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.ledger_capacity import MAPPING
@@ -30,45 +31,11 @@ from masivo_engine.model.rows import Entity
 _INSTALLED, _BESIDE = (Path(__file__).parents[up] / "mappings" for up in (1, 2))
 MAPPINGS = _INSTALLED if _INSTALLED.is_dir() else _BESIDE
 
-# Aliases that select, order and join, and are never sent. ``position`` orders the elements of a list.
-KEY = {Entity.CUSTOMERS: "id", Entity.EVENTS: "order__purchase_id", Entity.TRANSACTIONS: "transaction_id"}
-CUSTOMER = {Entity.CUSTOMERS: "id", Entity.EVENTS: "customer_id", Entity.TRANSACTIONS: "customer_id"}
-PARENT_KEY = {
-    Entity.CUSTOMERS: "customer_id",
-    Entity.EVENTS: "order__purchase_id",
-    Entity.TRANSACTIONS: "transaction_id",
-}
-CHANGED = "updated_at"
-POSITION = "position"
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 
 # A text, a quoted name, a comment, or the semicolon that ends a statement.
 _TOKENS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<end>;)|(?P<other>\S)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One SQL file: *where* names it for people, *path* is the list it fills, empty for an entity's own file."""
-
-    entity: Entity
-    path: str
-    sql: str
-    where: str
-
-    @property
-    def reserved(self) -> frozenset[str]:
-        """The aliases of this file that are never sent."""
-        if self.path:
-            return frozenset({PARENT_KEY[self.entity], POSITION, CHANGED})
-        return frozenset({CUSTOMER[self.entity], KEY[self.entity], CHANGED}) - {"id", "order__purchase_id"}
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The aliases without which this file cannot be used at all."""
-        if self.path:
-            return (PARENT_KEY[self.entity],)
-        return tuple(dict.fromkeys((CUSTOMER[self.entity], KEY[self.entity])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,78 +98,6 @@ def load(name_or_folder: str) -> Mapping:
 
     adjust = {entity: _adjust(folder / f"{entity}.py") for entity in queries if (folder / f"{entity}.py").is_file()}
     return Mapping(folder.name, folder, settings, queries, lists, adjust, _content_hash(folder))
-
-
-def check_aliases(query: Query, columns: list[str]) -> None:
-    """
-    Check that *columns*, the aliases of *query* as the database gives them, are paths of the contract.
-
-    Raises `MappingError` naming the alias and the nearest one that exists.
-    """
-    for fault in alias_faults(query, columns):
-        raise fault
-
-
-def alias_faults(query: Query, columns: list[str]) -> Iterator[MappingError]:
-    """Yield everything that is wrong with *columns*, the aliases of *query* as the database gives them."""
-    lowered = [column.lower() for column in columns]
-    for needed in query.needed:
-        if needed not in lowered:
-            yield MappingError(query.where, f"has no column {needed!r}", "add it: it is the key that rows are found by")
-    for column in dict.fromkeys(lowered):
-        name, _, repeated = column.partition(":")  # SQLite calls the second of two equal aliases `id:1`
-        if lowered.count(column) > 1 or (repeated.isdecimal() and name in lowered):
-            yield MappingError(query.where, f"has the alias {name!r} twice", "keep one of them")
-        elif column not in query.reserved and find(query, column) is None:
-            known = sorted({*paths(root_of(query)), *query.reserved})
-            like = nearest(column, known)
-            hint = f"did you mean {like!r}?" if like else f"known are {', '.join(known[:12])} ..."
-            yield MappingError(query.where, f"unknown alias {column!r}", hint)
-
-
-def root_of(query: Query) -> Node:
-    """Return the part of the payload that a row of *query* fills."""
-    node = tree(query.entity)
-    for step in filter(None, query.path.split("__")):
-        child = node.children.get(step)
-        if child is None:
-            raise MappingError(
-                query.where, f"no list {query.path!r} in the API's {query.entity}", _lists_hint(query.entity)
-            )
-        node = child
-    if query.path:
-        if node.item is None:
-            raise MappingError(query.where, f"{query.path!r} is no list", _lists_hint(query.entity))
-        return node.item
-    return node
-
-
-def find(query: Query, alias: str) -> Node | None:
-    """Return the leaf, list or free object that *alias* leads to, or None; databases may have folded its case."""
-    node, steps = root_of(query), alias.split("__")
-    if not all(steps):
-        return None
-    for step in steps:
-        if node.kind is not None and node.kind.value == "free":
-            return node
-        child = next((c for name, c in node.children.items() if name.lower() == step.lower()), None)
-        if child is None:
-            return None
-        node = child
-    return None if node.children else node
-
-
-def _lists_hint(entity: Entity) -> str:
-    return f"lists are {', '.join(_lists(tree(entity)))}"
-
-
-def _lists(node: Node, prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for name, child in node.children.items():
-        if child.item is not None:
-            found.append(f"{prefix}{name}")
-        found += _lists(child, f"{prefix}{name}__")
-    return found
 
 
 def _folder(name_or_folder: str) -> Path:

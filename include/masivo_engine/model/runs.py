@@ -30,6 +30,11 @@ class Slice:
     rows: int
     selects: str = "window"
 
+    @classmethod
+    def everything(cls, entity: Entity) -> Self:
+        """Return the one slice of all of *entity*."""
+        return cls(entity, 1, 1, None, None, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

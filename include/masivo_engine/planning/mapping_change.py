@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from masivo_engine.batching.packers import least_requests
+from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger.history.entries import delivered_keys, known
 from masivo_engine.ledger.runs.coverage import hashes_since, is_known
 from masivo_engine.ledger.writing.slice_ledger import Ledger
@@ -20,7 +20,7 @@ from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.records.stream import whole_customers
+from masivo_engine.records.stream import record_pages
 from masivo_engine.source.reader import Legacy
 
 
@@ -63,8 +63,8 @@ def difference(ledger: Ledger, mapping: Mapping, legacy: Legacy, limits: Limits)
     """Read every row of *legacy* and compare what *mapping* makes of it with what was delivered."""
     delivered = different = new = 0
     by_customer: dict[str, int] = {}
-    everything = Slice(legacy.entity, 1, 1, None, None, 0)
-    for page in filter(None, whole_customers(legacy.entity, legacy, everything, Window())):
+    everything = Slice.everything(legacy.entity)
+    for page in filter(None, record_pages(legacy, everything, Window())):
         records = [row for row in page if isinstance(row, Record)]
         history = known(ledger, legacy.entity, {record.key for record in records})
         for record in records:

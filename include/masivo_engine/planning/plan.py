@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
 
-from masivo_engine.batching.packers import least_requests
+from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger.history.waiting import waiting
 from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.runs.coverage import Seen, add_selected, covered, plan_slices

@@ -7,10 +7,15 @@ Only an answer of the documented shape says anything: a captive portal answers 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
-from masivo_engine.model.answers import Answer
+from masivo_engine.ledger.verification.read_budget import Reads
+from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict
+from masivo_engine.model.errors import Stopped, TryAgainLater
 
 
 class Reading(Protocol):
@@ -82,3 +87,169 @@ def _customer(reading: Reading, asked: str) -> Mapping[str, Any] | None:
         return None
     shown = customer.get("id")
     return customer if shown is None or str(shown).strip() == asked.strip() else None
+
+
+def moment(text: object) -> datetime | None:
+    """Read a date of the API or of a payload as aware UTC; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+FIRST_YEAR_SHOWN = 2020
+
+
+_MOST_UNANSWERED = 5  # in a row
+_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a wallet."""
+
+    reward: str
+    amount: Decimal
+    issued_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A customer as the API shows it: its fields, what it has of each reward, and the lines of its wallet."""
+
+    fields: Mapping[str, Any]
+    balance: Mapping[str, Decimal]
+    lines: Sequence[Line]
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Purchases and spending by period."""
+        found = self.fields.get("metrics")
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A transaction as the API shows it; *text* is its ``details``."""
+
+    number: str
+    text: str
+    reward: str
+    amount: Decimal
+    issued_at: datetime | None
+
+
+class NoReadsLeft(Exception):  # not an error of the migration, but the end of a budget
+    """The account's reads of the day are used up."""
+
+
+class Api:
+    """Reads customers through *reader*, as long as *reads* are left."""
+
+    def __init__(self, reader: Reader, reads: Reads) -> None:
+        self._reader = reader
+        self._reads = reads
+        self._unanswered = 0
+
+    def customer(self, customer: str) -> Shown | bool | None:
+        """Return *customer*; False where the API does not know it, None where its answer says nothing. Raises `NoReadsLeft`."""
+        self._take_one()
+        reading = self._reader.get_customer(customer)
+        visible = is_visible(reading, customer)
+        if visible is None:
+            self._puzzled(reading)
+            return None
+        self._unanswered = 0
+        return _shown(reading.json["data"]) if visible else False
+
+    def transactions(self, customer: str, years: Collection[int]) -> list[Movement] | None:
+        """Return the transactions of *customer* in *years*; None where an answer says nothing. Raises `NoReadsLeft`."""
+        found: dict[str, Movement] = {}
+        for year in sorted(years):
+            self._take_one()
+            reading = self._reader.get_transactions(customer, year=year)
+            rows = _rows(reading)
+            if rows is None:
+                self._puzzled(reading)
+                return None
+            self._unanswered = 0
+            for row in rows:
+                movement = _movement(row)
+                # Without a number, two that look the same are two.
+                found[movement.number or f"#{len(found)}"] = movement
+        return list(found.values())
+
+    def _take_one(self) -> None:
+        if not self._reads.take():
+            raise NoReadsLeft
+
+    def _puzzled(self, reading: Reading) -> None:
+        """Go on after a few answers that say nothing, and no longer."""
+        answer = reading.answer
+        self._unanswered += 1
+        is_clear = answer.status in (403, 429)
+        if not is_clear and self._unanswered < _MOST_UNANSWERED:
+            return
+        if verdict(answer) is Verdict.STOP:
+            raise Stopped(f"the API does not let customers be read: it answered {answer}; look at the connection")
+        wait_s = retry_after_s(answer, default=_WAIT_S)
+        raise TryAgainLater(f"the API could not be read: it answered {answer}", wait_s)
+
+
+def _shown(data: Mapping[str, Any]) -> Shown:
+    wallet = data.get("wallet")
+    wallet = wallet if isinstance(wallet, dict) else {}
+    lines = [
+        Line(
+            str(line.get("reward_id") or "").lower(),
+            number(line.get("amount")) or Decimal(0),
+            moment(line.get("issued_at")),
+            moment(line.get("expiration_date")),
+        )
+        for line in _dicts(wallet.get("lines"))
+    ]
+    balance: dict[str, Decimal] = {}
+    totals = [(total.get("reward_id"), number(total.get("total"))) for total in _dicts(wallet.get("totals"))]
+    # A reward may have several totals, by date of expiry.
+    for reward, amount in totals or [(line.reward, line.amount) for line in lines]:
+        name = str(reward or "").lower()
+        balance[name] = balance.get(name, Decimal(0)) + (amount or Decimal(0))
+    return Shown(data["customer"], balance, lines)
+
+
+def _movement(row: Mapping[str, Any]) -> Movement:
+    return Movement(
+        str(row.get("id") or ""),
+        str(row.get("details") or ""),
+        str(row.get("reward_id") or "").lower(),
+        number(row.get("amount")) or Decimal(0),
+        moment(row.get("issued_at")),
+    )
+
+
+def _rows(reading: Reading) -> list[dict[str, Any]] | None:
+    if reading.answer.status != 200 or reading.answer.is_page:
+        return None
+    found = reading.json.get("data") if isinstance(reading.json, dict) else reading.json
+    if isinstance(found, dict):
+        found = found.get("transactions")
+    return _dicts(found) if isinstance(found, list) else None
+
+
+def _dicts(found: Any) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def number(value: Any) -> Decimal | None:
+    """Read a number of JSON with the digits that were written; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        found = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None

@@ -19,12 +19,13 @@ from pydantic import ValidationError
 
 from masivo_engine.contract.fields import LONGEST_KEY, Kind
 from masivo_engine.contract.tree import MODELS, Node, required_lists, tree
-from masivo_engine.mapping.loader import CUSTOMER, KEY, POSITION, Adjust
+from masivo_engine.mapping.aliases import CUSTOMER, KEY, POSITION
+from masivo_engine.mapping.loader import Adjust
 from masivo_engine.mapping.values import Unfit, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
-from masivo_engine.records.leaves import Filling, Page
+from masivo_engine.records.columns import Filling, Page
 from masivo_engine.records.outliers import are_odd, is_odd
 from masivo_engine.records.payload import Misfit, Shaper, complete, path_of, put
 

@@ -15,13 +15,11 @@ from typing import Any
 
 from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import Node
-from masivo_engine.mapping.loader import Query, check_aliases, root_of
+from masivo_engine.mapping.aliases import Columns, Query, check_aliases, root_of
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.mapping.values import Reader, Unfit, from_json, reader, shape, text
-from masivo_engine.model.errors import MappingError
 from masivo_engine.records import json_text
-from masivo_engine.records.columns import Values, column_reader, read_all, texts
-from masivo_engine.records.leaves import Filling, Leaf, Page
+from masivo_engine.records.columns import Filling, Leaf, Page, Values, column_reader, read_all, texts
 
 
 ListPath = tuple[Sequence[str], str]  # the objects on the way to a list, and its own name
@@ -150,9 +148,10 @@ class Shaper:
     """Turns rows of *query*, whose aliases are *columns*, into payload parts. Keys of free objects are lower case."""
 
     def __init__(self, query: Query, columns: Sequence[str], settings: Settings, *, newer_fields: bool) -> None:
-        check_aliases(query, list(columns))
+        check_aliases(query, columns, newer_fields=newer_fields)
         self.query = query
-        self.columns = tuple(column.lower() for column in columns)
+        self._columns = Columns(columns)
+        self.columns = self._columns.lowered
         self.left_out: list[str] = []
         self._settings = settings
         self._readers: dict[str, Reader] = {}
@@ -164,7 +163,7 @@ class Shaper:
 
     def index(self, column: str) -> int:
         """Return the position of *column* in a row, -1 if the query has none of that name."""
-        return self.columns.index(column) if column in self.columns else -1
+        return self._columns.index(column)
 
     def payload(self, row: Sequence[Any]) -> dict[str, Any]:
         """Return what *row* says of its payload, without empty columns. Raises `Misfit`."""
@@ -226,12 +225,6 @@ class Shaper:
 
     def _place_freely(self, inside: _Object, column: str, steps: list[str], index: int) -> None:
         *way, last = steps
-        for count in range(len(way), 0, -1):
-            shorter = column.removesuffix("__" + "__".join(steps[count:]))
-            if shorter in self.columns:
-                raise MappingError(
-                    self.query.where, f"{shorter!r} and {column!r} fill the same place", "rename one of them"
-                )
         for step in way:
             inside = inside.objects.setdefault(step, _Object(f"{inside.path}{step}__"))
         plain = column_reader(None, zone=self._settings.zone_of(column), places=self._settings.places)

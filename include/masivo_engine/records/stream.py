@@ -1,40 +1,44 @@
 """
-The pages of a slice: read ahead, made into records, and never cut through a customer's transactions.
+Records of a slice, in pages that are read ahead and never cut through a customer's transactions.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.maker import RecordMaker
+from masivo_engine.records.payload import Shaper
+from masivo_engine.source.prefetch import read_ahead
 from masivo_engine.source.reader import Legacy
 
 
-_Page = TypeVar("_Page")
-_PATIENCE_S = 0.1  # the lane does not notice, and a look at what waits costs less than a hundredth of it
-_OBJECTS = (
-    60_000  # a large page leaves about as many; with three times as many a plan of a million rows took 80 MB more
-)
+def shaper_of(legacy: Legacy) -> Shaper:
+    """Return what builds payloads of the rows of *legacy*, without their lists."""
+    return Shaper(legacy.query, legacy.columns.names, legacy.settings, newer_fields=legacy.newer_fields)
 
 
-def whole_customers(
-    entity: Entity, legacy: Legacy, part: Slice, window: Window
-) -> Iterator[Sequence[Record | Rejection]]:
+def maker_of(legacy: Legacy) -> RecordMaker:
+    """Return what makes records of the rows of *legacy*."""
+    lists = {
+        path: Shaper(query, columns.names, legacy.settings, newer_fields=legacy.newer_fields)
+        for path, (query, columns) in legacy.lists.items()
+    }
+    return RecordMaker(legacy.entity, shaper_of(legacy), lists, adjust=legacy.adjust)
+
+
+def record_pages(legacy: Legacy, part: Slice, window: Window) -> Iterator[Sequence[Record | Rejection]]:
     """
     Make records of the rows, in pages; a customer's transactions are never on two pages.
 
     An empty page comes again and again while the database is waited for: whoever has something to do meanwhile can do it.
     """
-    maker = legacy.maker()
+    maker = maker_of(legacy)
     held: list[Record | Rejection] = []
     for found in read_ahead(legacy.pages(part, window)):
         made = maker.make_all(found) if found else []
-        if entity is not Entity.TRANSACTIONS or not made:
+        if legacy.entity is not Entity.TRANSACTIONS or not made:
             yield made
             continue
         held += made
@@ -47,43 +51,3 @@ def whole_customers(
             held = held[cut:]
     if held:
         yield held
-
-
-def read_ahead(pages: Iterator[_Page], *, patience_s: float = _PATIENCE_S) -> Iterator[_Page | None]:
-    """Yield *pages* while the next one is being read already, in a thread; None whenever it is waited for longer than *patience_s*."""
-    try:
-        with ThreadPoolExecutor(1, "masivo-read-ahead") as thread:
-            following = thread.submit(next, pages, None)
-            while True:
-                if not wait((following,), patience_s).done:
-                    yield None
-                    continue
-                page = following.result()
-                if page is None:
-                    break
-                following = thread.submit(next, pages, None)
-                yield page
-    finally:
-        # When the thread has ended, and not in it: of what the garbage collector finds it ends the thread first.
-        if isinstance(pages, Generator):
-            pages.close()
-
-
-@contextmanager
-def lasting() -> Iterator[None]:
-    """
-    Spare the garbage collector what was there before, and call it less often: nothing that a page is made of refers to itself.
-
-    Looking through all that Airflow has imported was a sixth of the time, and being called several times for each page a tenth of the rest.
-    """
-    before = gc.get_threshold()
-    is_often = 0 < before[0] < _OBJECTS  # 0 is never
-    gc.freeze()
-    if is_often:
-        gc.set_threshold(_OBJECTS, *before[1:])
-    try:
-        yield
-    finally:
-        if is_often:
-            gc.set_threshold(*before)
-        gc.unfreeze()

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from masivo_engine.driver_errors import REFUSALS, is_passing, kind_of, reason_of
-from masivo_engine.mapping.loader import Query
+from masivo_engine.mapping.aliases import Query
 from masivo_engine.model.errors import LegacyError, MappingError, TryAgainLater
-from masivo_engine.source.statements import subquery
+from masivo_engine.source.dialects import subquery
+from masivo_engine.sql import REFUSALS, is_passing, kind_of, reason_of
 
 
 class Database:

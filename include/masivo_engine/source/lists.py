@@ -10,29 +10,34 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from masivo_engine.mapping.loader import CHANGED, PARENT_KEY, Mapping, Query
+from masivo_engine.mapping.aliases import CHANGED, PARENT_KEY, Columns, Query, check_aliases
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
-from masivo_engine.records.payload import Shaper
-from masivo_engine.source.statements import Moving, elements, subquery
+from masivo_engine.source.dialects import subquery
+from masivo_engine.source.statements import Moving, elements
 from masivo_engine.sql import at_once
 
 
 Rows = Sequence[Sequence[Any]]
-Columns = Callable[[Query], list[str]]
 
 
 class Elements:
     """The list files of *entity*; *columns* tells the aliases of a query as the database gives them."""
 
-    def __init__(self, mapping: Mapping, entity: Entity, columns: Columns, *, newer_fields: bool) -> None:
+    def __init__(
+        self, mapping: Mapping, entity: Entity, columns: Callable[[Query], list[str]], *, newer_fields: bool
+    ) -> None:
         self._queries = mapping.lists[entity]
         self._parent = PARENT_KEY[entity]
-        self._columns = {path: columns(query) for path, query in self._queries.items()}
-        self.shapers = {
-            path: Shaper(query, self._columns[path], mapping.settings, newer_fields=newer_fields)
-            for path, query in self._queries.items()
-        }
+        self._columns = {path: Columns(columns(query)) for path, query in self._queries.items()}
+        for path, query in self._queries.items():
+            check_aliases(query, self._columns[path].names, newer_fields=newer_fields)
+
+    @property
+    def files(self) -> dict[str, tuple[Query, Columns]]:
+        """The list files by path, each with its columns."""
+        return {path: (query, self._columns[path]) for path, query in self._queries.items()}
 
     def __bool__(self) -> bool:
         return bool(self._queries)
@@ -40,27 +45,26 @@ class Elements:
     def samples(self) -> Iterable[tuple[Query, Any]]:
         """Yield each list's query with the statement that reads one of its parent keys."""
         for path, query in self._queries.items():
-            rows = subquery(query, self._columns[path])
-            parent = rows.c[self._columns[path][self.shapers[path].index(self._parent)]]
+            columns = self._columns[path]
+            parent = subquery(query, columns.names).c[columns.spelled(self._parent)]
             yield query, select(parent).where(parent.is_not(None)).limit(1)
 
     def moving(self, entity: Entity, mapping: Mapping, sample: Callable[[Any], Any]) -> Iterator[Moving]:
         """Yield the lists whose change times count as their parents' (``moves_with``). Raises `MappingError` where they have none."""
         for path in mapping.settings.moves_with.get(entity, ()):
             query, columns = self._queries[path], self._columns[path]
-            index = self.shapers[path].index(CHANGED)
-            if index < 0:
+            if not columns.has(CHANGED):
                 remedy = "select it as updated_at, or take the list out of moves_with"
                 raise MappingError(query.where, f"has no column {CHANGED!r}, which moves_with needs", remedy)
-            rows = subquery(query, columns)
-            parent, changed = rows.c[columns[self.shapers[path].index(self._parent)]], rows.c[columns[index]]
+            rows = subquery(query, columns.names)
+            parent, changed = rows.c[columns.spelled(self._parent)], rows.c[columns.spelled(CHANGED)]
             like = sample(select(changed).where(changed.is_not(None)).limit(1))
             yield Moving(parent, changed, like, query.where)
 
     def statements(self, parent: Any) -> Iterable[tuple[Query, Select[Any]]]:
         """Yield each list's query with the statement that reads the elements of one *parent*."""
         for path, query in self._queries.items():
-            yield query, elements(query, self._columns[path], [parent])
+            yield query, elements(query, self._columns[path].names, [parent])
 
     def of(
         self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
@@ -77,15 +81,15 @@ class Elements:
         """Return the first column of a list that cannot be read for *key*, as ``path[].column``."""
         for path, query in self._queries.items():
             columns = self._columns[path]
-            for name in self.shapers[path].columns:
-                if not is_readable(elements(query, columns, [key], name)):
+            for name in columns.lowered:
+                if not is_readable(elements(query, columns.names, [key], name)):
                     return f"{path}[].{name}"
         return ""
 
     def _read(
         self, connection: Connection, path: str, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
     ) -> dict[Any, Rows]:
-        parent = self.shapers[path].index(self._parent)
+        parent = self._columns[path].index(self._parent)
         found: defaultdict[Any, list[Sequence[Any]]] = defaultdict(list)
         dialect = connection.dialect.name
         to_come, done = set(keys), set[Any]()
@@ -93,7 +97,7 @@ class Elements:
             to_come.difference_update(some)
             # A database that takes a key for one of another part gives its elements with both.
             elsewhere = to_come | done
-            statement = elements(self._queries[path], self._columns[path], some, dialect=dialect)
+            statement = elements(self._queries[path], self._columns[path].names, some, dialect=dialect)
             for row in connection.execute(statement).all():
                 if row[parent] not in elsewhere:
                     found[row[parent]].append(row)

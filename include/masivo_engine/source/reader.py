@@ -17,18 +17,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, FromClause, Select, func, select
 
-from masivo_engine.driver_errors import REFUSALS, kind_of
-from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, Mapping, Query
+from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, Columns, Query, check_aliases
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.mapping.values import Unfit, instant
 from masivo_engine.model.errors import LegacyError, MappingError
 from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.records.maker import RecordMaker
-from masivo_engine.records.payload import Shaper
 from masivo_engine.source.database import Database, streamed
+from masivo_engine.source.dialects import subquery
 from masivo_engine.source.lists import Elements
-from masivo_engine.source.statements import Place, Selection, Stored, subquery
-from masivo_engine.sql import MOST_KEYS, portions
+from masivo_engine.source.statements import Place, Selection, Stored
+from masivo_engine.sql import MOST_KEYS, REFUSALS, kind_of, portions
 
 
 # Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large; but no
@@ -54,18 +53,21 @@ class Legacy:
         self._elements_of_row = (
             _MOST_WITH_ELEMENTS  # of those read last; before the first, as many as a page of a thousand rows takes
         )
-        self._query = query = mapping.queries[entity]
+        self.query = query = mapping.queries[entity]
+        self.settings = mapping.settings
         self.policies = mapping.settings.policies
-        self._adjust = mapping.adjust.get(entity)
+        self.adjust = mapping.adjust.get(entity)
+        self.newer_fields = newer_fields
         columns = self._database.columns(query)
-        self.shaper = Shaper(query, columns, mapping.settings, newer_fields=newer_fields)
+        check_aliases(query, columns, newer_fields=newer_fields)
+        self.columns = Columns(columns)
         self._zone = mapping.settings.zone_of(CHANGED)
         self._elements = Elements(mapping, entity, self._database.columns, newer_fields=newer_fields)
-        self._key = self.shaper.index(KEY[entity])
-        self._customer = self.shaper.index(CUSTOMER[entity])
+        self._key = self.columns.index(KEY[entity])
+        self._customer = self.columns.index(CUSTOMER[entity])
         # All that is wanted of a row that cannot go anyway is what it is worth.
-        self._has_worth = entity is Entity.TRANSACTIONS and self.shaper.index("amount") >= 0
-        stored = self._stored(subquery(query, columns), columns)
+        self._has_worth = entity is Entity.TRANSACTIONS and self.columns.index("amount") >= 0
+        stored = self._stored(subquery(query, columns))
         self._selection = Selection(
             mapping,
             entity,
@@ -76,9 +78,10 @@ class Legacy:
         )
         self._refuse_other_types(stored.key)
 
-    def maker(self) -> RecordMaker:
-        """Return what makes records of these rows."""
-        return RecordMaker(self.entity, self.shaper, self._elements.shapers, adjust=self._adjust)
+    @property
+    def lists(self) -> dict[str, tuple[Query, Columns]]:
+        """The list files by path, each with its columns."""
+        return self._elements.files
 
     @property
     def has_change_time(self) -> bool:
@@ -91,7 +94,7 @@ class Legacy:
 
     def types(self) -> dict[str, str]:
         """Return the mapping's columns by lower-case alias, each with what the driver calls its type."""
-        return {name.lower(): kind for name, kind in self._database.types(self._query)}
+        return {name.lower(): kind for name, kind in self._database.types(self.query)}
 
     def newest(self, *, until: datetime) -> datetime | None:
         """Return the newest change time before *until*, aware UTC with milliseconds; None where no row has one."""
@@ -118,7 +121,7 @@ class Legacy:
     def counts(self, window: Window) -> Iterator[tuple[Any, int]]:
         """Rows by customer in the database's order, and what lacks a key last, as customer None."""
         self._selection.refuse_window_without_change_time(window)
-        everywhere = Slice(self.entity, 1, 1, None, None, 0)
+        everywhere = Slice.everything(self.entity)
         try:
             with self._database.reading() as connection:
                 yield from chain.from_iterable(streamed(connection, self._selection.counts(window), PAGE))
@@ -158,7 +161,7 @@ class Legacy:
 
     def statements(self, part: Slice, window: Window, *, key: str = "") -> Iterator[tuple[Query, str, dict[str, Any]]]:
         """Yield query, SQL and parameters of what `pages` runs, as this database gets it; lists for one parent."""
-        yield self._query, *self._database.compiled(self._selection.rows(part, window, key=key))
+        yield self.query, *self._database.compiled(self._selection.rows(part, window, key=key))
         for query, statement in self._elements.statements(key or None):
             yield query, *self._database.compiled(statement)
 
@@ -281,11 +284,13 @@ class Legacy:
         if len(bad) >= PAGE and all(isinstance(row, UnreadableRow) for row in page):
             worst = Counter(row.column for row in bad.values()).most_common(1)[0][0]
             problem = f"of {len(page):,} rows that follow each other the database hands out none, because of {worst!r}"
-            raise MappingError(self._query.where, problem, "convert it in the SQL")
+            raise MappingError(self.query.where, problem, "convert it in the SQL")
 
     def _unreadable(self, part: Slice, window: Window, place: Place, refusal: BaseException) -> UnreadableRow:
         customer, key = place
-        cells = {name: self._selection.rows(part, window, name, between=(place, place)) for name in self.shaper.columns}
+        cells = {
+            name: self._selection.rows(part, window, name, between=(place, place)) for name in self.columns.lowered
+        }
         column = next((name for name, cell in cells.items() if not self._database.can_read(cell)), "")
         column = column or self._elements.unreadable(self._database.can_read, key)
         worth = self._database.sample(cells["amount"]) if self._has_worth else None
@@ -297,12 +302,11 @@ class Legacy:
             return row.customer, row.key
         return row.values[self._customer], row.values[self._key]
 
-    def _stored(self, rows: FromClause, columns: Sequence[str]) -> Stored:
+    def _stored(self, rows: FromClause) -> Stored:
         """Look at one value of key, customer and change time each."""
-        spelled = {name.lower(): name for name in columns}
         samples = []
         for name in (KEY[self.entity], CUSTOMER[self.entity], CHANGED):
-            column = rows.c[spelled[name]] if name in spelled else None
+            column = rows.c[self.columns.spelled(name)] if self.columns.has(name) else None
             samples.append(
                 None if column is None else self._database.sample(select(column).where(column.is_not(None)).limit(1))
             )
@@ -317,7 +321,7 @@ class Legacy:
                 raise MappingError(query.where, problem, "cast both to the same type")
 
     def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
-        return LegacyError(f"{self._query.where}: the database cannot read it: {kind_of(refusal)}")
+        return LegacyError(f"{self.query.where}: the database cannot read it: {kind_of(refusal)}")
 
 
 def _characters(rows: Sequence[Sequence[Any]]) -> int:

@@ -7,7 +7,6 @@ one mapping serves a full load, an increment and a few customers, on every diale
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Table
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,16 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
-    VARBINARY,
-    BigInteger,
     ColumnElement,
-    FromClause,
     Select,
     String,
-    TextClause,
     and_,
     cast,
-    column,
     func,
     literal,
     literal_column,
@@ -32,16 +26,15 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects import mssql
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from masivo_engine.mapping.loader import CHANGED, CUSTOMER, KEY, PARENT_KEY, Mapping, Query
+from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.change_time import changed
+from masivo_engine.source.dialects import Exactly as _Exactly
+from masivo_engine.source.dialects import subquery
 from masivo_engine.sql import one_of
 
 
@@ -100,12 +93,12 @@ class Selection:
         self._zone = mapping.settings.zone_of(CHANGED)
         self._stored = stored or Stored()
         self._is_case_blind = dialect in _CASE_BLIND
-        self._spelled = {name.lower(): name for name in columns}
-        key, customer = self._spelled[KEY[entity]], self._spelled[CUSTOMER[entity]]
+        self._columns = aliases = Columns(columns)
+        key, customer = aliases.spelled(KEY[entity]), aliases.spelled(CUSTOMER[entity])
         self._rows = subquery(self._query, columns, {key: self._stored.key, customer: self._stored.customer})
         self.key: ColumnElement[Any] = self._rows.c[key]
         self.customer: ColumnElement[Any] = self._rows.c[customer]
-        self._changed = self._rows.c[self._spelled[CHANGED]] if CHANGED in self._spelled else None
+        self._changed = self._rows.c[aliases.spelled(CHANGED)] if aliases.has(CHANGED) else None
 
     def rows(
         self,
@@ -146,7 +139,7 @@ class Selection:
         """
         without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
         without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
-        columns = [self._rows.c[self._spelled[name]] for name in names]
+        columns = [self._rows.c[self._columns.spelled(name)] for name in names]
         key = self.key.label("masivo_key")  # for customers it is the same column, and a subquery wants two names
         return select(self.customer, key, *columns).where(without, *self._during(window))
 
@@ -194,7 +187,7 @@ class Selection:
     def _select(self, *names: str) -> Select[Any]:
         if not names:
             return select(self._rows)
-        return select(*(self._rows.c[self._spelled[name]] for name in names))
+        return select(*(self._rows.c[self._columns.spelled(name)] for name in names))
 
     def _beyond(self, place: Place, *, including: bool = False) -> ColumnElement[bool]:
         *outer, (term, value) = self._terms(place)
@@ -230,8 +223,8 @@ class Selection:
         if conditions and self.entity is Entity.TRANSACTIONS:
             # A customer's transactions go together or not at all: one that changed brings the others along.
             touched = self._rows.alias("touched")
-            owner = touched.c[self._spelled[CUSTOMER[self.entity]]]
-            moved = self._changed_during(window, touched.c[self._spelled[CHANGED]])
+            owner = touched.c[self._columns.spelled(CUSTOMER[self.entity])]
+            moved = self._changed_during(window, touched.c[self._columns.spelled(CHANGED)])
             together = self.customer.in_(select(owner).where(owner.is_not(None), *moved))
             conditions = [or_(together, and_(self.customer.is_(None), *conditions))]
         elif conditions and self._moving:
@@ -278,58 +271,12 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
             return cast(term, _TEXT).in_(names)
 
 
-def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:
-    """
-    Return *query*'s SQL as a table of *columns*, spelled as the database spells them; *stored* is a value of some of them.
-
-    Whole numbers are compared as 64-bit ones: SQLAlchemy would take the width of the first key of a page for that of all.
-    """
-    wide = {name for name, value in (stored or {}).items() if isinstance(value, int)}
-    typed = (column(name, BigInteger()) if name in wide else column(name) for name in columns)
-    return _Verbatim(query.sql).columns(*typed).subquery("legacy")
-
-
 def elements(
     query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
 ) -> Select[Any]:
     """Return the list elements of *parents*, given by their keys: all *columns*, or *names*."""
-    spelled = {name.lower(): name for name in columns}
-    parent = spelled[PARENT_KEY[query.entity]]
+    aliases = Columns(columns)
+    parent = aliases.spelled(PARENT_KEY[query.entity])
     rows = subquery(query, columns, {parent: next(iter(parents), None)})
-    wanted = (rows.c[spelled[name]] for name in names)
+    wanted = (rows.c[aliases.spelled(name)] for name in names)
     return (select(*wanted) if names else select(rows)).where(one_of(rows.c[parent], parents, dialect))
-
-
-class _Verbatim(TextClause):
-    """A user's SQL, letter for letter: `sqlalchemy.text` would take a colon before a word for a parameter."""
-
-    inherit_cache = True
-
-    def __init__(self, sql: str) -> None:
-        super().__init__("")
-        self.text = sql
-
-
-@compiles(_Verbatim)
-def _as_written(element: _Verbatim, compiler: SQLCompiler, **_: Any) -> str:
-    sql: str = compiler.post_process_text(element.text)  # type: ignore[no-untyped-call]
-    return f"{sql}\n"  # the last line may be a comment
-
-
-class _Exactly(FunctionElement[str]):
-    """A term as something that only the very same text equals: no case, accent or padding is overlooked."""
-
-    name = "exactly"
-    inherit_cache = True
-
-
-@compiles(_Exactly)
-def _in_hex(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
-    (term,) = element.clauses
-    return str(compiler.process(func.hex(cast(term, String)), **given))
-
-
-@compiles(_Exactly, "mssql")
-def _in_bytes(element: _Exactly, compiler: SQLCompiler, **given: Any) -> str:
-    (term,) = element.clauses
-    return str(compiler.process(cast(cast(term, mssql.NVARCHAR(4000)), VARBINARY(8000)), **given))

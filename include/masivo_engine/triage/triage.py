@@ -21,7 +21,7 @@ from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from masivo_engine.model.runs import Mode
-from masivo_engine.readback.settler import Doubt, doubt_about, is_same
+from masivo_engine.readback.doubt import Doubt, doubt_about, is_same
 
 
 Row = Record | Rejection
@@ -352,3 +352,7 @@ def _same(rows: Sequence[Row]) -> bool:
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
+
+
+# Suspects wait in memory; where there are so many, they are the rule here and not odd.
+MOST_SUSPECTS = 10_000

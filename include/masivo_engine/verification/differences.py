@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -124,17 +124,6 @@ class Variance:
 _SECOND = timedelta(seconds=1)
 _QUARTER = timedelta(minutes=15)
 _FARTHEST = timedelta(hours=26)  # from UTC-12 to UTC+14
-
-
-def moment(text: object) -> datetime | None:
-    """Read a date of the API or of a payload as aware UTC; None where it is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def is_same_moment(one: datetime, other: datetime) -> bool:

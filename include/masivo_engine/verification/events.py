@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Any
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.showing import Shown, number
-from masivo_engine.verification.balances import plain
+from masivo_engine.readback.shown import Shown, number
+from masivo_engine.verification.customers import plain
 from masivo_engine.verification.differences import Bucket, Variance
 from masivo_engine.verification.expected import Delivered, Owed
 from masivo_engine.verification.transactions import Compared

@@ -18,6 +18,7 @@ from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.stream import maker_of
 from masivo_engine.source.reader import Legacy
 
 
@@ -83,7 +84,7 @@ def _bodies(
     wanted = {(one.key, one.content_hash) for one in sent if one.entity is legacy.entity}
     if not wanted:
         return {}
-    maker, everything = legacy.maker(), Slice(legacy.entity, 1, 1, None, None, 0)
+    maker, everything = maker_of(legacy), Slice.everything(legacy.entity)
     found: dict[tuple[str, bytes | None], Mapping[str, Any]] = {}
     for page in legacy.pages(everything, Window(customers=tuple(customers))):
         for row in map(maker.make, page):

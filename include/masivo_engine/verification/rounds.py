@@ -19,10 +19,9 @@ from masivo_engine.ledger.verification.pending import Waiting, later_by, settle,
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.ledger.writing.table_rows import kept
 from masivo_engine.model import ledger_capacity
-from masivo_engine.readback.showing import Api, NoReadsLeft, Shown
+from masivo_engine.readback.shown import Api, NoReadsLeft, Shown
 from masivo_engine.source.reader import Legacy
-from masivo_engine.verification.balances import of_balances
-from masivo_engine.verification.customers import of_fields
+from masivo_engine.verification.customers import of_balances, of_fields
 from masivo_engine.verification.differences import Bucket, Variance
 from masivo_engine.verification.events import of_events, of_metrics
 from masivo_engine.verification.expected import Owed, owed_to

@@ -24,6 +24,7 @@ from masivo_engine.ledger.verification.pending import AT_RANDOM, choose, choose_
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.stream import maker_of
 from masivo_engine.source.reader import Legacy
 from masivo_engine.verification.rounds import Part
 
@@ -146,7 +147,7 @@ class Chooser:
 
 
 def _tiers(people: Legacy, customers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    maker, everything = people.maker(), Slice(Entity.CUSTOMERS, 1, 1, None, None, 0)
+    maker, everything = maker_of(people), Slice.everything(Entity.CUSTOMERS)
     for page in people.pages(everything, Window(customers=tuple(customers))):
         for row in map(maker.make, page):
             if isinstance(row, Record):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.showing import FIRST_YEAR_SHOWN, Movement
-from masivo_engine.verification.balances import plain
-from masivo_engine.verification.differences import Bucket, Variance, as_date, is_same_moment, is_shifted, moment
+from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Movement, moment
+from masivo_engine.verification.customers import plain
+from masivo_engine.verification.differences import Bucket, Variance, as_date, is_same_moment, is_shifted
 from masivo_engine.verification.expected import Delivered, Owed
 
 

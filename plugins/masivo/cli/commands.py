@@ -32,7 +32,8 @@ from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.model.errors import MigrationError, Misconfigured, Misused
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
-from masivo_engine.reports.account import account, as_json, as_text
+from masivo_engine.reports.account import account
+from masivo_engine.reports.account_text import as_json, as_text
 from masivo_engine.reports.pack.pack import write_pack
 from masivo_engine.reports.trail import trail
 

@@ -24,7 +24,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from masivo_engine.ledger import sqlite
+from masivo_engine.ledger import dialects
 from masivo_engine.model.errors import Misconfigured
 
 
@@ -246,7 +246,7 @@ def _new_ledger(url: URL, *, reads_only: bool) -> Engine:
         raise Unusable(f"cannot be kept in {backend}; use SQLite, PostgreSQL, MySQL or MariaDB")
     if backend == "sqlite":
         engine = _sqlite(url, mode="ro" if reads_only else "rw")
-        sqlite.prepare(engine, reads_only=reads_only)
+        dialects.prepare(engine, reads_only=reads_only)
         return engine
     engine = _create(url, connect_args=_connect_args(url), isolation_level="READ COMMITTED")
     _tell_sessions(engine, _UTC)

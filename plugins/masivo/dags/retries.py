@@ -16,8 +16,8 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 from sqlalchemy.exc import DBAPIError
 
-from masivo_engine.driver_errors import is_passing, kind_of
 from masivo_engine.model.errors import DatabaseFailed, MigrationError, TryAgainLater
+from masivo_engine.sql import is_passing, kind_of
 
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 """
-The operators of a sync: plan, slices, migrate, account.
+The operators of a sync: slices and migrate; see also `masivo.operators.plan` and `masivo.operators.account`.
 
 Each reads like the row's journey and leaves the work to ``masivo_engine``; what they return is counts only. The run, its window and its
 slices are in the ledger, where the first task wrote them, so that every later task and every retry works on the same.
@@ -7,174 +7,23 @@ slices are in the ledger, where the first task wrote them, so that every later t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from masivo.dags.retries import translated
-from masivo.dags.sync_form import Parameters, chosen_of, given, is_by_person
-from masivo.operators.packs import keep_pack, keep_plan
 from masivo.operators.run_name import run_name
 from masivo.services import Workplace
 from masivo_engine.delivery.lane import Kind
-from masivo_engine.forecast.already_there import already_there
-from masivo_engine.forecast.forecast import Forecast, Foretelling
-from masivo_engine.forecast.forecast import as_text as as_plan
-from masivo_engine.ledger.runs.decisions import enter
-from masivo_engine.ledger.runs.retention import prune
-from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.migrate import work_off
-from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
-from masivo_engine.planning.guards import refuse_first_load
-from masivo_engine.planning.mapping_change import difference, is_changed, refuse
-from masivo_engine.planning.plan import Planning, add_waiting, settle
-from masivo_engine.planning.replay import release
-from masivo_engine.reports.account import account, as_json, as_text
-from masivo_engine.source.reader import Legacy
+from masivo_engine.model.runs import Covers
+from masivo_engine.planning.plan import add_waiting
 
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-
-# How a run ends that has no account, in the ledger.
-NOTHING_SENT, NOT_PLANNED = "dry run: nothing was sent", "not planned: nothing was sent"
-
-
-class MasivoPlanOperator(BaseOperator):
-    """
-    Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
-
-    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only; *never_sends* that its DAG makes plans
-    alone, whatever its parameters say, and ends with this task. A wrong key, a missing file, an unknown alias or a ledger that cannot be
-    written ends the run here, with one sentence; so does a first load that no person started.
-    """
-
-    def __init__(self, *, kind: str | None = None, never_sends: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kind = kind
-        self.never_sends = never_sends
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return the plan: rows, slices, requests and hours by entity."""
-        with translated():
-            kind = RunKind(self.kind) if self.kind else None
-            parameters = Parameters.of(context, kind, never_sends=self.never_sends)
-            place = Workplace()
-            mapping = place.mapping
-            legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
-            place.hook.prove()
-            place.ledger.prepare()
-            if not (parameters.dry_run or is_by_person(context)):
-                refuse_first_load(
-                    place.ledger, mapping.name, [legacy.entity for legacy in legacies], parameters.overrides
-                )
-            run = self._run(context, place, parameters, legacies)
-            self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
-            try:
-                made = self._planned(place, run, parameters, legacies)
-            except Misconfigured:
-                # What stops a run stops a plan of it, and no task comes after this one that would say how it ended.
-                if self.never_sends:
-                    place.ledger.finish_run(run.number, NOT_PLANNED)
-                raise
-            keep_plan(place, run.run_id, self.log)
-            if self.never_sends:
-                place.ledger.finish_run(run.number, NOTHING_SENT)
-        self.log.info("%s", as_plan(made))
-        if parameters.dry_run:
-            self.log.info(NOTHING_SENT)
-        told = made.as_json()
-        return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
-
-    def _planned(self, place: Workplace, run: Run, parameters: Parameters, legacies: list[Legacy]) -> Forecast:
-        """Count, let the guards look, foretell what becomes of each row, and keep that; enter what a person chose. Raises `Misconfigured`."""
-        ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
-        planning = Planning(
-            ledger,
-            place.mapping,
-            run,
-            limits,
-            overrides=parameters.overrides,
-            by=parameters.by,
-            dry_run=parameters.dry_run,
-        )
-        planned = planning.plan(legacies)
-        for line in planned:
-            self.log.info("%s", line)
-        made = Foretelling(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
-        ledger.keep_plan(run.number, json.dumps(made.as_json()))
-        planning.let_pass(already_there(ledger, made, place.hook, limits))
-        is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
-        if is_chosen and not parameters.dry_run:
-            records = sum(one.never_sent for one in made.entities)
-            about = f"mapping {place.mapping.name}"
-            enter(ledger, run.number, choice, parameters.by, about=about, records=records)
-        return made
-
-    def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
-        """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
-        ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
-        ledger.set_aside(run_id)
-        if ledger.has_run(run_id):
-            return place.run(run_id)
-        asked, mode = self._as_remapped(place, parameters, legacies)
-        covers = settle(ledger, mapping, legacies, asked, mode)
-        return ledger.begin_run(
-            run_id,
-            mapping=mapping.name,
-            mapping_hash=mapping.content_hash,
-            covers=covers.as_json(),
-            kind=DRY_RUN if parameters.dry_run else asked.kind,
-            started_by=parameters.by,
-        )
-
-    def _as_remapped(self, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> tuple[Asked, Mode]:
-        """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
-        choice = parameters.mapping_change
-        if choice == Mode.ADOPT:
-            return Asked(RunKind.FULL), Mode.ADOPT
-        if not is_changed(place.ledger, place.mapping, [legacy.entity for legacy in legacies]):
-            return parameters.asked, Mode.SEND
-        if choice == "ask":
-            self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
-            found = [difference(place.ledger, place.mapping, legacy, place.hook.limits) for legacy in legacies]
-            refuse(found, place.hook.limits)
-            return parameters.asked, Mode.SEND
-        return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND
-
-
-class MasivoReplayOperator(BaseOperator):
-    """Settle and select what a person released, and enter who did; nothing is sent yet."""
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return how many rows of each entity were settled and are read again."""
-        with translated():
-            chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
-            place = Workplace()
-            mapping = place.mapping
-            place.hook.prove()
-            place.ledger.prepare()
-            place.ledger.set_aside(run_name(context))
-            run = place.ledger.begin_run(
-                run_name(context),
-                mapping=mapping.name,
-                mapping_hash=mapping.content_hash,
-                covers=chosen.covers().as_json(),
-                kind=RunKind.REPLAY,
-                started_by=by,
-            )
-            released = release(place.ledger, place.run(run.run_id), chosen, place.hook.limits, by=by)
-        for line in released:
-            self.log.info("%s", line)
-        return {"run": run.number} | {
-            line.entity.value: {"settled": line.settled, "rows": line.rows} for line in released
-        }
 
 
 class MasivoSlicesOperator(BaseOperator):
@@ -235,55 +84,3 @@ class MasivoMigrateOperator(BaseOperator):
                 log=self.log,
             )
         return {"rows": worked.rows, "batches": worked.batches, "records": worked.records}
-
-
-class MasivoAccountOperator(BaseOperator):
-    """Make the run's account, and fail if it does not add up or holds more trouble than the run's tolerance."""
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return the account as plain JSON: counts and points, no keys."""
-        with translated():
-            params = context["params"]
-            place = Workplace()
-            place.ledger.open()
-            if not place.ledger.has_run(run_name(context)):
-                msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
-                raise LedgerError(msg)
-            run = place.ledger.run(run_name(context))
-            if context["ti"].xcom_pull(task_ids="plan") is None:
-                # An account of nothing adds up, and this is the task that says whether the run is green.
-                place.ledger.finish_run(run.number, NOT_PLANNED)
-                raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
-            if params.get("dry_run"):
-                place.ledger.finish_run(run.number, NOTHING_SENT)
-                return {"run": run.run_id, "outcome": "dry run"}
-            let_go(place.ledger, run.number)
-            made = account(place.ledger, run.run_id, place.hook.limits)
-            outcome = made.verdict(int(params.get("tolerance") or 0))
-            place.ledger.finish_run(run.number, outcome or "adds up")
-            made = account(place.ledger, run.run_id, place.hook.limits)
-            self.log.info("the account\n%s", as_text(made))
-            keep_pack(place, made, self.log)
-            if outcome:
-                raise DoesNotAddUp(outcome)
-        return as_json(made)
-
-
-class MasivoPruneOperator(BaseOperator):
-    """
-    Count the settled rows of old runs instead of keeping them: those of runs that ended more days ago than the parameter *keep_days* says.
-
-    It is about older runs only, so a run that failed is pruned after as well as one that did not.
-    """
-
-    def execute(self, context: Context) -> dict[str, int]:
-        """Return how much was forgotten."""
-        with translated():
-            params = given(context)  # it comes after a plan that failed as well: for a name that nobody knows, too
-            if params.get("dry_run"):
-                return {}
-            place = Workplace()
-            place.ledger.open()
-            pruned = prune(place.ledger, keep_days=int(params["keep_days"]))
-        self.log.info("%s", pruned)
-        return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}

@@ -27,7 +27,7 @@ from masivo_engine.ledger.verification.pending import delivered_in, last_run_tha
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.showing import Api
+from masivo_engine.readback.shown import Api
 from masivo_engine.verification.rounds import Part, Rounds, pause_of
 from masivo_engine.verification.sample import Chooser
 from masivo_engine.verification.verdict import verdict

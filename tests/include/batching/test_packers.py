@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from masivo_engine.batching.packers import OPEN_REQUESTS, fit_by_far, fits_alone, least_requests, packer_for
+from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.batching.packers import OPEN_REQUESTS, fit_by_far, fits_alone, packer_for
 from masivo_engine.contract.fields import LONGEST_KEY
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits

@@ -20,9 +20,9 @@ from masivo.connections import engines
 from masivo.hook import MasivoHook
 from masivo.wire import tokens
 from masivo_engine.batching.packers import one_request
+from masivo_engine.batching.units import Unit
 from masivo_engine.delivery.delivery import Delivery
 from masivo_engine.delivery.lane import Lane
-from masivo_engine.delivery.refusal_text import Unit
 from masivo_engine.delivery.sender import Progress, Sending
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.leases import Lease

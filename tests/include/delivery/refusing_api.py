@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from masivo_engine.batching.packers import packer_for
-from masivo_engine.delivery.isolation import Isolation, units
-from masivo_engine.delivery.refusal_text import Unit
+from masivo_engine.batching.units import Unit, units
+from masivo_engine.delivery.isolation import Isolation
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.model.answers import Answer, Verdict, verdict
 from masivo_engine.model.batches import Batch

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masivo_engine.batching.packers import one_request
-from masivo_engine.delivery.isolation import units
+from masivo_engine.batching.units import units
 from masivo_engine.delivery.refusal_text import culprits
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.errors import Stopped

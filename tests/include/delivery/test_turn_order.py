@@ -14,10 +14,9 @@ from sqlalchemy import func, insert, select
 from masivo_engine import crash_points
 from masivo_engine.batching import outbox
 from masivo_engine.crash_points import trap_at
-from masivo_engine.delivery import turn_order
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.dialects import now
-from masivo_engine.ledger.writing import slice_ledger
+from masivo_engine.ledger.writing import lease_keeper, slice_ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity, State
@@ -38,7 +37,7 @@ _PATIENCE_S = 30.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Look more often whose turn it is."""
-    monkeypatch.setitem(turn_order.claimed.__kwdefaults__, "sleep", lambda seconds: time.sleep(seconds / 50))
+    monkeypatch.setitem(lease_keeper.claimed.__kwdefaults__, "sleep", lambda seconds: time.sleep(seconds / 50))
     yield
     crash_points.set_trap(None)
 

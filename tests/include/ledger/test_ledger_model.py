@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
-from masivo_engine.batching.packers import least_requests
+from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.history.entries import ADOPTED, known, last_delivered, sent_of

@@ -22,7 +22,8 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
-from masivo_engine.reports.account import account, as_json
+from masivo_engine.reports.account import account
+from masivo_engine.reports.account_text import as_json
 from tests.builders import customer
 from tests.include.reports.test_account import begin, of, send
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
+from masivo_engine.mapping.aliases import Query
 from masivo_engine.mapping.lineage import column_behind, expressions, tables, words_of
-from masivo_engine.mapping.loader import Query
 from masivo_engine.model.rows import Entity
 
 

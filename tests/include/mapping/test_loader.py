@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from masivo_engine.contract.fields import Kind
-from masivo_engine.mapping.loader import MAPPINGS, Mapping, Query, check_aliases, find, load
+from masivo_engine.mapping.aliases import Query, check_aliases, find
+from masivo_engine.mapping.loader import MAPPINGS, Mapping, load
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from tests.mapping_folder import CUSTOMERS, mapping, write

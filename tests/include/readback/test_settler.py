@@ -12,7 +12,8 @@ from masivo_engine.batching.packers import one_request
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.limits import Patience
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.settler import Doubt, Finding, Settler
+from masivo_engine.readback.doubt import Doubt, Finding
+from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import details, is_visible, purchases
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import Refusal

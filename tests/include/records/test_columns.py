@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import tree
-from masivo_engine.mapping.loader import CUSTOMER, KEY, Query
+from masivo_engine.mapping.aliases import CUSTOMER, KEY, Query
 from masivo_engine.mapping.settings import Places, Settings
 from masivo_engine.mapping.values import Unfit, reader
 from masivo_engine.model.rows import Entity, LegacyRow, Record, UnreadableRow

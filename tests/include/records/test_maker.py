@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masivo_engine.mapping.loader import Adjust, Query
+from masivo_engine.mapping.aliases import Query
+from masivo_engine.mapping.loader import Adjust
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.reasons import REASONS

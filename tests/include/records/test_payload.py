@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masivo_engine.mapping.loader import Query
+from masivo_engine.mapping.aliases import Query
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.mapping.values import Unfit
 from masivo_engine.model.errors import MappingError

@@ -12,7 +12,8 @@ from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.model.runs import Covers, RunKind, Window
-from masivo_engine.reports.account import account, as_json, as_text
+from masivo_engine.reports.account import account
+from masivo_engine.reports.account_text import as_json, as_text
 from tests.builders import batch, customer, event, one_slice, plan_slices
 
 

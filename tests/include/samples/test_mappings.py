@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import insert, text
 
-from masivo_engine.mapping.loader import check_aliases, load
+from masivo_engine.mapping.aliases import check_aliases
+from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from masivo_engine.samples.complete_journey.tables import COMPLETE_JOURNEY, HOUSEHOLD
 from masivo_engine.samples.retailer import build

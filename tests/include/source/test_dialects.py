@@ -14,11 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects import mssql, oracle
 from sqlalchemy.exc import OperationalError
 
-from masivo_engine.driver_errors import is_passing
-from masivo_engine.mapping.loader import PARENT_KEY, load
+from masivo_engine.mapping.aliases import PARENT_KEY
+from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.statements import Selection, Stored, elements
+from masivo_engine.sql import is_passing
 
 
 DIALECTS = {"mssql": mssql.dialect(), "oracle": oracle.dialect()}

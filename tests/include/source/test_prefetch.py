@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masivo_engine.records.stream import read_ahead
+from masivo_engine.source.prefetch import read_ahead
 
 
 class Source:

@@ -18,6 +18,7 @@ from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, LegacyRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.planning.slices import slices
+from masivo_engine.records.stream import maker_of, shaper_of
 from masivo_engine.source.reader import Legacy
 from tests import mapping_folder
 from tests.databases.dialects import TRANSACTIONS, Shop, everything, pages, place, places
@@ -189,8 +190,8 @@ def test_newer_fields_wait_to_be_switched_on(legacy_engine, tmp_path):
     shop = Shop(legacy_engine, tmp_path)
     mapping = shop.mapping(customers="SELECT m.no AS id, 'MX' AS country FROM member m")
     shop.add(shop.members, [{"no": "A", "name": "x"}])
-    assert Legacy(legacy_engine, mapping, Entity.CUSTOMERS).shaper.left_out == ["country"]
-    assert Legacy(legacy_engine, mapping, Entity.CUSTOMERS, newer_fields=True).shaper.left_out == []
+    assert shaper_of(Legacy(legacy_engine, mapping, Entity.CUSTOMERS)).left_out == ["country"]
+    assert shaper_of(Legacy(legacy_engine, mapping, Entity.CUSTOMERS, newer_fields=True)).left_out == []
 
 
 def test_adjust_and_lists_reach_the_maker(legacy_engine, tmp_path):
@@ -206,7 +207,7 @@ def test_adjust_and_lists_reach_the_maker(legacy_engine, tmp_path):
     shop.add(shop.members, [{"no": "A", "name": "x"}])
     legacy = Legacy(legacy_engine, mapping, Entity.CUSTOMERS)
     ((row,),) = pages(legacy)
-    assert legacy.maker().make(row).key == "from adjust"
+    assert maker_of(legacy).make(row).key == "from adjust"
 
 
 @pytest.mark.usefixtures("small_pages")

@@ -116,7 +116,7 @@ def test_a_select_is_run_as_it_was_written(legacy_engine, tmp_path, sql):
     legacy = shop.legacy(events=sql)
     ((row,),) = pages(legacy, window=Window(customers=("A",)))
     assert place(legacy, row) == ("A", "1")
-    shown = row.values[legacy.shaper.index("type")]
+    shown = row.values[legacy.columns.index("type")]
     assert shown in {":a: 12:30 :b", " :a:", "100% %s %(x)s", "x", "a;b"}
     assert shown in sql
 
@@ -128,7 +128,7 @@ def test_casts_and_backslashes_are_left_alone(postgres, tmp_path):
         events=EVENTS.replace("r.note AS type", r"('\:x \: ' || (ARRAY['a:b']::text[])[1:1]::text) AS type")
     )
     ((row,),) = pages(legacy)
-    assert row.values[legacy.shaper.index("type")] == r"\:x \: {a:b}"
+    assert row.values[legacy.columns.index("type")] == r"\:x \: {a:b}"
 
 
 @pytest.mark.parametrize(

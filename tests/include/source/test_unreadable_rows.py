@@ -12,6 +12,7 @@ import pytest
 from masivo_engine.model.errors import LegacyError, MappingError
 from masivo_engine.model.rows import Entity, LegacyRow, Rejection, UnreadableRow
 from masivo_engine.model.runs import Window
+from masivo_engine.records.stream import maker_of
 from tests.databases.dialects import EVENTS, PRODUCTS, Shop, pages, places
 
 
@@ -96,7 +97,7 @@ def test_a_zero_date_is_read_as_text_and_refused_as_a_date(mariadb, tmp_path):
         connection.exec_driver_sql("UPDATE member SET joined = '0000-00-00 00:00:00'")
     legacy = shop.legacy(Entity.CUSTOMERS, customers="SELECT m.no AS id, m.joined AS registration_date FROM member m")
     ((row,),) = pages(legacy)
-    found = legacy.maker().make(row)
+    found = maker_of(legacy).make(row)
     assert isinstance(found, Rejection)
     assert (found.reason, found.column, found.shape) == ("not_a_date", "registration_date", "text of 19 characters")
 
@@ -156,7 +157,7 @@ def test_what_a_row_is_worth_is_known_although_the_rest_cannot_be_read(sqlite, t
     shop.add(shop.points, [{"member": member, "no": no, "amount": amount} for member, no, amount in rows])
     shop.run("UPDATE points SET note = CAST(x'E9' AS TEXT) WHERE no = '2'")
     legacy = shop.legacy(Entity.TRANSACTIONS)
-    found = [legacy.maker().make(row) for page in pages(legacy) for row in page]
+    found = [maker_of(legacy).make(row) for page in pages(legacy) for row in page]
     assert {(made.key, made.reason): int(made.points) for made in found} == {
         ("1", "missing_value"): 5,
         ("2", "unreadable_row"): 7,

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from masivo_engine.checks.questions import Asked, Unanswered
 from masivo_engine.contract import customers, orders, transactions
 from masivo_engine.contract.fields import Kind
-from masivo_engine.mapping.loader import Query, find
+from masivo_engine.mapping.aliases import Query, find
 from masivo_engine.mapping.values import Unfit, text
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, String, cast, func, select
 
 from masivo_engine.checks.finding import Finding, note, several, warning
 from masivo_engine.checks.questions import Asked, Unanswered
-from masivo_engine.mapping.loader import KEY
+from masivo_engine.mapping.aliases import KEY
 from masivo_engine.model.rows import Entity
 
 

@@ -16,13 +16,15 @@ from masivo_engine.checks.content.times import Moments
 from masivo_engine.checks.finding import Finding, blocker, note, several, warning
 from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import Node
+from masivo_engine.mapping.aliases import CHANGED, KEY, Query, find
 from masivo_engine.mapping.lineage import expressions
-from masivo_engine.mapping.loader import CHANGED, KEY, Mapping, Query, find
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import LegacyRow, Record, Rejection, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.records.stream import maker_of, shaper_of
 from masivo_engine.source.reader import Legacy
 
 
@@ -62,7 +64,7 @@ class Rows:
             for path, query in mapping.lists[self.entity].items()
         }
         self._amounts = Amounts(self.entity, limits)
-        self._key = legacy.shaper.index(KEY[self.entity])
+        self._key = legacy.columns.index(KEY[self.entity])
         self._faults: Counter[tuple[str, str]] = Counter()
         self._details: dict[tuple[str, str], Counter[str]] = {}
         self._keys: Counter[str] = Counter()
@@ -74,8 +76,8 @@ class Rows:
 
     def look(self) -> Iterator[Finding]:
         """Read the rows and yield what was found."""
-        everything = Slice(self.entity, 1, 1, None, None, 0)
-        maker = self._legacy.maker()
+        everything = Slice.everything(self.entity)
+        maker = maker_of(self._legacy)
         try:
             with closing(self._legacy.pages(everything, Window())) as pages:  # type: ignore[type-var]
                 for whole in pages:
@@ -163,7 +165,7 @@ class Rows:
         if self._long_keys:
             matter = f"{self._long_keys:,} keys are above 2^53; they are sent as text, digit for digit"
             yield note(where, "long_keys", matter, rows=self._long_keys)
-        for column in self._legacy.shaper.left_out:
+        for column in shaper_of(self._legacy).left_out:
             matter = f"{column} is newer than the contract and left out"
             yield note(where, "newer_field", matter, "the connection's newer_fields switches it on")
         yield from self._amounts.findings()

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from masivo_engine.checks.finding import Finding, note, several, warning
-from masivo_engine.mapping.loader import CHANGED
+from masivo_engine.mapping.aliases import CHANGED
 from masivo_engine.mapping.values import Unfit, text
 from masivo_engine.model.rows import Entity
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from masivo_engine.checks.content.keys import mask
 from masivo_engine.checks.finding import Finding, note, several, warning
 from masivo_engine.checks.questions import Asked, Unanswered
-from masivo_engine.mapping.loader import CHANGED
+from masivo_engine.mapping.aliases import CHANGED
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, exists, func, or_, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.balances import as_balance
 from masivo_engine.ledger.dialects import stamp
+from masivo_engine.ledger.encoding import as_balance
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT, is_no_sighting
 from masivo_engine.ledger.history.transaction_sets import points_of, transactions_waiting
 from masivo_engine.ledger.writing.email_claims import claim

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, literal, or_, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.balances import as_balance
 from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.encoding import as_balance
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.batches import BatchState

@@ -20,7 +20,7 @@ from masivo_engine.model.runs import Slice
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: *number* in the ledger, *run_id* in Airflow; *covers* is the window as `masivo_engine.source.statements` writes it."""
+    """One run: *number* in the ledger, *run_id* in Airflow; *covers* is what `masivo_engine.model.runs.Covers` writes."""
 
     number: int
     run_id: str

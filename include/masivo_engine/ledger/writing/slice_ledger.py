@@ -16,15 +16,14 @@ from sqlalchemy import Connection, Update, and_, bindparam, delete, func, insert
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.dialects import clock, stamp
-from masivo_engine.ledger.sqlite import MANY_ROWS
+from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.writing import email_claims
 from masivo_engine.ledger.writing import table_rows as rows
 from masivo_engine.ledger.writing.bulk_insert import Same, add, at
 from masivo_engine.ledger.writing.leases import Lease, has_other_runs, is_my_turn
-from masivo_engine.ledger.writing.moving import move
 from masivo_engine.ledger.writing.runs import Runs
 from masivo_engine.ledger.writing.sealed_payloads import keep
+from masivo_engine.ledger.writing.table_rows import move
 from masivo_engine.ledger.writing.takeover import held_or_in_doubt, note_settled, settle_dead, take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt

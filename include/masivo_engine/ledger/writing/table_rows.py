@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from masivo_engine.ledger import balances
+from sqlalchemy import Connection, bindparam, update
+
+from masivo_engine.ledger import encoding, schema
 from masivo_engine.ledger.encoding import as_text
 from masivo_engine.ledger.writing.bulk_insert import Same
 from masivo_engine.ledger.writing.leases import Lease
@@ -91,8 +93,26 @@ def _entries(given: Sequence[Record | Rejection]) -> dict[str, Sequence[Any] | S
         "shape": Same(""),
         "batch": Same(None),
         "points": Same(0) if is_events else [row.points for row in given],
-        "balance": [record and balances.as_text(record.balance) for record in records] if has_balance else Same(None),
+        "balance": [record and encoding.balance_text(record.balance) for record in records]
+        if has_balance
+        else Same(None),
         "reward": Same("")
         if is_events
         else [kept(record.reward, ledger_capacity.REWARD) if record else "" for record in records],
     }
+
+
+_CHANGED = ("batch", "state", "reason", "content_hash", "points", "balance")
+
+
+def move(connection: Connection, place: Mapping[str, Any], anew: Sequence[Mapping[str, Any]]) -> None:
+    """Move entries of the slice at *place* to another batch, with what is sent now, *anew*: the row may have changed since."""
+    entry = schema.entry
+    beside = {"run": schema.run_beside_key, "entity": entry.c.entity, "slice": entry.c.slice}
+    this = (*(beside[name] == value for name, value in place.items()), entry.c.key == bindparam("moved"))
+    connection.execute(
+        update(entry)
+        .where(*this, entry.c.batch.is_not(None))
+        .values({name: bindparam(f"new_{name}") for name in _CHANGED}),
+        [{"moved": row["key"]} | {f"new_{name}": row[name] for name in _CHANGED} for row in anew],
+    )

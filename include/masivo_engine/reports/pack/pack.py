@@ -17,7 +17,8 @@ from typing import Any
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import DRY_RUN
-from masivo_engine.reports.account import Account, account, as_json
+from masivo_engine.reports.account import Account, account
+from masivo_engine.reports.account_text import as_json
 from masivo_engine.reports.pack.facts import Facts, facts
 from masivo_engine.reports.pack.findings import write_findings
 from masivo_engine.reports.pack.folder import Folder, name_of, written_whole

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, select
 
-from masivo_engine.ledger import balances, schema
+from masivo_engine.ledger import encoding, schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.pack.folder import Folder
@@ -84,7 +84,7 @@ class Counted:
 
     def add(self, entity: Entity, row: Row[Any]) -> None:
         """Count *row*."""
-        amounts = balances.as_balance(row.balance) or ({row.reward: row.points} if row.points else {})
+        amounts = encoding.as_balance(row.balance) or ({row.reward: row.points} if row.points else {})
         for reward, amount in amounts.items():
             by_state = self.points.setdefault((entity, reward), {})
             by_state[row.is_state] = by_state.get(row.is_state, Decimal(0)) + amount

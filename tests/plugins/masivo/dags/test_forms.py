@@ -12,7 +12,8 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.utils.types import DagRunType
 
-from masivo.dags.sync_form import Parameters, bounds_of, chosen_of, form, is_by_person, replay_form
+from masivo.dags.replay_form import chosen_of, replay_form
+from masivo.dags.sync_form import Parameters, bounds_of, form, is_by_person
 from masivo.dags.verify_form import Verification, verify_form
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity

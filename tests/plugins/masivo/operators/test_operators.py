@@ -19,13 +19,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, text
 
 from masivo.dags.sync_form import form
-from masivo.operators.migrate import (
-    MasivoAccountOperator,
-    MasivoMigrateOperator,
-    MasivoPlanOperator,
-    MasivoPruneOperator,
-    MasivoSlicesOperator,
-)
+from masivo.operators.account import MasivoAccountOperator, MasivoPruneOperator
+from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
+from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Workplace
 from masivo.wire import tokens

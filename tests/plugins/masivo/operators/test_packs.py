@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from masivo.cli.parser import main
 from masivo.operators import packs
-from masivo.operators.migrate import MasivoAccountOperator, MasivoPlanOperator
+from masivo.operators.account import MasivoAccountOperator
+from masivo.operators.plan import MasivoPlanOperator
 from masivo.wire import tokens
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.pack import write_pack

@@ -1,0 +1,75 @@
+"""The last tasks of a run: its account, and what is forgotten of older ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from masivo.dags.retries import translated
+from masivo.dags.sync_form import given
+from masivo.operators.packs import keep_pack
+from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
+from masivo.operators.run_name import run_name
+from masivo.services import Workplace
+from masivo_engine.ledger.runs.retention import prune
+from masivo_engine.ledger.writing.leases import let_go
+from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
+from masivo_engine.reports.account import account
+from masivo_engine.reports.account_text import as_json, as_text
+
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MasivoAccountOperator(BaseOperator):
+    """Make the run's account, and fail if it does not add up or holds more trouble than the run's tolerance."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the account as plain JSON: counts and points, no keys."""
+        with translated():
+            params = context["params"]
+            place = Workplace()
+            place.ledger.open()
+            if not place.ledger.has_run(run_name(context)):
+                msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
+                raise LedgerError(msg)
+            run = place.ledger.run(run_name(context))
+            if context["ti"].xcom_pull(task_ids="plan") is None:
+                # An account of nothing adds up, and this is the task that says whether the run is green.
+                place.ledger.finish_run(run.number, NOT_PLANNED)
+                raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
+            if params.get("dry_run"):
+                place.ledger.finish_run(run.number, NOTHING_SENT)
+                return {"run": run.run_id, "outcome": "dry run"}
+            let_go(place.ledger, run.number)
+            made = account(place.ledger, run.run_id, place.hook.limits)
+            outcome = made.verdict(int(params.get("tolerance") or 0))
+            place.ledger.finish_run(run.number, outcome or "adds up")
+            made = account(place.ledger, run.run_id, place.hook.limits)
+            self.log.info("the account\n%s", as_text(made))
+            keep_pack(place, made, self.log)
+            if outcome:
+                raise DoesNotAddUp(outcome)
+        return as_json(made)
+
+
+class MasivoPruneOperator(BaseOperator):
+    """
+    Count the settled rows of old runs instead of keeping them: those of runs that ended more days ago than the parameter *keep_days* says.
+
+    It is about older runs only, so a run that failed is pruned after as well as one that did not.
+    """
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Return how much was forgotten."""
+        with translated():
+            params = given(context)  # it comes after a plan that failed as well: for a name that nobody knows, too
+            if params.get("dry_run"):
+                return {}
+            place = Workplace()
+            place.ledger.open()
+            pruned = prune(place.ledger, keep_days=int(params["keep_days"]))
+        self.log.info("%s", pruned)
+        return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}

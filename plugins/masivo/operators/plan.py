@@ -1,0 +1,136 @@
+"""The first task of a sync: what the run covers, counted and written to the ledger. Nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from masivo.dags.retries import translated
+from masivo.dags.sync_form import Parameters, is_by_person
+from masivo.operators.packs import keep_plan
+from masivo.operators.run_name import run_name
+from masivo.services import Workplace
+from masivo_engine.forecast.already_there import already_there
+from masivo_engine.forecast.forecast import Forecast, Foretelling
+from masivo_engine.forecast.forecast import as_text as as_plan
+from masivo_engine.ledger.runs.decisions import enter
+from masivo_engine.ledger.writing.runs import Run
+from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
+from masivo_engine.planning.guards import refuse_first_load
+from masivo_engine.planning.mapping_change import difference, is_changed, refuse
+from masivo_engine.planning.plan import Planning, settle
+from masivo_engine.source.reader import Legacy
+
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+# How a run ends that has no account, in the ledger.
+NOTHING_SENT, NOT_PLANNED = "dry run: nothing was sent", "not planned: nothing was sent"
+
+
+class MasivoPlanOperator(BaseOperator):
+    """
+    Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
+
+    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only; *never_sends* that its DAG makes plans
+    alone, whatever its parameters say, and ends with this task. A wrong key, a missing file, an unknown alias or a ledger that cannot be
+    written ends the run here, with one sentence; so does a first load that no person started.
+    """
+
+    def __init__(self, *, kind: str | None = None, never_sends: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.never_sends = never_sends
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the plan: rows, slices, requests and hours by entity."""
+        with translated():
+            kind = RunKind(self.kind) if self.kind else None
+            parameters = Parameters.of(context, kind, never_sends=self.never_sends)
+            place = Workplace()
+            mapping = place.mapping
+            legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
+            place.hook.prove()
+            place.ledger.prepare()
+            if not (parameters.dry_run or is_by_person(context)):
+                refuse_first_load(
+                    place.ledger, mapping.name, [legacy.entity for legacy in legacies], parameters.overrides
+                )
+            run = self._run(context, place, parameters, legacies)
+            self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
+            try:
+                made = self._planned(place, run, parameters, legacies)
+            except Misconfigured:
+                # What stops a run stops a plan of it, and no task comes after this one that would say how it ended.
+                if self.never_sends:
+                    place.ledger.finish_run(run.number, NOT_PLANNED)
+                raise
+            keep_plan(place, run.run_id, self.log)
+            if self.never_sends:
+                place.ledger.finish_run(run.number, NOTHING_SENT)
+        self.log.info("%s", as_plan(made))
+        if parameters.dry_run:
+            self.log.info(NOTHING_SENT)
+        told = made.as_json()
+        return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
+
+    def _planned(self, place: Workplace, run: Run, parameters: Parameters, legacies: list[Legacy]) -> Forecast:
+        """Count, let the guards look, foretell what becomes of each row, and keep that; enter what a person chose. Raises `Misconfigured`."""
+        ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
+        planning = Planning(
+            ledger,
+            place.mapping,
+            run,
+            limits,
+            overrides=parameters.overrides,
+            by=parameters.by,
+            dry_run=parameters.dry_run,
+        )
+        planned = planning.plan(legacies)
+        for line in planned:
+            self.log.info("%s", line)
+        made = Foretelling(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
+        ledger.keep_plan(run.number, json.dumps(made.as_json()))
+        planning.let_pass(already_there(ledger, made, place.hook, limits))
+        is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
+        if is_chosen and not parameters.dry_run:
+            records = sum(one.never_sent for one in made.entities)
+            about = f"mapping {place.mapping.name}"
+            enter(ledger, run.number, choice, parameters.by, about=about, records=records)
+        return made
+
+    def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
+        """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
+        ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
+        ledger.set_aside(run_id)
+        if ledger.has_run(run_id):
+            return place.run(run_id)
+        asked, mode = self._as_remapped(place, parameters, legacies)
+        covers = settle(ledger, mapping, legacies, asked, mode)
+        return ledger.begin_run(
+            run_id,
+            mapping=mapping.name,
+            mapping_hash=mapping.content_hash,
+            covers=covers.as_json(),
+            kind=DRY_RUN if parameters.dry_run else asked.kind,
+            started_by=parameters.by,
+        )
+
+    def _as_remapped(self, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> tuple[Asked, Mode]:
+        """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
+        choice = parameters.mapping_change
+        if choice == Mode.ADOPT:
+            return Asked(RunKind.FULL), Mode.ADOPT
+        if not is_changed(place.ledger, place.mapping, [legacy.entity for legacy in legacies]):
+            return parameters.asked, Mode.SEND
+        if choice == "ask":
+            self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
+            found = [difference(place.ledger, place.mapping, legacy, place.hook.limits) for legacy in legacies]
+            refuse(found, place.hook.limits)
+            return parameters.asked, Mode.SEND
+        return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND

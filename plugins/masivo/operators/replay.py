@@ -1,0 +1,46 @@
+"""What a person released, settled and selected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from masivo.dags.replay_form import chosen_of
+from masivo.dags.retries import translated
+from masivo.operators.run_name import run_name
+from masivo.services import Workplace
+from masivo_engine.model.runs import RunKind
+from masivo_engine.planning.replay import release
+
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MasivoReplayOperator(BaseOperator):
+    """Settle and select what a person released, and enter who did; nothing is sent yet."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return how many rows of each entity were settled and are read again."""
+        with translated():
+            chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
+            place = Workplace()
+            mapping = place.mapping
+            place.hook.prove()
+            place.ledger.prepare()
+            place.ledger.set_aside(run_name(context))
+            run = place.ledger.begin_run(
+                run_name(context),
+                mapping=mapping.name,
+                mapping_hash=mapping.content_hash,
+                covers=chosen.covers().as_json(),
+                kind=RunKind.REPLAY,
+                started_by=by,
+            )
+            released = release(place.ledger, place.run(run.run_id), chosen, place.hook.limits, by=by)
+        for line in released:
+            self.log.info("%s", line)
+        return {"run": run.number} | {
+            line.entity.value: {"settled": line.settled, "rows": line.rows} for line in released
+        }
