@@ -11,9 +11,9 @@ from decimal import Decimal
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
 from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.batches import Batch, BatchState, Receipt
 from masivo_engine.model.rows import Entity, Record
-from masivo_engine.model.runs import Slice
+from masivo_engine.model.runs import Covers, RunKind, Slice, Window
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -66,3 +66,27 @@ def _record(  # noqa: PLR0913 (the fields of a record)
 ) -> Record:
     digest = hashlib.blake2b(body, digest_size=16).digest()
     return Record(entity, key, owner, body, digest, points, balance or {}, reward=reward, email=email)
+
+
+def begin(ledger, run_id="run", *entities):
+    run = ledger.begin_run(
+        run_id,
+        mapping="sample",
+        mapping_hash="00",
+        covers=Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json(),
+    ).number
+    for entity in entities or (Entity.CUSTOMERS,):
+        plan_slices(ledger, run, entity, [one_slice(entity)])
+    return run
+
+
+def send(ledger, lease, *records, state=BatchState.DELIVERED, reason=""):
+    number = ledger.pack(lease, batch(records))
+    ledger.sending(lease, number)
+    if state:
+        ledger.receive(lease, number, Receipt(state, 201, 0.1, reason=reason))
+    return number
+
+
+def entity_of(made, entity=Entity.CUSTOMERS):
+    return next(one for one in made.entities if one.entity is entity)

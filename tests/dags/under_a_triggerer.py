@@ -11,7 +11,7 @@ import pytest
 
 from tests.dags.under_the_scheduler import CUSTOMERS, UNLIMITED, mapping, stock, told
 from tests.include.reports.pages_read import page
-from tests.include.reports.test_pack import is_verified
+from tests.include.reports.small_packs import is_verified
 from tests.scheduler import ENDED, scheduler
 
 

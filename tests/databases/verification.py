@@ -213,3 +213,12 @@ def _rows(one: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 "sold": f"2023-0{number % 9 + 1}-01 12:00:00",
             },
         )
+
+
+METRICS = {
+    "lifetime_from": "2020-01-01 00:00:00",
+    "lifetime_to": "2026-01-01 00:00:00",
+    "spent": 400,
+    "visits": 9,
+    "tier": f"{TIER}1",
+}

@@ -17,7 +17,7 @@ from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.records.maker import RecordMaker
 from tests.databases import changing
 from tests.databases.changing import REWARD
-from tests.include.records.test_maker import CUSTOMER, LINE, TRANSACTION, shaper
+from tests.include.records.small_rows import CUSTOMER, LINE, TRANSACTION, shaper
 
 
 LARGEST = 99_999_999_999_999

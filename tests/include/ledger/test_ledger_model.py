@@ -31,8 +31,7 @@ from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.planning import replay
 from masivo_engine.planning.replay import SEND_AGAIN, Chosen
 from masivo_engine.reports.account import account
-from tests.builders import batch, customer, event, transaction
-from tests.include.reports.test_account import begin
+from tests.builders import batch, begin, customer, event, transaction
 
 
 pytestmark = pytest.mark.slow

@@ -24,8 +24,7 @@ from masivo_engine.model.errors import LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json
-from tests.builders import customer
-from tests.include.reports.test_account import begin, of, send
+from tests.builders import begin, customer, entity_of, send
 
 
 def a_run(ledger, run_id, entries, *sent, outdated=(), age_days=0):
@@ -76,7 +75,7 @@ def test_an_old_account_is_the_same_when_its_settled_rows_are_only_counted(ledge
     assert (pruned.runs, pruned.rows) == (1, 5)
     assert [as_json(account(ledger, run)) for run in ("old", "young")] == before
     assert before[0]["adds_up"]
-    assert of(account(ledger, "old")).points[State.UNCHANGED] == 10
+    assert entity_of(account(ledger, "old")).points[State.UNCHANGED] == 10
     assert rows(ledger, schema.entry) == 3
     assert rows(ledger, schema.tally) == 1
     assert prune(ledger, keep_days=30).rows == 0

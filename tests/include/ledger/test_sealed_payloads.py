@@ -12,8 +12,7 @@ from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.trail import trail
-from tests.builders import customer
-from tests.include.reports.test_account import begin, send
+from tests.builders import begin, customer, send
 
 
 @pytest.fixture

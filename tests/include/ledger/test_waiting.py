@@ -10,8 +10,7 @@ from masivo_engine.ledger.history.waiting import waiting
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity, Entry, State
-from tests.builders import batch, customer, transaction
-from tests.include.reports.test_account import begin
+from tests.builders import batch, begin, customer, transaction
 
 
 DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)

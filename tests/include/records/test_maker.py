@@ -14,22 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masivo_engine.mapping.aliases import Query
 from masivo_engine.mapping.loader import Adjust
-from masivo_engine.mapping.settings import Settings
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, UnreadableRow
 from masivo_engine.records.maker import RecordMaker
-from masivo_engine.records.payload import Shaper
+from tests.include.records.small_rows import CUSTOMER, LINE, REWARD, TRANSACTION, shaper
 
 
-REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 OTHER = "5e0ad8a4-6a52-4b6c-9a54-0f7d5f1d2c11"
-SETTINGS = Settings(timezone="America/Mexico_City")
 
-CUSTOMER = {"id": "C1", "name": "Ana", "email": "Ana@example.com", "registration_date": "2024-01-15"}
-LINE = {"customer_id": "C1", "reward_id": REWARD, "amount": 10}
 EVENT = {
     "customer_id": "C1",
     "order__purchase_id": "P1",
@@ -43,22 +37,7 @@ EVENT = {
     "resolved_at": None,
 }
 PRODUCT = {"order__purchase_id": "P1", "sku": "A", "amount": 1, "value": 20}
-TRANSACTION = {
-    "customer_id": "C1",
-    "transaction_id": "T1",
-    "reward_id": REWARD,
-    "details": "legacy:T1",
-    "type": "ACCUMULATION",
-    "issued_at": "2024-01-15",
-    "resolved_at": "2024-01-15",
-    "amount": Decimal("-12.50"),
-}
 ROWS = {Entity.CUSTOMERS: CUSTOMER, Entity.EVENTS: EVENT, Entity.TRANSACTIONS: TRANSACTION}
-
-
-def shaper(name: str, columns: list[str]) -> Shaper:
-    entity, _, path = name.partition(".")
-    return Shaper(Query(Entity(entity), path, "SELECT 1", f"{name}.sql"), columns, SETTINGS, newer_fields=False)
 
 
 def made(

@@ -8,37 +8,13 @@ from decimal import Decimal
 
 import pytest
 
-from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
-from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json, as_text
-from tests.builders import batch, customer, event, one_slice, plan_slices
-
-
-def begin(ledger, run_id="run", *entities):
-    run = ledger.begin_run(
-        run_id,
-        mapping="sample",
-        mapping_hash="00",
-        covers=Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json(),
-    ).number
-    for entity in entities or (Entity.CUSTOMERS,):
-        plan_slices(ledger, run, entity, [one_slice(entity)])
-    return run
-
-
-def send(ledger, lease, *records, state=BatchState.DELIVERED, reason=""):
-    number = ledger.pack(lease, batch(records))
-    ledger.sending(lease, number)
-    if state:
-        ledger.receive(lease, number, Receipt(state, 201, 0.1, reason=reason))
-    return number
-
-
-def of(made, entity=Entity.CUSTOMERS):
-    return next(one for one in made.entities if one.entity is entity)
+from tests.builders import begin, customer, event, send
+from tests.builders import entity_of as of
 
 
 def quarantine(ledger, lease, key, *, reason="missing_value", points=0):

@@ -15,7 +15,7 @@ from masivo_engine.ledger.verification.pending import WAITING
 from masivo_engine.ledger.writing.slice_ledger import Ledger, now
 from masivo_engine.verification.differences import Bucket
 from tests.browser import PROGRAM, browser
-from tests.include.reports.test_pack import HOSTILE, begin, packed, plan_of, work_off
+from tests.include.reports.small_packs import HOSTILE, begin, packed, plan_of, work_off
 
 
 DESK, PHONE = 1280, 390

@@ -25,7 +25,7 @@ from masivo_engine.reports.pages.live_page import REFRESH_S, message_page, plan_
 from masivo_engine.verification.differences import Bucket
 from tests.builders import customer
 from tests.include.reports.pages_read import Page, number, references
-from tests.include.reports.test_pack import HOSTILE, LIMITS, begin, plan_of, send, work_off
+from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, plan_of, send, work_off
 
 
 LINKS = {"all": "/masivo/", "plan": "/masivo/plan"}

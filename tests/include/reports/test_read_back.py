@@ -13,10 +13,9 @@ from masivo_engine.model.limits import Limits
 from masivo_engine.reports.pack.pack import write_pack
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from masivo_engine.verification.differences import MEANINGS, Bucket, points_off
-from tests.databases.verification import person, shop
+from tests.databases.verification import METRICS, person, shop
 from tests.include.reports.pages_read import number, page, rows
-from tests.include.reports.test_pack import is_verified
-from tests.include.verification.test_must_show import METRICS
+from tests.include.reports.small_packs import is_verified
 
 
 def packed(on, folder):

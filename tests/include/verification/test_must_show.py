@@ -7,16 +7,7 @@ from __future__ import annotations
 import pytest
 
 from masivo_engine.sandbox.faults.spoiling import Spoil
-from tests.databases.verification import TIER, person, shop
-
-
-METRICS = {
-    "lifetime_from": "2020-01-01 00:00:00",
-    "lifetime_to": "2026-01-01 00:00:00",
-    "spent": 400,
-    "visits": 9,
-    "tier": f"{TIER}1",
-}
+from tests.databases.verification import METRICS, person, shop
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from masivo.dags.retries import WhenItMakesSense, translated
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import DatabaseFailed, TryAgainLater
 from masivo_engine.model.rows import Entity
-from tests.builders import batch, customer
-from tests.include.reports.test_account import begin
+from tests.builders import batch, begin, customer
 
 
 @pytest.fixture

@@ -9,16 +9,13 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, text
 
-from masivo.dags.sync_form import form
 from masivo.operators.account import MasivoAccountOperator, MasivoPruneOperator
 from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.plan import MasivoPlanOperator
@@ -33,42 +30,9 @@ from masivo_engine.reports.pages.live_page import plan_as_it_stands
 from masivo_engine.samples.retailer import build
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options
 from masivo_engine.sandbox.wire.server import Sandbox
+from tests.plugins.masivo.operators.tasks import DagRun, Instance, context, migrate, run
 from tests.variables import variables
 from tests.whole_migration import UNHURRIED, connections, environment
-
-
-class Instance:
-    """The task instance, as far as an operator asks for it: its DAG, and what an earlier run of the task returned."""
-
-    def __init__(self, earlier=None, dag_id="masivo_sync"):
-        self.dag_id = dag_id
-        self._earlier = earlier
-
-    def xcom_pull(self, **_):
-        return self._earlier
-
-
-@dataclass
-class DagRun:
-    """The run, as far as an operator asks for it."""
-
-    run_type: str = "manual"
-    data_interval_start: datetime | None = None
-    data_interval_end: datetime | None = None
-    triggering_user_name: str | None = "ana"
-    conf: dict | None = None
-
-
-def context(run_id="manual", earlier=None, **params):
-    """What Airflow hands to a task of masivo_sync."""
-    values = {name: param.resolve() for name, param in form().items()}
-    dag = SimpleNamespace(dag_id="masivo_sync", params=form())
-    return {"run_id": run_id, "params": values | params, "ti": Instance(earlier), "dag_run": DagRun(), "dag": dag}
-
-
-def run(operator, given):
-    """Execute *operator* outside of Airflow's task runner."""
-    return type(operator).execute.__wrapped__(operator, given)
 
 
 @pytest.fixture(scope="module")
@@ -371,22 +335,6 @@ class Lines(logging.Handler):
 
     def emit(self, record):
         self.lines.append(record.getMessage())
-
-
-def migrate(given):
-    """Run the tasks of the DAG one after the other; return what each returned, as JSON carries it."""
-    returned = {"plan": run(MasivoPlanOperator(task_id="plan"), given)}
-    given["ti"] = Instance(returned["plan"])
-    for entity in Entity:
-        slices = run(MasivoSlicesOperator(task_id="slices", entity=entity.value), given)
-        returned[f"{entity}.slices"] = slices
-        for part in slices:
-            send = MasivoMigrateOperator(task_id="send", entity=entity.value, part=part)
-            returned[f"{entity}.send.{part['number']}"] = run(send, given)
-        if entity is Entity.CUSTOMERS:
-            assert MasivoVisibleSensor(task_id="visible").poke(given).is_done
-    returned["account"] = run(MasivoAccountOperator(task_id="account"), given)
-    return json.loads(json.dumps(returned))
 
 
 @pytest.mark.usefixtures("world")

@@ -21,7 +21,7 @@ from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.pack import write_pack
 from tests.databases.sample import sample_shop
 from tests.include.reports.pages_read import page
-from tests.plugins.masivo.operators.test_operators import context, migrate, run
+from tests.plugins.masivo.operators.tasks import context, migrate, run
 from tests.whole_migration import journey
 
 

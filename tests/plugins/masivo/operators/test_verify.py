@@ -25,7 +25,7 @@ from masivo_engine.reports.pack.pack import write_pack
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from tests.databases.verification import person, shop
 from tests.include.reports.pages_read import page, rows
-from tests.include.reports.test_pack import is_verified
+from tests.include.reports.small_packs import is_verified
 
 
 @dataclass

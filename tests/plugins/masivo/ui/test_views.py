@@ -19,7 +19,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger, now
 from masivo_engine.model.errors import EmptyLedger
 from tests.include.reports.pages_read import Page
-from tests.include.reports.test_pack import begin, work_off
+from tests.include.reports.small_packs import begin, work_off
 
 
 HIDDEN = "postgresql+psycopg://ana:pa55word@127.0.0.1:9/secretplace"
