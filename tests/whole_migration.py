@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine
 
 from masivo.hook import MasivoHook
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo.wire import tokens
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.ledger.writing.runs import Run
@@ -91,7 +91,7 @@ class Trip:
     def __init__(self, sandbox: Sandbox, legacy_url: str) -> None:
         self.sandbox = sandbox
         self.legacy: Engine = create_engine(legacy_url)
-        self.place = Workplace()
+        self.place = Services()
         self.api = Watched(self.place.hook)
         self.log = logging.getLogger("masivo.journey")
 

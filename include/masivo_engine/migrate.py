@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from masivo_engine.batching.outbox import Ahead
+from masivo_engine.batching.outbox import Outbox
 from masivo_engine.batching.packers import packer_for
 from masivo_engine.batching.units import Unit
 from masivo_engine.crash_points import crash_point
@@ -33,8 +33,8 @@ from masivo_engine.readback.doubt import Doubt
 from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
-from masivo_engine.source.prefetch import lasting
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.prefetch import gc_paused
+from masivo_engine.source.reader import Source
 from masivo_engine.sql import MOST_KEYS
 from masivo_engine.triage.triage import MOST_SUSPECTS, Triage
 
@@ -63,7 +63,7 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     window: Window,
     *,
     run: int,
-    legacy: Legacy,
+    legacy: Source,
     ledger: Ledger,
     api: Api,
     lane: Turns,
@@ -81,7 +81,7 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     in_order = InOrder(lane, ledger, run, part, limits)
 
     def work(lease: Lease) -> Worked:
-        with kept_alive(ledger, lease, limits), lasting():
+        with kept_alive(ledger, lease, limits), gc_paused():
             return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
 
     lease = claimed(ledger, run, part, limits, log=log)
@@ -101,7 +101,7 @@ class _Work:
     part: Slice
     window: Window
     run: int
-    legacy: Legacy
+    legacy: Source
     ledger: Ledger
     api: Api
     lane: InOrder
@@ -195,7 +195,7 @@ class _Work:
             for batch in batches:
                 triage.entered(batch)
 
-        ahead = Ahead(pack, self.lane.is_behind, self.limits)
+        ahead = Outbox(pack, self.lane.is_behind, self.limits)
         left: list[Unit] = []
 
         def take(group: Unit) -> None:

@@ -17,7 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from requests import Request, Session
 from requests.utils import get_environ_proxies, select_proxy
 
-from masivo.connections.api import Target, target_of
+from masivo.connections.api import ApiConnection, target_of
 from masivo.connections.databases import connection_named
 from masivo.wire import exchange, tokens
 from masivo.wire.deadline import WatchedSession
@@ -76,7 +76,7 @@ class MasivoHook(HttpHook):
         self._spent_s = 0.0  # on what came before it in one call
 
     @cached_property
-    def target(self) -> Target:
+    def target(self) -> ApiConnection:
         """The connection, read; raises `Misconfigured`."""
         return target_of(connection_named(self.masivo_conn_id))
 

@@ -17,13 +17,13 @@ from masivo.connections import high_water, sealing
 from masivo.connections.databases import ledger_engine, legacy_engine
 from masivo.connections.lookup import setting
 from masivo.hook import MasivoHook
-from masivo_engine.delivery.lane import Kind, Lane
+from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.loader import Mapping, load
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -39,7 +39,7 @@ def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured
     return Path(written).expanduser()
 
 
-class Workplace:
+class Services:
     """
     Opens what the connections name; any opening raises `Misconfigured` with one sentence.
 
@@ -58,7 +58,7 @@ class Workplace:
         self._ledger_conn_id = ledger_conn_id
         self._masivo_conn_id = masivo_conn_id
         self._only_looks = only_looks
-        self.kind = Kind.INCREMENT
+        self.kind = Priority.INCREMENT
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -121,6 +121,6 @@ class Workplace:
             raise Misconfigured(msg)
         return run
 
-    def legacy(self, entity: Entity) -> Legacy:
+    def legacy(self, entity: Entity) -> Source:
         """Return the rows of *entity*; raises `MappingError` where its SQL does not fit the database or the contract."""
-        return Legacy(self.legacy_engine, self.mapping, entity, newer_fields=self.hook.newer_fields)
+        return Source(self.legacy_engine, self.mapping, entity, newer_fields=self.hook.newer_fields)

@@ -16,7 +16,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowRescheduleException, ParamValidationError
 
-from masivo.dags.retries import WhenItMakesSense, translated
+from masivo.dags.retries import MigrationRetryPolicy, airflow_errors
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from tests.whole_migration import environment
 
@@ -90,7 +90,7 @@ def test_a_slice_is_ready_when_the_one_before_it_has_nothing_more_to_send(dag):
         assert send.is_mapped
         assert send.max_active_tis_per_dag == 2
         assert send.retries == 20
-        assert isinstance(send.retry_policy, WhenItMakesSense)
+        assert isinstance(send.retry_policy, MigrationRetryPolicy)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def _filled(dag, conf):
 
 
 def test_what_can_be_tried_again_is_and_not_before_it_makes_sense():
-    policy = WhenItMakesSense()
+    policy = MigrationRetryPolicy()
     later = policy.evaluate(TryAgainLater("the API asks to wait", wait_s=900), 1, 20)
     assert later.retry_delay >= timedelta(seconds=900)
     waits = [policy.evaluate(TryAgainLater("away"), number, 20).retry_delay for number in (1, 2, 3, 20)]
@@ -133,14 +133,14 @@ def test_what_can_be_tried_again_is_and_not_before_it_makes_sense():
 @pytest.mark.parametrize(("asked", "comes_back"), [(2400, 2400), (3, 60), (10**12, 86_400)])
 def test_a_wait_that_somebody_asked_for_costs_no_try(asked, comes_back):
     before = datetime.now(UTC)
-    with pytest.raises(AirflowRescheduleException) as later, translated():
+    with pytest.raises(AirflowRescheduleException) as later, airflow_errors():
         raise TryAgainLater("the hour is full", wait_s=asked)
     wait = (later.value.reschedule_date - before).total_seconds()
     assert comes_back <= wait < comes_back + 60
 
 
 def test_a_wait_of_unknown_length_is_a_try():
-    with pytest.raises(TryAgainLater), translated():
+    with pytest.raises(TryAgainLater), airflow_errors():
         raise TryAgainLater("away")
 
 

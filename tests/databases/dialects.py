@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.rows import Entity, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.source.reader import Found, Legacy
+from masivo_engine.source.reader import Found, Source
 from tests import mapping_folder
 
 
@@ -106,19 +106,19 @@ class Shop:
         named = {f"{name.replace('__of__', '.')}.sql": sql for name, sql in files.items()}
         return mapping_folder.mapping(self._folder, {**FILES, **named})
 
-    def legacy(self, entity: Entity = Entity.EVENTS, **files: str) -> Legacy:
-        return Legacy(self.engine, self.mapping(**files), entity)
+    def legacy(self, entity: Entity = Entity.EVENTS, **files: str) -> Source:
+        return Source(self.engine, self.mapping(**files), entity)
 
 
 def everything(entity: Entity) -> Slice:
     return Slice.everything(entity)
 
 
-def pages(legacy: Legacy, part: Slice | None = None, window: Window | None = None) -> list[list[Found]]:
+def pages(legacy: Source, part: Slice | None = None, window: Window | None = None) -> list[list[Found]]:
     return list(legacy.pages(part or everything(legacy.entity), window or Window()))
 
 
-def place(legacy: Legacy, row: Found) -> tuple[Any, Any]:
+def place(legacy: Source, row: Found) -> tuple[Any, Any]:
     """Return (customer, key) of *row*."""
     if isinstance(row, UnreadableRow):
         return row.customer, row.key
@@ -127,5 +127,5 @@ def place(legacy: Legacy, row: Found) -> tuple[Any, Any]:
     return row.values[legacy.columns.index(customer)], row.values[legacy.columns.index(key)]
 
 
-def places(legacy: Legacy, found: list[list[Found]]) -> list[tuple[Any, Any]]:
+def places(legacy: Source, found: list[list[Found]]) -> list[tuple[Any, Any]]:
     return [place(legacy, row) for page in found for row in page]

@@ -17,7 +17,7 @@ from masivo_engine.mapping.aliases import KEY
 from masivo_engine.model.rows import Entity, LegacyRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.reports.account import Account
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests.whole_migration import UNHURRIED, Trip
 
 
@@ -90,7 +90,7 @@ def states(made: Account, entity: Entity) -> Counter[str]:
     return Counter(next(one.states for one in made.entities if one.entity is entity))
 
 
-def keys(legacy: Legacy, window: Window) -> set[Any]:
+def keys(legacy: Source, window: Window) -> set[Any]:
     """Return the keys of the rows that *window* selects, as the database gives them."""
     key = legacy.columns.index(KEY[legacy.entity])
     everywhere = Slice.everything(legacy.entity)

@@ -30,7 +30,7 @@ from masivo_engine.samples.complete_journey import load as complete_journey
 from masivo_engine.samples.planted import GOES
 from masivo_engine.samples.retailer import build as retailer
 from masivo_engine.sandbox.api import contract
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import servers
 from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey
@@ -496,7 +496,7 @@ def made_of(tmp_path_factory, postgres_server, mariadb_server):
 def _bodies(engine, mapping):
     bodies = {}
     for entity in Entity:
-        legacy = Legacy(engine, mapping, entity)
+        legacy = Source(engine, mapping, entity)
         maker = maker_of(legacy)
         for page in legacy.pages(Slice.everything(entity), Window()):
             for made in map(maker.make, page):

@@ -17,7 +17,7 @@ from masivo.operators.account import MasivoAccountOperator
 from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.rows import Entity
 
@@ -63,7 +63,7 @@ def finished_slices(ledger: Engine, run: int, entity: Entity) -> set[int]:
 
 def _tasks(context: Any) -> Iterator[tuple[bool, Any]]:
     yield True, MasivoPlanOperator(task_id="plan").execute(context)
-    place = Workplace()
+    place = Services()
     place.ledger.open()
     run = place.ledger.run(context["run_id"])
     for entity in Entity:

@@ -121,7 +121,7 @@ def the_first_customer_of_a_slice_is_left_out(monkeypatch: pytest.MonkeyPatch) -
         bounds = [self.customer > part.lower] if part.lower is not None else []
         return bounds + ([self.customer < part.upper] if part.upper is not None else [])
 
-    monkeypatch.setattr(statements.Selection, "_in", within)
+    monkeypatch.setattr(statements.Statements, "_in", within)
 
 
 def an_accepted_batch_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_pa
 ):
     with rig(Schedule(), customers=40) as running:
         if is_broken:
-            monkeypatch.setattr(reader.Legacy, "pages", by_offset)
+            monkeypatch.setattr(reader.Source, "pages", by_offset)
         trip = running.trip()
         run = trip.begin("run-1")
         part = trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities)))[0]

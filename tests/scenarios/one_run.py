@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowRescheduleException
 
 from masivo.operators import migrate
-from masivo.services import Workplace
+from masivo.services import Services
 from tests.databases.changing import OPERATORS, Site
 from tests.variables import as_in_the_parent
 
@@ -24,19 +24,19 @@ _MOST_KEPT = 3
 
 
 def main(run_id: str, *options: str) -> None:
-    opened: list[Workplace] = []
+    opened: list[Services] = []
 
-    def another() -> Workplace:
+    def another() -> Services:
         # What tasks leave behind is collected some time later.
         if len(opened) == _MOST_KEPT:
             opened.clear()
             gc.collect()
-        opened.append(Workplace())
+        opened.append(Services())
         return opened[-1]
 
     as_in_the_parent()
     for tasks in OPERATORS:
-        tasks.Workplace = another  # type: ignore[assignment,misc]
+        tasks.Services = another  # type: ignore[assignment,misc]
     sends: Any = migrate.MasivoMigrateOperator.execute.__wrapped__
 
     def sending(self: Any, context: Any) -> Any:

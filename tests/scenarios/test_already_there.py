@@ -11,7 +11,7 @@ import os
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from tests.databases.changing import OPERATORS, TOLERANT, person, site
 
@@ -27,7 +27,7 @@ def on(tmp_path, monkeypatch):
     # Where it is not the plan that stops them, the API takes a customer's transactions as often as they come.
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Workplace)
+            monkeypatch.setattr(tasks, "Workplace", Services)
         made.trip.log.setLevel("WARNING")
         for key in PEOPLE:
             made.shop.add_person(key)

@@ -17,7 +17,7 @@ from masivo_engine.checks.check import check
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import record_pages
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import mapping_folder, servers
 from tests.databases import changing
 
@@ -117,7 +117,7 @@ def rows_with_a_pause(url: str, folder: Path, pause_s: float) -> int:
     files = changing.FILES | {"mapping.yaml": "timezone: UTC\n"}
     engine = engines.legacy(make_url(url))
     rows = 0
-    legacy = Legacy(engine, mapping_folder.mapping(folder, files), Entity.CUSTOMERS)
+    legacy = Source(engine, mapping_folder.mapping(folder, files), Entity.CUSTOMERS)
     for page in record_pages(legacy, EVERYTHING, Window()):
         if page and not rows:
             time.sleep(pause_s)

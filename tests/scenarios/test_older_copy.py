@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from masivo.dags.sync_form import form, keeping_form
 from masivo.operators import account, migrate
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.model.errors import TryAgainLater
 from tests.databases.changing import OPERATORS, site
 from tests.variables import variables
@@ -37,7 +37,7 @@ def on(tmp_path, monkeypatch):
         f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path, monkeypatch
     ) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Workplace)
+            monkeypatch.setattr(tasks, "Workplace", Services)
         add(made, "A")
         yield made
 

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from masivo.cli.parser import main
 from masivo.hook import MasivoHook
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo.wire import tokens
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Rule, Script
@@ -33,7 +33,7 @@ def on(tmp_path, monkeypatch):
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT | {"accounts": ACCOUNTS}) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Workplace)
+            monkeypatch.setattr(tasks, "Workplace", Services)
         for name in "AB":
             made.shop.add_person(name, points=5)
             made.shop.add_booking(f"T{name}", name)

@@ -26,7 +26,7 @@ _LONGEST_GATHERING_S = 1.5
 _BETWEEN_LOOKS_S = 0.1
 
 
-class Ahead:
+class Outbox:
     """
     What is ready of one slice: first gathered, then written down by *pack*, then given out in the same order to be sent.
 

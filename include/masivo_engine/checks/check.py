@@ -25,7 +25,7 @@ from masivo_engine.checks.questions import Asked, Bounds, Unanswered, limited
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.limits import Limits
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 def check(
@@ -55,7 +55,7 @@ def check(
             if not needed <= columns.keys():
                 continue  # it has been said why
             try:
-                legacy = Legacy(engine, mapping, entity, newer_fields=newer_fields)
+                legacy = Source(engine, mapping, entity, newer_fields=newer_fields)
             except MigrationError as error:
                 yield blocker(str(entity), "cannot_be_read", str(error))
                 continue

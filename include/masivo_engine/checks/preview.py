@@ -18,13 +18,13 @@ from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 _LONGEST = 88  # characters of an expression; the file has the rest
 
 
-def preview(legacy: Legacy, *, limit: int, key: str = "") -> Iterator[str]:
+def preview(legacy: Source, *, limit: int, key: str = "") -> Iterator[str]:
     """
     Yield the first *limit* payloads of *legacy*, or those of *key* alone, as text.
 
@@ -57,7 +57,7 @@ def origins(mapping: Mapping, entity: Entity) -> Iterator[str]:
         yield f"  {name:<{width}} <- {query.file_name}: {short}"
 
 
-def statements(legacy: Legacy, *, key: str = "") -> Iterator[str]:
+def statements(legacy: Source, *, key: str = "") -> Iterator[str]:
     """Yield the SQL that `preview` runs, as the database gets it, with its parameters; texts are shown by their shape alone."""
     for query, sql, parameters in legacy.statements(_everything(legacy.entity), Window(), key=key):
         given = ", ".join(f"{name} = {_parameter(value)}" for name, value in parameters.items())

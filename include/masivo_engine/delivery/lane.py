@@ -58,7 +58,7 @@ _STARTS = select(func.count(), func.min(schema.start.c.at)).where(_starts)
 _STARTS_OVER = delete(schema.start).where(_starts, schema.start.c.at < bindparam("before"))
 
 
-class Kind(StrEnum):
+class Priority(StrEnum):
     """What a turn is for: news that people wait for, or the past, which can wait."""
 
     INCREMENT = "increment"
@@ -74,7 +74,7 @@ class Lane:
         account: str,
         limits: Limits,
         *,
-        kind: Kind = Kind.INCREMENT,
+        kind: Priority = Priority.INCREMENT,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         dialects.prepare(engine)
@@ -163,7 +163,7 @@ class Lane:
             wait = self._to_let_others_pass(row, now, at, apart)
             if wait > 0:
                 return wait, None
-            is_increment = self._kind is Kind.INCREMENT
+            is_increment = self._kind is Priority.INCREMENT
             values = {
                 "of_account": self._account,
                 "next": at + apart,
@@ -178,7 +178,7 @@ class Lane:
 
     def _to_let_others_pass(self, row: Row[Any], now: float, at: float, apart: float) -> float:
         """Return the seconds until it makes sense for a backfill to ask again, 0 if it may take the turn *at*."""
-        if self._kind is Kind.INCREMENT or not self._limits.interval_s:
+        if self._kind is Priority.INCREMENT or not self._limits.interval_s:
             return 0.0
         if row.increments_until > now:
             return 0.0 if row.turns_since_backfill >= _TURNS_BEFORE_BACKFILL else apart

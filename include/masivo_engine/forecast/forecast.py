@@ -31,8 +31,8 @@ from masivo_engine.model.runs import Covers, Slice, Window
 from masivo_engine.planning.slices import rows_per_slice
 from masivo_engine.readback.spread import Spread
 from masivo_engine.records.stream import record_pages
-from masivo_engine.source.prefetch import lasting
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.prefetch import gc_paused
+from masivo_engine.source.reader import Source
 from masivo_engine.sql import MOST_KEYS, portions
 from masivo_engine.triage.triage import MOST_SUSPECTS, Judgement, Triage
 
@@ -206,7 +206,7 @@ def _line(name: str, cells: Iterable[str]) -> str:
     return f"{name:<13}" + "".join(f"{cell:>12}" for cell in cells)
 
 
-class Foretelling:
+class Forecaster:
     """Makes the forecast of *run*: its slices as they are planned, and what waited and will be free."""
 
     def __init__(self, ledger: Ledger, run: Run, limits: Limits) -> None:
@@ -215,10 +215,10 @@ class Foretelling:
         self._limits = limits
         self._covers = Covers.from_json(run.covers)
 
-    def forecast(self, legacies: Sequence[Legacy], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
+    def forecast(self, legacies: Sequence[Source], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
         """Do everything but sending, entity by entity, parents first."""
         worth = Worth()
-        with lasting(), Foresight.of(self._ledger, self._run.number) as foresight:
+        with gc_paused(), Foresight.of(self._ledger, self._run.number) as foresight:
             expected = tuple(
                 self._entity(legacy, slices.get(legacy.entity, ()), foresight, worth)
                 for legacy in legacies
@@ -226,7 +226,7 @@ class Foretelling:
             )
         return Forecast(str(self._covers), expected, worth, self._limits)
 
-    def _entity(self, legacy: Legacy, slices: Sequence[Slice], foresight: Foresight, worth: Worth) -> Expected:
+    def _entity(self, legacy: Source, slices: Sequence[Slice], foresight: Foresight, worth: Worth) -> Expected:
         entity = legacy.entity
         found = Expected(entity)
         window = self._covers.windows[entity]
@@ -238,7 +238,7 @@ class Foretelling:
             _Slice(legacy, part, foresight, self, found, worth).read(named)
         return found
 
-    def _freed(self, legacy: Legacy, foresight: Foresight) -> Iterator[Sequence[str]]:
+    def _freed(self, legacy: Source, foresight: Foresight) -> Iterator[Sequence[str]]:
         if not self._covers.takes_up_waiting:
             return
         entity = legacy.entity
@@ -249,7 +249,7 @@ class Foretelling:
                 keys.update(read for read, customer in some if customer in arriving)
         yield from portions(sorted(keys), most=rows_per_slice(entity, self._limits))
 
-    def triage(self, legacy: Legacy, part: Slice, foresight: Foresight) -> Triage:
+    def triage(self, legacy: Source, part: Slice, foresight: Foresight) -> Triage:
         """Return the judge of *part*."""
         lease = Lease(self._run.number, part.entity, part.number, fence=0)
         return Triage(foresight, lease, self._limits, legacy.policies, self._covers.mode)
@@ -263,7 +263,7 @@ class _Slice:
     """One slice, worked off but for the sending."""
 
     def __init__(
-        self, legacy: Legacy, part: Slice, foresight: Foresight, telling: Foretelling, found: Expected, worth: Worth
+        self, legacy: Source, part: Slice, foresight: Foresight, telling: Forecaster, found: Expected, worth: Worth
     ) -> None:
         self._legacy = legacy
         self._part = part

@@ -70,7 +70,7 @@ class Record(NamedTuple):
     reward: str = ""
     email: str = ""
     occurrence: int = 0
-    is_odd: bool = False
+    is_outlier: bool = False
 
 
 class Rejection(NamedTuple):

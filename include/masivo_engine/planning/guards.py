@@ -18,7 +18,7 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Span, Window
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 _MANY, _RUNS = 100, 3
@@ -47,7 +47,7 @@ class Alarm:
 
 def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     ledger: Ledger,
-    legacy: Legacy,
+    legacy: Source,
     mapping: str,
     window: Window,
     span: Span | None,
@@ -112,7 +112,7 @@ def refuse_first_load(ledger: Ledger, mapping: str, entities: Iterable[Entity], 
 
 
 def _no_rows(
-    legacy: Legacy, window: Window, span: Span | None, seen: Seen, history: list[tuple[Span, Seen]]
+    legacy: Source, window: Window, span: Span | None, seen: Seen, history: list[tuple[Span, Seen]]
 ) -> Iterator[Alarm]:
     if seen.count or span is None or not history:
         return

@@ -21,7 +21,7 @@ from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import record_pages
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 # From which part of the delivered rows on missing ones beside new ones look as if their keys were made otherwise: business removes and adds less.
@@ -59,7 +59,7 @@ def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> 
     return any(hashes_since(ledger, mapping.name, entity) - {mapping.content_hash} for entity in entities)
 
 
-def difference(ledger: Ledger, mapping: Mapping, legacy: Legacy, limits: Limits) -> Difference:
+def difference(ledger: Ledger, mapping: Mapping, legacy: Source, limits: Limits) -> Difference:
     """Read every row of *legacy* and compare what *mapping* makes of it with what was delivered."""
     delivered = different = new = 0
     by_customer: dict[str, int] = {}

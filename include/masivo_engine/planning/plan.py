@@ -27,7 +27,7 @@ from masivo_engine.model.runs import Asked, Covers, Mode, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
 from masivo_engine.planning.slices import rows_per_slice, slices
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from masivo_engine.sql import portions
 
 
@@ -48,7 +48,7 @@ class Planned:
 
 
 def settle(
-    ledger: Ledger, mapping: Mapping, legacies: Sequence[Legacy], asked: Asked, mode: Mode = Mode.SEND
+    ledger: Ledger, mapping: Mapping, legacies: Sequence[Source], asked: Asked, mode: Mode = Mode.SEND
 ) -> Covers:
     """Settle what a run covers of each entity, from what it was asked for and what the ledger has covered."""
     windows = {
@@ -92,7 +92,7 @@ class Planning:
         self._by = by
         self._dry_run = dry_run
 
-    def plan(self, legacies: Iterable[Legacy]) -> list[Planned]:
+    def plan(self, legacies: Iterable[Source]) -> list[Planned]:
         """Count all of *legacies* and let the guards look, before a slice of any is written. Raises `Misconfigured`."""
         counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
         self.let_pass(alarm for one in counted for alarm in one.alarms)
@@ -113,7 +113,7 @@ class Planning:
                 records=alarm.rows,
             )
 
-    def _counted(self, legacy: Legacy) -> _Counted:
+    def _counted(self, legacy: Source) -> _Counted:
         window = self._covers.windows[legacy.entity]
         settings, now = self._mapping.settings.windows, legacy.now()
         by_size: Counter[int] = Counter()

@@ -21,7 +21,7 @@ _STR = frozenset({str})
 _PLAIN = frozenset({int, float, bool})
 
 
-class Written(NamedTuple):
+class JsonColumn(NamedTuple):
     """
     One value of every row of a page, as JSON: *template* with a ``%s`` for each of *columns*.
 
@@ -46,41 +46,41 @@ class Written(NamedTuple):
         return list(map("".join, zip(repeat(first, len(self.columns[0])), *between, strict=False)))
 
 
-def column(values: Sequence[Any]) -> Written:
+def column(values: Sequence[Any]) -> JsonColumn:
     """Write a column of JSON values; None is no value."""
     types = frozenset(map(type, values))
     if NoneType in types:
         found = [value for value in values if value is not None]
         following = iter(column(found).texts(len(found))) if found else iter(())
-        return Written("%s", [["" if value is None else next(following) for value in values]], is_always=False)
+        return JsonColumn("%s", [["" if value is None else next(following) for value in values]], is_always=False)
     if types == _STR:
         joined = "".join(values)
         if joined.isprintable() and '"' not in joined and "\\" not in joined:
             return _of('"%s"', values)
     elif types and types <= _PLAIN:
         return _of("%s", orjson.dumps(values).decode()[1:-1].split(","))
-    return Written("%s", [[orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() for value in values]])
+    return JsonColumn("%s", [[orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() for value in values]])
 
 
-def with_null(values: Sequence[Any]) -> Written:
+def with_null(values: Sequence[Any]) -> JsonColumn:
     """Write a column of JSON values in which None is null."""
     written = column(values)
     if written.is_always:
         return written
-    return Written("%s", [[text or "null" for text in written.columns[0]]])
+    return JsonColumn("%s", [[text or "null" for text in written.columns[0]]])
 
 
-def a_list(joined: Texts) -> Written:
+def a_list(joined: Texts) -> JsonColumn:
     """Write lists whose elements, with a comma between them, are *joined*; none is an empty list."""
-    return Written("[%s]", [joined])
+    return JsonColumn("[%s]", [joined])
 
 
-def some_lists(joined: Texts) -> Written:
+def some_lists(joined: Texts) -> JsonColumn:
     """Write lists whose elements, with a comma between them, are *joined*; none is no list."""
-    return Written("%s", [[f"[{text}]" if text else "" for text in joined]], is_always=False)
+    return JsonColumn("%s", [[f"[{text}]" if text else "" for text in joined]], is_always=False)
 
 
-def an_object(parts: Mapping[str, Written], count: int) -> Written:
+def an_object(parts: Mapping[str, JsonColumn], count: int) -> JsonColumn:
     """Write objects with the keys and values *parts*; where all of *count* rows may have none of them, none is no object."""
     names = sorted(parts)
     # Before the first key that is always there a comma follows, afterwards it goes before.
@@ -101,15 +101,15 @@ def an_object(parts: Mapping[str, Written], count: int) -> Written:
         else:
             columns.append([f",{key}{text}" if text else "" for text in texts])
     if first >= 0:
-        return Written("{" + "".join(pieces) + "}", columns)
+        return JsonColumn("{" + "".join(pieces) + "}", columns)
     if not names:
-        return Written("%s", [[""] * count], is_always=False)
+        return JsonColumn("%s", [[""] * count], is_always=False)
     members = map("".join, zip(*columns, strict=True))
-    return Written("%s", [[f"{{{text[1:]}}}" if text else "" for text in members]], is_always=False)
+    return JsonColumn("%s", [[f"{{{text[1:]}}}" if text else "" for text in members]], is_always=False)
 
 
-def _of(template: str, values: Texts) -> Written:
+def _of(template: str, values: Texts) -> JsonColumn:
     """Write *values* into *template*, once where they are all the same."""
     if values[0] == values[-1] and values.count(values[0]) == len(values):
-        return Written((template % values[0]).replace("%", "%%"), [])
-    return Written(template, [values])
+        return JsonColumn((template % values[0]).replace("%", "%%"), [])
+    return JsonColumn(template, [values])

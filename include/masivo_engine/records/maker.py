@@ -26,8 +26,8 @@ from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.columns import Filling, Page
-from masivo_engine.records.outliers import are_odd, is_odd
-from masivo_engine.records.payload import Misfit, Shaper, complete, path_of, put
+from masivo_engine.records.outliers import are_outliers, is_outlier
+from masivo_engine.records.payload import Misfit, PayloadBuilder, complete, path_of, put
 
 
 _CODES = {
@@ -72,7 +72,12 @@ class RecordMaker:
     """
 
     def __init__(
-        self, entity: Entity, shaper: Shaper, lists: Mapping[str, Shaper], *, adjust: Adjust | None = None
+        self,
+        entity: Entity,
+        shaper: PayloadBuilder,
+        lists: Mapping[str, PayloadBuilder],
+        *,
+        adjust: Adjust | None = None,
     ) -> None:
         self.entity = entity
         self._shaper = shaper
@@ -129,7 +134,7 @@ class RecordMaker:
         if not _JUDGED_BY[self.entity] <= page.values.keys():
             return [None] * count
         worth = self._worth(page, lines)
-        odd = are_odd(self.entity, page.values, worth.points)
+        odd = are_outliers(self.entity, page.values, worth.points)
         bodies = list(map(str.encode, texts))
         what = (repeat(self.entity, count), keys, customers, bodies, map(_hash, bodies))
         made: list[Record | None] = list(map(Record._make, zip(*what, *worth, repeat(0, count), odd, strict=True)))
@@ -137,7 +142,7 @@ class RecordMaker:
             made[position] = None
         return made
 
-    def _lines(self, path: str, shaper: Shaper, rows: Sequence[LegacyRow], unsure: set[int]) -> _Lines:
+    def _lines(self, path: str, shaper: PayloadBuilder, rows: Sequence[LegacyRow], unsure: set[int]) -> _Lines:
         """Write the elements of the list at *path* of each of *rows*."""
         lists = [row.lists.get(path, ()) for row in rows]
         counts = list(map(len, lists))
@@ -217,21 +222,21 @@ class RecordMaker:
         body = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
         digest = _hash(body)
         if self.entity is Entity.EVENTS:
-            odd = is_odd(self.entity, payload, Decimal(0))
-            return Record(self.entity, key, customer, body, digest, is_odd=odd)
+            odd = is_outlier(self.entity, payload, Decimal(0))
+            return Record(self.entity, key, customer, body, digest, is_outlier=odd)
         if self.entity is Entity.TRANSACTIONS:
             points, reward = _decimal(payload["amount"]), payload["reward_id"].lower()
             _refuse_too_many(points, "amount")
-            odd = is_odd(self.entity, payload, points)
-            return Record(self.entity, key, customer, body, digest, points, reward=reward, is_odd=odd)
+            odd = is_outlier(self.entity, payload, points)
+            return Record(self.entity, key, customer, body, digest, points, reward=reward, is_outlier=odd)
         balance = _by_reward((line["reward_id"], line["amount"]) for line in payload["balance"])
         if any(amount < 0 for amount in balance.values()):
             raise Misfit("negative_balance", "balance", "number below zero")
         email, points = payload["email"].lower(), sum(balance.values(), Decimal(0))
         is_one = any(not ledger_capacity.holds(_decimal(line["amount"])) for line in payload["balance"])
         _refuse_too_many(points, "balance[].amount" if is_one else "balance")
-        odd = is_odd(self.entity, payload, points)
-        return Record(self.entity, key, customer, body, digest, points, balance, email=email, is_odd=odd)
+        odd = is_outlier(self.entity, payload, points)
+        return Record(self.entity, key, customer, body, digest, points, balance, email=email, is_outlier=odd)
 
     def _identity(self, row: Row, index: int, reason: str) -> str:
         column = self._shaper.columns[index]
@@ -245,7 +250,7 @@ class RecordMaker:
             raise Misfit("contract", column, shape(found))
         return found
 
-    def _elements(self, path: str, shaper: Shaper, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    def _elements(self, path: str, shaper: PayloadBuilder, rows: Sequence[Row]) -> list[dict[str, Any]]:
         try:
             elements = [shaper.payload(row) for row in rows]
         except Misfit as fault:
@@ -360,7 +365,7 @@ def _name(value: Any) -> str:
         return ""
 
 
-def _amount(shaper: Shaper, row: Row) -> Decimal:
+def _amount(shaper: PayloadBuilder, row: Row) -> Decimal:
     try:
         return _decimal(shaper.value(row, "amount") or 0)
     except Unfit:

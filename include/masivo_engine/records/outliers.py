@@ -29,14 +29,14 @@ _MOMENTS = {
 }
 
 
-def is_odd(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
+def is_outlier(entity: Entity, body: Mapping[str, Any], points: Decimal) -> bool:
     """Whether a record is of a kind that an API may well refuse: out of its time, worth nothing, or worth too much."""
     values = {**body, **{f"order__{name}": value for name, value in body.get("order", {}).items()}}
-    (odd,) = are_odd(entity, {name: [value] for name, value in values.items()}, [points])
+    (odd,) = are_outliers(entity, {name: [value] for name, value in values.items()}, [points])
     return odd
 
 
-def are_odd(entity: Entity, values: Mapping[str, Sequence[Any]], points: Sequence[Decimal]) -> list[bool]:
+def are_outliers(entity: Entity, values: Mapping[str, Sequence[Any]], points: Sequence[Decimal]) -> list[bool]:
     """Say the same of many records, given by the *values* of their payloads, path by path; of what lacks a value it says anything."""
     end, nothing = _end_of(int(time.time() // _HOUR_S)), [None] * len(points)
     if entity is Entity.EVENTS:

@@ -1,7 +1,7 @@
 """
 A legacy row into the nested payload that its column aliases describe.
 
-A `Shaper` is compiled once per SQL file from the columns that the database reports. It shapes a page column by column, and a row by itself
+A `PayloadBuilder` is compiled once per SQL file from the columns that the database reports. It shapes a page column by column, and a row by itself
 where something is wrong with it and people have to be told what.
 """
 
@@ -65,10 +65,10 @@ class _Object:
                 built[name] = {**built[name], **inner} if name in built else inner
         return built
 
-    def write(self, page: Page, *, is_root: bool) -> json_text.Written:
+    def write(self, page: Page, *, is_root: bool) -> json_text.JsonColumn:
         """Write the JSON of what `build` would build for the rows of *page*, with their lists, and check it."""
         count, unsure = len(page.rows), page.unsure
-        parts: dict[str, json_text.Written] = {}
+        parts: dict[str, json_text.JsonColumn] = {}
         for leaf in self.leaves:
             values = page.values[self.path + leaf.name] = page.read(leaf)
             parts[leaf.name] = (json_text.with_null if leaf.name in self.sent_as_null else json_text.column)(values)
@@ -94,8 +94,8 @@ class _Object:
         return json_text.an_object(parts, count)
 
     def _complete(
-        self, name: str, fewest: int, given: json_text.Written | None, here: Sequence[bool] | None, page: Page
-    ) -> json_text.Written:
+        self, name: str, fewest: int, given: json_text.JsonColumn | None, here: Sequence[bool] | None, page: Page
+    ) -> json_text.JsonColumn:
         """Write the list *name*, which the object must have where it is *here*: empty if nothing was *given*, if it may be that short."""
         count, path = len(page.rows), self.path + name
         if path in page.lists:
@@ -110,9 +110,9 @@ class _Object:
             return json_text.a_list(page.lists[path].joined)
         texts = given.texts(count) if given is not None else [""] * count
         if here is None:
-            return json_text.Written("%s", [[text or "[]" for text in texts]])
+            return json_text.JsonColumn("%s", [[text or "[]" for text in texts]])
         completed = [text or ("[]" if is_here else "") for text, is_here in zip(texts, here, strict=True)]
-        return json_text.Written("%s", [completed], is_always=False)
+        return json_text.JsonColumn("%s", [completed], is_always=False)
 
     def _lists(self, page: Page) -> dict[str, Filling]:
         """Return the lists of this object that other files fill, by name."""
@@ -144,7 +144,7 @@ class _Object:
         return next(filter(None, (part.misfit(row, columns) for part in self.objects.values())), None)
 
 
-class Shaper:
+class PayloadBuilder:
     """Turns rows of *query*, whose aliases are *columns*, into payload parts. Keys of free objects are lower case."""
 
     def __init__(self, query: Query, columns: Sequence[str], settings: Settings, *, newer_fields: bool) -> None:
@@ -173,7 +173,7 @@ class Shaper:
             # Which column it was is asked only now, so that good rows do not pay for the answer.
             raise self._root.misfit(row, self.columns) or fault from None
 
-    def write(self, page: Page) -> json_text.Written:
+    def write(self, page: Page) -> json_text.JsonColumn:
         """
         Write the JSON of what `payload` says of each row of *page*, with its lists, checked by the contract.
 
@@ -184,7 +184,9 @@ class Shaper:
             page.unsure.update(position for position, length in enumerate(page.lists[path].counts) if length)
         # A payload is an object, if need be an empty one.
         return (
-            written if written.is_always else json_text.Written("%s", [[text or "{}" for text in written.columns[0]]])
+            written
+            if written.is_always
+            else json_text.JsonColumn("%s", [[text or "{}" for text in written.columns[0]]])
         )
 
     def texts(self, page: Page, index: int) -> Values:
@@ -293,7 +295,7 @@ def _fewest(node: Node) -> dict[str, int]:
     return {name: child.fewest for name, child in node.children.items() if child.required and child.item is not None}
 
 
-def _anything(parts: Mapping[str, json_text.Written], count: int) -> list[bool]:
+def _anything(parts: Mapping[str, json_text.JsonColumn], count: int) -> list[bool]:
     """Say for each of *count* rows whether it has any of *parts*, of which none is always there."""
     if not parts:
         return [False] * count

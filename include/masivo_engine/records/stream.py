@@ -9,26 +9,26 @@ from collections.abc import Iterator, Sequence
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.maker import RecordMaker
-from masivo_engine.records.payload import Shaper
+from masivo_engine.records.payload import PayloadBuilder
 from masivo_engine.source.prefetch import read_ahead
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
-def shaper_of(legacy: Legacy) -> Shaper:
+def shaper_of(legacy: Source) -> PayloadBuilder:
     """Return what builds payloads of the rows of *legacy*, without their lists."""
-    return Shaper(legacy.query, legacy.columns.names, legacy.settings, newer_fields=legacy.newer_fields)
+    return PayloadBuilder(legacy.query, legacy.columns.names, legacy.settings, newer_fields=legacy.newer_fields)
 
 
-def maker_of(legacy: Legacy) -> RecordMaker:
+def maker_of(legacy: Source) -> RecordMaker:
     """Return what makes records of the rows of *legacy*."""
     lists = {
-        path: Shaper(query, columns.names, legacy.settings, newer_fields=legacy.newer_fields)
+        path: PayloadBuilder(query, columns.names, legacy.settings, newer_fields=legacy.newer_fields)
         for path, (query, columns) in legacy.lists.items()
     }
     return RecordMaker(legacy.entity, shaper_of(legacy), lists, adjust=legacy.adjust)
 
 
-def record_pages(legacy: Legacy, part: Slice, window: Window) -> Iterator[Sequence[Record | Rejection]]:
+def record_pages(legacy: Source, part: Slice, window: Window) -> Iterator[Sequence[Record | Rejection]]:
     """
     Make records of the rows, in pages; a customer's transactions are never on two pages.
 

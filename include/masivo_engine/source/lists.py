@@ -22,7 +22,7 @@ from masivo_engine.sql import at_once
 Rows = Sequence[Sequence[Any]]
 
 
-class Elements:
+class ListReader:
     """The list files of *entity*; *columns* tells the aliases of a query as the database gives them."""
 
     def __init__(

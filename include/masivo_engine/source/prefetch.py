@@ -37,7 +37,7 @@ def read_ahead(pages: Iterator[_Page], *, patience_s: float = _PATIENCE_S) -> It
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """
     Spare the garbage collector what was there before, and call it less often: nothing that a page is made of refers to itself.
 

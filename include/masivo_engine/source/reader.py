@@ -25,8 +25,8 @@ from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
-from masivo_engine.source.lists import Elements
-from masivo_engine.source.statements import Place, Selection, Stored
+from masivo_engine.source.lists import ListReader
+from masivo_engine.source.statements import Place, Statements, Stored
 from masivo_engine.sql import MOST_KEYS, REFUSALS, kind_of, portions
 
 
@@ -39,7 +39,7 @@ _SAMPLE = 10
 Found = LegacyRow | UnreadableRow
 
 
-class Legacy:
+class Source:
     """
     The rows of one entity of *mapping* in the database behind *engine*.
 
@@ -62,13 +62,13 @@ class Legacy:
         check_aliases(query, columns, newer_fields=newer_fields)
         self.columns = Columns(columns)
         self._zone = mapping.settings.zone_of(CHANGED)
-        self._elements = Elements(mapping, entity, self._database.columns, newer_fields=newer_fields)
+        self._elements = ListReader(mapping, entity, self._database.columns, newer_fields=newer_fields)
         self._key = self.columns.index(KEY[entity])
         self._customer = self.columns.index(CUSTOMER[entity])
         # All that is wanted of a row that cannot go anyway is what it is worth.
         self._has_worth = entity is Entity.TRANSACTIONS and self.columns.index("amount") >= 0
         stored = self._stored(subquery(query, columns))
-        self._selection = Selection(
+        self._selection = Statements(
             mapping,
             entity,
             columns,

@@ -70,7 +70,7 @@ class Moving:
     where: str
 
 
-class Selection:
+class Statements:
     """
     The statements that read one entity of *mapping*.
 

@@ -116,7 +116,7 @@ class Triage:
         clean: list[list[Record]] = []
         suspects: list[list[Record]] = []
         for group in groups:
-            is_suspect = any(record.is_odd or record.key in self._suspected for record in group)
+            is_suspect = any(record.is_outlier or record.key in self._suspected for record in group)
             (suspects if is_suspect else clean).append(group)
         return clean, suspects
 

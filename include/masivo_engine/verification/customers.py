@@ -9,8 +9,8 @@ from typing import Any
 
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import Line, Shown, moment, number
-from masivo_engine.verification.differences import Bucket, Variance, as_date, is_same_moment, is_shifted, of_dates
-from masivo_engine.verification.expected import Delivered, Owed
+from masivo_engine.verification.differences import Bucket, Difference, as_date, is_same_moment, is_shifted, of_dates
+from masivo_engine.verification.expected import Delivered, Expected
 
 
 _TEXTS = ("email", "name", "gender", "status", "document_type", "document_number", "country")
@@ -18,7 +18,7 @@ _DATES = ("registration_date", "dob")
 _PERSONAL = frozenset({"dob"})
 
 
-def of_fields(owed: Owed, shown: Shown) -> Iterator[Variance]:
+def of_fields(owed: Expected, shown: Shown) -> Iterator[Difference]:
     """Yield the fields that were sent and are shown otherwise; what the API does not show is not compared."""
     account = owed.account
     if account is None or account.body is None:
@@ -26,7 +26,7 @@ def of_fields(owed: Owed, shown: Shown) -> Iterator[Variance]:
     for name in _TEXTS:
         sent, found = account.body.get(name), shown.fields.get(name)
         if sent is not None and found is not None and _folded(sent) != _folded(found):
-            yield Variance(Entity.CUSTOMERS, account.key, Bucket.OTHER, "", name, f"another {name}")
+            yield Difference(Entity.CUSTOMERS, account.key, Bucket.OTHER, "", name, f"another {name}")
     for name in _DATES:
         expected, seen = moment(account.body.get(name)), moment(shown.fields.get(name))
         if expected is None or seen is None:
@@ -38,14 +38,14 @@ def of_fields(owed: Owed, shown: Shown) -> Iterator[Variance]:
                 if name in _PERSONAL
                 else (as_date(expected), as_date(seen))
             )
-            yield Variance(Entity.CUSTOMERS, account.key, bucket, "", *texts)
+            yield Difference(Entity.CUSTOMERS, account.key, bucket, "", *texts)
 
 
 def _folded(value: object) -> str:
     return " ".join(str(value).split()).casefold()
 
 
-def of_balances(owed: Owed, shown: Shown, *, at: datetime) -> Iterator[Variance]:
+def of_balances(owed: Expected, shown: Shown, *, at: datetime) -> Iterator[Difference]:
     """Yield what is wrong with the points of a customer who was delivered; *at* is now, aware UTC."""
     account = owed.account
     if account is None:
@@ -60,8 +60,8 @@ def of_balances(owed: Owed, shown: Shown, *, at: datetime) -> Iterator[Variance]
 
 
 def _of_amount(
-    owed: Owed, account: Delivered, reward: str, expected: Decimal, found: Decimal, at: datetime
-) -> Variance:
+    owed: Expected, account: Delivered, reward: str, expected: Decimal, found: Decimal, at: datetime
+) -> Difference:
     lines = [line for line in _lines(account) if line.reward == reward]
     rows = {one.key: one.amount for one in owed.transactions if one.sent.reward == reward}
     difference = found - expected
@@ -79,10 +79,10 @@ def _of_amount(
         bucket = Bucket.OFF_BY_ONE_ROW
     elif difference in {-2 * amount for amount in rows.values()}:
         bucket = Bucket.SIGN
-    return Variance(Entity.CUSTOMERS, key, bucket, reward, plain(expected), plain(found))
+    return Difference(Entity.CUSTOMERS, key, bucket, reward, plain(expected), plain(found))
 
 
-def _of_lines(account: Delivered, reward: str, shown: Shown) -> Iterator[Variance]:
+def _of_lines(account: Delivered, reward: str, shown: Shown) -> Iterator[Difference]:
     """Compare the dates of lines that can be told apart; an API that keeps other lines for the same sum is within its rights."""
     expected = [line for line in _lines(account) if line.reward == reward and line.amount]
     found = [line for line in shown.lines if line.reward == reward and line.amount]
@@ -90,7 +90,7 @@ def _of_lines(account: Delivered, reward: str, shown: Shown) -> Iterator[Varianc
         return
     for ours, theirs in _pairs(expected, found):
         for bucket, one, other in _of_dates(ours, theirs):
-            yield Variance(Entity.CUSTOMERS, account.key, bucket, reward, as_date(one), as_date(other))
+            yield Difference(Entity.CUSTOMERS, account.key, bucket, reward, as_date(one), as_date(other))
 
 
 def _pairs(expected: Sequence[Line], found: list[Line]) -> Iterator[tuple[Line, Line]]:

@@ -110,7 +110,7 @@ def points_off(entity: Entity, expected: str, found: str) -> Decimal:
 
 
 @dataclass(frozen=True, slots=True)
-class Variance:
+class Difference:
     """One difference: of the record *key*, or of all that its customer has where no record can be named (*key* is the customer's then)."""
 
     entity: Entity

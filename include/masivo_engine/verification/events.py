@@ -15,8 +15,8 @@ from typing import Any
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import Shown, number
 from masivo_engine.verification.customers import plain
-from masivo_engine.verification.differences import Bucket, Variance
-from masivo_engine.verification.expected import Delivered, Owed
+from masivo_engine.verification.differences import Bucket, Difference
+from masivo_engine.verification.expected import Delivered, Expected
 from masivo_engine.verification.transactions import Compared
 
 
@@ -24,7 +24,7 @@ _CENT = Decimal("0.01")
 _COMPARED = ("number_of_purchases", "spend_total", "tier_id", "last_visit")
 
 
-def of_events(owed: Owed, shown: Shown) -> Compared:
+def of_events(owed: Expected, shown: Shown) -> Compared:
     """Compare the purchases that were delivered with those that are counted."""
     compared = Compared()
     if not owed.events:
@@ -52,7 +52,7 @@ def of_events(owed: Owed, shown: Shown) -> Compared:
     return compared
 
 
-def of_metrics(owed: Owed, shown: Shown) -> Iterator[Variance]:
+def of_metrics(owed: Expected, shown: Shown) -> Iterator[Difference]:
     """Yield that migrated metrics are others now: because events were migrated, if some were."""
     body = owed.account.body if owed.account is not None else None
     if owed.account is None or body is None or not body.get("metrics"):
@@ -67,7 +67,7 @@ def of_metrics(owed: Owed, shown: Shown) -> Iterator[Variance]:
             has_events = bool(owed.events or owed.events_in_doubt)
             bucket = Bucket.METRICS if has_events else Bucket.OTHER
             expected = _as_text(period, changed, migrated)
-            yield Variance(Entity.CUSTOMERS, owed.account.key, bucket, "", expected, _as_text(period, changed, found))
+            yield Difference(Entity.CUSTOMERS, owed.account.key, bucket, "", expected, _as_text(period, changed, found))
             return  # one is enough: they change together
 
 
@@ -77,7 +77,7 @@ def _counted(metrics: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None
     return number(lifetime.get("number_of_purchases")), number(lifetime.get("spend_total"))
 
 
-def _migrated(owed: Owed) -> tuple[Decimal | None, Decimal | None] | None:
+def _migrated(owed: Expected) -> tuple[Decimal | None, Decimal | None] | None:
     """Return number and sum that the customer was migrated with; None where that cannot be said."""
     if owed.account is None or owed.account.body is None:
         return None
@@ -98,7 +98,9 @@ def _columns(purchases: list[Delivered]) -> list[list[Decimal]]:
     ]
 
 
-def _absent(owed: Owed, purchases: list[Delivered], lacking: Decimal | int, spent: Decimal | None) -> list[Variance]:
+def _absent(
+    owed: Expected, purchases: list[Delivered], lacking: Decimal | int, spent: Decimal | None
+) -> list[Difference]:
     if lacking == len(purchases):
         return [_missing(one) for one in purchases]
     one = _the_one(purchases, spent, -1) if lacking == 1 else None
@@ -107,12 +109,16 @@ def _absent(owed: Owed, purchases: list[Delivered], lacking: Decimal | int, spen
     return [_of_count(owed, Bucket.MISSING, len(purchases), len(purchases) - lacking)]
 
 
-def _repeated(owed: Owed, purchases: list[Delivered], surplus: Decimal | int, spent: Decimal | None) -> list[Variance]:
+def _repeated(
+    owed: Expected, purchases: list[Delivered], surplus: Decimal | int, spent: Decimal | None
+) -> list[Difference]:
     one = _the_one(purchases, spent, 1) if surplus == 1 else None
     if one is not None:
-        return [Variance(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases")]
+        return [Difference(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases")]
     if surplus == len(purchases):
-        return [Variance(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases") for one in purchases]
+        return [
+            Difference(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases") for one in purchases
+        ]
     return [_of_count(owed, Bucket.DOUBLED, len(purchases), len(purchases) + surplus)]
 
 
@@ -131,18 +137,18 @@ def _the_one(purchases: list[Delivered], spent: Decimal | None, sign: int) -> De
     return next(iter(suspects.values())) if len(suspects) == 1 else None
 
 
-def _missing(one: Delivered) -> Variance:
-    return Variance(Entity.EVENTS, one.key, Bucket.MISSING, "", "1 purchase", "0 purchases")
+def _missing(one: Delivered) -> Difference:
+    return Difference(Entity.EVENTS, one.key, Bucket.MISSING, "", "1 purchase", "0 purchases")
 
 
-def _of_count(owed: Owed, bucket: Bucket, expected: int, found: Decimal | int) -> Variance:
-    return Variance(Entity.EVENTS, owed.customer, bucket, "", f"{expected} purchases", f"{found} purchases")
+def _of_count(owed: Expected, bucket: Bucket, expected: int, found: Decimal | int) -> Difference:
+    return Difference(Entity.EVENTS, owed.customer, bucket, "", f"{expected} purchases", f"{found} purchases")
 
 
-def _of_sum(owed: Owed, purchases: list[Delivered], spent: Decimal | None) -> Variance:
+def _of_sum(owed: Expected, purchases: list[Delivered], spent: Decimal | None) -> Difference:
     expected = sum(chain(_columns(purchases)[0]), Decimal(0))
     found = "none" if spent is None else plain(spent)
-    return Variance(Entity.EVENTS, owed.customer, Bucket.OTHER, "", f"spent {plain(expected)}", f"spent {found}")
+    return Difference(Entity.EVENTS, owed.customer, Bucket.OTHER, "", f"spent {plain(expected)}", f"spent {found}")
 
 
 def _is_same(one: Any, other: Any) -> bool:

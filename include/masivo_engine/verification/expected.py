@@ -19,7 +19,7 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Delivered:
 
 
 @dataclass(slots=True)
-class Owed:
+class Expected:
     """What one customer must be found to have. *in_doubt* are records of which nobody knows whether they arrived."""
 
     customer: str
@@ -56,11 +56,11 @@ class Owed:
         return sum(sent.entity is Entity.EVENTS for sent in self.in_doubt)
 
 
-def owed_to(ledger: Ledger, legacies: Sequence[Legacy], customers: Collection[str]) -> dict[str, Owed]:
+def owed_to(ledger: Ledger, legacies: Sequence[Source], customers: Collection[str]) -> dict[str, Expected]:
     """Return what is owed to each of *customers*; who was never sent anything has nothing."""
     sent = sent_to(ledger, customers)
     bodies = {legacy.entity: _bodies(legacy, customers, sent) for legacy in legacies}
-    owed = {customer: Owed(customer) for customer in customers}
+    owed = {customer: Expected(customer) for customer in customers}
     for one in sent:
         whose = owed.get(one.customer)
         if whose is None:
@@ -79,7 +79,7 @@ def owed_to(ledger: Ledger, legacies: Sequence[Legacy], customers: Collection[st
 
 
 def _bodies(
-    legacy: Legacy, customers: Collection[str], sent: Sequence[Sent]
+    legacy: Source, customers: Collection[str], sent: Sequence[Sent]
 ) -> dict[tuple[str, bytes | None], Mapping[str, Any]]:
     wanted = {(one.key, one.content_hash) for one in sent if one.entity is legacy.entity}
     if not wanted:

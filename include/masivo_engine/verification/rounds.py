@@ -20,11 +20,11 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.ledger.writing.table_rows import kept
 from masivo_engine.model import ledger_capacity
 from masivo_engine.readback.shown import Api, NoReadsLeft, Shown
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from masivo_engine.verification.customers import of_balances, of_fields
-from masivo_engine.verification.differences import Bucket, Variance
+from masivo_engine.verification.differences import Bucket, Difference
 from masivo_engine.verification.events import of_events, of_metrics
-from masivo_engine.verification.expected import Owed, owed_to
+from masivo_engine.verification.expected import Expected, owed_to
 from masivo_engine.verification.transactions import Compared, every_year, of_transactions, years_of
 
 
@@ -47,7 +47,7 @@ class Result:
     """What one reading of one customer came to; *is_silent* where the API's answer said nothing, *not_shown* are entries that it cannot show."""
 
     confirmed: list[int] = field(default_factory=list)
-    found: list[Variance] = field(default_factory=list)
+    found: list[Difference] = field(default_factory=list)
     is_silent: bool = False
     not_shown: list[int] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Rounds:
         self,
         ledger: Ledger,
         api: Api,
-        legacies: Sequence[Legacy],
+        legacies: Sequence[Source],
         *,
         pause_s: float,
         log: logging.Logger | Any,
@@ -138,7 +138,7 @@ class Rounds:
                 len(not_shown),
             )
 
-    def _result(self, owed: Owed, *, is_last: bool) -> Result:
+    def _result(self, owed: Expected, *, is_last: bool) -> Result:
         shown = self._api.customer(owed.customer)
         if shown is None:
             return Result(is_silent=True)
@@ -154,7 +154,7 @@ class Rounds:
             return result
         return _with(result, compared)
 
-    def _transactions(self, owed: Owed, *, is_last: bool) -> Compared | None:
+    def _transactions(self, owed: Expected, *, is_last: bool) -> Compared | None:
         years = years_of(owed)
         movements = self._api.transactions(owed.customer, years)
         if movements is None:
@@ -177,7 +177,7 @@ def pause_of(settle_after_s: float) -> float:
     return max(settle_after_s, _SHORTEST_PAUSE_S) if settle_after_s else 0.0
 
 
-def _of_customer(owed: Owed, shown: Shown) -> Result:
+def _of_customer(owed: Expected, shown: Shown) -> Result:
     found = [
         *of_fields(owed, shown),
         *of_balances(owed, shown, at=datetime.now(UTC)),
@@ -196,16 +196,16 @@ def _with(result: Result, compared: Compared) -> Result:
     )
 
 
-def _nothing_there(owed: Owed) -> list[Variance]:
+def _nothing_there(owed: Expected) -> list[Difference]:
     """Say that a customer is missing, and with it all it has."""
     everything = [*([owed.account] if owed.account is not None else []), *owed.events, *owed.transactions]
     return [
-        Variance(one.sent.entity, one.key, Bucket.MISSING, one.sent.reward, f"{one.amount.normalize():f}")
+        Difference(one.sent.entity, one.key, Bucket.MISSING, one.sent.reward, f"{one.amount.normalize():f}")
         for one in everything
     ]
 
 
-def _row(one: Waiting, variance: Variance) -> dict[str, Any]:
+def _row(one: Waiting, variance: Difference) -> dict[str, Any]:
     said = asdict(variance) | {"entity": variance.entity.value, "bucket": variance.bucket.value}
     return said | {
         "run": one.run,

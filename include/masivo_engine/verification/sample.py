@@ -25,7 +25,7 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from masivo_engine.verification.rounds import Part
 
 
@@ -66,7 +66,7 @@ class Chooser:
     """Chooses customers of *runs*, the same for the same *seed*, to be read *settle_after_s* after the last delivery."""
 
     def __init__(
-        self, ledger: Ledger, runs: Sequence[int], people: Legacy | None, *, settle_after_s: float, seed: str
+        self, ledger: Ledger, runs: Sequence[int], people: Source | None, *, settle_after_s: float, seed: str
     ) -> None:
         self._ledger = ledger
         self._runs = tuple(runs)
@@ -146,7 +146,7 @@ class Chooser:
         return [name for names in by_tier.values() for name in names]
 
 
-def _tiers(people: Legacy, customers: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _tiers(people: Source, customers: Sequence[str]) -> Iterator[tuple[str, str]]:
     maker, everything = maker_of(people), Slice.everything(Entity.CUSTOMERS)
     for page in people.pages(everything, Window(customers=tuple(customers))):
         for row in map(maker.make, page):

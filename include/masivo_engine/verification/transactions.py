@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Movement, moment
 from masivo_engine.verification.customers import plain
-from masivo_engine.verification.differences import Bucket, Variance, as_date, is_same_moment, is_shifted
-from masivo_engine.verification.expected import Delivered, Owed
+from masivo_engine.verification.differences import Bucket, Difference, as_date, is_same_moment, is_shifted
+from masivo_engine.verification.expected import Delivered, Expected
 
 
 @dataclass(slots=True)
@@ -24,11 +24,11 @@ class Compared:
     """What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown* because they are too old."""
 
     confirmed: list[int] = field(default_factory=list)
-    found: list[Variance] = field(default_factory=list)
+    found: list[Difference] = field(default_factory=list)
     not_shown: list[int] = field(default_factory=list)
 
 
-def years_of(owed: Owed) -> set[int]:
+def years_of(owed: Expected) -> set[int]:
     """Return the years in which to look for the transactions of a customer: all of them, where the source does not say any more."""
     dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
     if any(date is None for date in dates):
@@ -41,7 +41,7 @@ def every_year() -> set[int]:
     return set(range(FIRST_YEAR_SHOWN, datetime.now(UTC).year + 1))
 
 
-def of_transactions(owed: Owed, shown: Sequence[Movement]) -> Compared:
+def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
     """Compare all that was delivered with all that is *shown* of the same years."""
     compared = Compared()
     left = list(shown)
@@ -131,11 +131,11 @@ def _names(text: str, key: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
 
 
-def _variance(one: Delivered, bucket: Bucket, movement: Movement | None = None) -> Variance:
+def _variance(one: Delivered, bucket: Bucket, movement: Movement | None = None) -> Difference:
     expected, found = plain(one.amount), "" if movement is None else plain(movement.amount)
     is_about_dates = movement is not None and movement.amount == one.amount and bucket is not Bucket.DOUBLED
     if movement is not None and is_about_dates:
         expected, found = as_date(_issued_at(one)), as_date(movement.issued_at)
     if bucket is Bucket.DOUBLED:
         found = f"{expected} twice"
-    return Variance(Entity.TRANSACTIONS, one.key, bucket, one.sent.reward, expected, found)
+    return Difference(Entity.TRANSACTIONS, one.key, bucket, one.sent.reward, expected, found)

@@ -22,7 +22,7 @@ from masivo.connections.lookup import ENVIRONMENT, origin_of, with_airflows_data
 from masivo.connections.sealing import unseal
 from masivo.demo.environment import connections
 from masivo.demo.folder import latest
-from masivo.services import Workplace, folder
+from masivo.services import Services, folder
 from masivo_engine.checks.check import check
 from masivo_engine.checks.coverage import summary
 from masivo_engine.checks.finding import Finding, Severity, as_lines, blocker, counted, note
@@ -106,7 +106,7 @@ def print_check(given: argparse.Namespace) -> int:
     return 1 if blockers else 0
 
 
-def _checked(place: Workplace, bounds: Bounds) -> Iterator[Finding]:
+def _checked(place: Services, bounds: Bounds) -> Iterator[Finding]:
     """Yield what is wrong with the set-up, and then with whatever can be looked at all the same."""
     wrong: set[str] = set()
     for name, usable, prove in (
@@ -163,7 +163,7 @@ def print_preview(given: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _workplace(*used: str, only_looks: bool = False) -> Iterator[Workplace]:
+def _workplace(*used: str, only_looks: bool = False) -> Iterator[Services]:
     """Open what a command works with, and say which of the connections that it has *used* are not from the environment."""
     logging.getLogger("airflow").setLevel(logging.ERROR)
     with with_airflows_database() as airflow:
@@ -176,7 +176,7 @@ def _workplace(*used: str, only_looks: bool = False) -> Iterator[Workplace]:
         for conn_id in used:
             if origin := origin_of(conn_id):
                 _say_elsewhere(conn_id, origin)
-        yield Workplace(only_looks=only_looks)
+        yield Services(only_looks=only_looks)
 
 
 def _say_elsewhere(what: str, origin: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 
 if TYPE_CHECKING:
-    from masivo.services import Workplace
+    from masivo.services import Services
 
 WORD = "tie"
 
@@ -43,7 +43,7 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
     command.set_defaults(run=run)
 
 
-def tie(place: Workplace, given: argparse.Namespace, out: TextIO) -> int:
+def tie(place: Services, given: argparse.Namespace, out: TextIO) -> int:
     """Look, show, ask and tie; return 1 where it is refused."""
     from masivo_engine.ledger.writing.slice_ledger import Ledger  # noqa: PLC0415
     from masivo_engine.readback import tying  # noqa: PLC0415 (the parser of every command imports this module)

@@ -49,7 +49,7 @@ _NO_IDENTITY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ApiConnection:
     """
     One account at one address. *called* is how messages name the connection; secrets stay out of ``repr``.
 
@@ -98,13 +98,13 @@ class Target:
         shown = self.token or token
         if not shown:
             return ""
-        lasting = {name: value for name, value in claims(shown).items() if name not in _NO_IDENTITY}
-        if not lasting:
+        gc_paused = {name: value for name, value in claims(shown).items() if name not in _NO_IDENTITY}
+        if not gc_paused:
             raise Misconfigured(
                 f"nothing says which account {self.called} is about, because its token does not: add your name for the account as "
                 "extra `account_id`, by which the ledger knows it also after the key was changed; nothing was sent"
             )
-        return _digest(self.base_url, "token", json.dumps(lasting, sort_keys=True))
+        return _digest(self.base_url, "token", json.dumps(gc_paused, sort_keys=True))
 
     @property
     def secret_digest(self) -> str:
@@ -112,7 +112,7 @@ class Target:
         return _digest(self.base_url, "secret", self.api_key or self.token)
 
 
-def target_of(connection: Connection) -> Target:
+def target_of(connection: Connection) -> ApiConnection:
     """Read *connection*; raises `Misconfigured` with a sentence that names the field and what to do."""
     called = f"connection {connection.conn_id!r}"
     extras = Extras(called, connection.extra)
@@ -122,7 +122,7 @@ def target_of(connection: Connection) -> Target:
     if api_key and token:
         raise Misconfigured(f"{called} has an API key and a static token; remove the password or extra `token`")
 
-    target = Target(
+    target = ApiConnection(
         called=called,
         base_url=_base_url(called, connection, extras),
         api_key=api_key,
@@ -214,7 +214,7 @@ def _patience(extras: Extras) -> Patience:
     )
 
 
-def _refuse_impatience(target: Target) -> None:
+def _refuse_impatience(target: ApiConnection) -> None:
     """
     Refuse settings by which a read-back would believe to know what became of a request that may still be on its way.
 

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def airflow_errors() -> Iterator[None]:
     """
     Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and a database's fit for a log.
 
@@ -68,7 +68,7 @@ def _where(error: BaseException) -> str:
     return f"{Path(ours[-1].filename).name}, {ours[-1].name}" if ours else "no function"
 
 
-class WhenItMakesSense(RetryPolicy):
+class MigrationRetryPolicy(RetryPolicy):
     """Try again after a growing wait, and not before it makes sense; what is not `TryAgainLater` once only."""
 
     def evaluate(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup
 from airflow.sdk.exceptions import AirflowTimetableInvalid
 
-from masivo.dags.retries import WhenItMakesSense
+from masivo.dags.retries import MigrationRetryPolicy
 from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo_engine.model.errors import Misconfigured
@@ -43,7 +43,7 @@ def schedule(cron: str = "") -> CronDataIntervalTimetable | None:
 
 def defaults() -> dict[str, Any]:
     """Return the arguments that every task of the project has."""
-    return {"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": WhenItMakesSense()}
+    return {"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": MigrationRetryPolicy()}
 
 
 def migrate() -> tuple[TaskGroup, list[DAGNode]]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import given
 from masivo.operators.packs import keep_pack
 from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
@@ -28,9 +28,9 @@ class MasivoAccountOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the account as plain JSON: counts and points, no keys."""
-        with translated():
+        with airflow_errors():
             params = context["params"]
-            place = Workplace()
+            place = Services()
             place.ledger.open()
             if not place.ledger.has_run(run_name(context)):
                 msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
@@ -64,11 +64,11 @@ class MasivoPruneOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how much was forgotten."""
-        with translated():
+        with airflow_errors():
             params = given(context)  # it comes after a plan that failed as well: for a name that nobody knows, too
             if params.get("dry_run"):
                 return {}
-            place = Workplace()
+            place = Services()
             place.ledger.open()
             pruned = prune(place.ledger, keep_days=int(params["keep_days"]))
         self.log.info("%s", pruned)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import bounds_of
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.forecast.approval import as_markdown, exceeded
 from masivo_engine.ledger.runs.decisions import enter
 
@@ -35,8 +35,8 @@ class MasivoApprovalOperator(HITLOperator):
         """Compare the plan with the bounds, and ask if it exceeds them."""
         if context["params"].get("dry_run"):
             return None
-        with translated():
-            place = Workplace()
+        with airflow_errors():
+            place = Services()
             plan = place.ledger.plan_of(place.run(run_name(context)).number)
             reasons = list(exceeded(plan, bounds_of(context)))
         if not reasons:
@@ -53,8 +53,8 @@ class MasivoApprovalOperator(HITLOperator):
         # Airflow's own idea of a user: an id and a name.
         by = str((answer["responded_by_user"] or {}).get("name") or "somebody")
         is_approved = answer["chosen_options"] == [_SEND]
-        with translated():
-            place = Workplace()
+        with airflow_errors():
+            place = Services()
             run = place.run(run_name(context))
             if is_approved:
                 place.ledger.approve(run.number, by)

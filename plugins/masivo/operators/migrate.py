@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
-from masivo_engine.delivery.lane import Kind
+from masivo.services import Services
+from masivo_engine.delivery.lane import Priority
 from masivo_engine.migrate import work_off
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Covers
@@ -35,10 +35,10 @@ class MasivoSlicesOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return number, count and rows of each slice; the bounds stay in the ledger."""
-        with translated():
+        with airflow_errors():
             if context["params"].get("dry_run"):
                 return []
-            place = Workplace()
+            place = Services()
             run = place.run(run_name(context))
             freed = add_waiting(place.ledger, place.mapping, run, Entity(self.entity), place.hook.limits)
             if freed:
@@ -63,11 +63,11 @@ class MasivoMigrateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts of what was done; the account is made from the ledger."""
-        with translated():
-            place = Workplace()
+        with airflow_errors():
+            place = Services()
             run = place.run(run_name(context))
             covers = Covers.from_json(run.covers)
-            place.kind = Kind.BACKFILL if covers.can_wait else Kind.INCREMENT
+            place.kind = Priority.BACKFILL if covers.can_wait else Priority.INCREMENT
             number = self.part["number"]
             part = next(part for part in place.ledger.slices(run.number, Entity(self.entity)) if part.number == number)
             worked = work_off(

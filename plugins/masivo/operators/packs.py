@@ -10,23 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.reports.account import Account, account
 from masivo_engine.reports.pack.pack import write_pack, write_plan
 
 
-def keep_plan(place: Workplace, run_id: str, log: Any) -> None:
+def keep_plan(place: Services, run_id: str, log: Any) -> None:
     """Write the plan's page and log where it is, or in one warning why not."""
     _kept(lambda: write_plan(place.ledger, run_id, place.packs, place.hook.limits), "the plan as a page", log)
 
 
-def keep_pack(place: Workplace, made: Account, log: Any) -> None:
+def keep_pack(place: Services, made: Account, log: Any) -> None:
     """Write the whole pack and log where it is, or in one warning why not."""
     _kept(lambda: write_pack(place.ledger, made, place.packs, place.hook.limits), "the audit pack", log)
 
 
-def keep_pack_of(place: Workplace, run: int, log: Any) -> None:
+def keep_pack_of(place: Services, run: int, log: Any) -> None:
     """Write the whole pack of the run with that number again, from the ledger, and log where it is, or in one warning why not."""
 
     def write() -> Path:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import Parameters, is_by_person
 from masivo.operators.packs import keep_plan
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.forecast.already_there import already_there
-from masivo_engine.forecast.forecast import Forecast, Foretelling
+from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
 from masivo_engine.ledger.runs.decisions import enter
 from masivo_engine.ledger.writing.runs import Run
@@ -22,7 +22,7 @@ from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
 from masivo_engine.planning.guards import refuse_first_load
 from masivo_engine.planning.mapping_change import difference, is_changed, refuse
 from masivo_engine.planning.plan import Planning, settle
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class MasivoPlanOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the plan: rows, slices, requests and hours by entity."""
-        with translated():
+        with airflow_errors():
             kind = RunKind(self.kind) if self.kind else None
             parameters = Parameters.of(context, kind, never_sends=self.never_sends)
-            place = Workplace()
+            place = Services()
             mapping = place.mapping
             legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             place.hook.prove()
@@ -79,7 +79,7 @@ class MasivoPlanOperator(BaseOperator):
         told = made.as_json()
         return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
 
-    def _planned(self, place: Workplace, run: Run, parameters: Parameters, legacies: list[Legacy]) -> Forecast:
+    def _planned(self, place: Services, run: Run, parameters: Parameters, legacies: list[Source]) -> Forecast:
         """Count, let the guards look, foretell what becomes of each row, and keep that; enter what a person chose. Raises `Misconfigured`."""
         ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
         planning = Planning(
@@ -94,7 +94,7 @@ class MasivoPlanOperator(BaseOperator):
         planned = planning.plan(legacies)
         for line in planned:
             self.log.info("%s", line)
-        made = Foretelling(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
+        made = Forecaster(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
         ledger.keep_plan(run.number, json.dumps(made.as_json()))
         planning.let_pass(already_there(ledger, made, place.hook, limits))
         is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
@@ -104,7 +104,7 @@ class MasivoPlanOperator(BaseOperator):
             enter(ledger, run.number, choice, parameters.by, about=about, records=records)
         return made
 
-    def _run(self, context: Context, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> Run:
+    def _run(self, context: Context, place: Services, parameters: Parameters, legacies: list[Source]) -> Run:
         """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
         ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
         ledger.set_aside(run_id)
@@ -121,7 +121,7 @@ class MasivoPlanOperator(BaseOperator):
             started_by=parameters.by,
         )
 
-    def _as_remapped(self, place: Workplace, parameters: Parameters, legacies: list[Legacy]) -> tuple[Asked, Mode]:
+    def _as_remapped(self, place: Services, parameters: Parameters, legacies: list[Source]) -> tuple[Asked, Mode]:
         """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
         choice = parameters.mapping_change
         if choice == Mode.ADOPT:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from masivo.dags.replay_form import chosen_of
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.model.runs import RunKind
 from masivo_engine.planning.replay import release
 
@@ -23,9 +23,9 @@ class MasivoReplayOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return how many rows of each entity were settled and are read again."""
-        with translated():
+        with airflow_errors():
             chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
-            place = Workplace()
+            place = Services()
             mapping = place.mapping
             place.hook.prove()
             place.ledger.prepare()

@@ -17,11 +17,11 @@ from airflow.sdk import Asset, BaseOperator, BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.dags.verify_form import Verification
 from masivo.operators.packs import keep_pack_of
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import delivered_in, last_run_that_delivered
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
@@ -53,8 +53,8 @@ class MasivoDeliveredOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many records were delivered; the asset's event carries the number of the run."""
-        with translated():
-            place = Workplace()
+        with airflow_errors():
+            place = Services()
             place.ledger.open()
             if not place.ledger.has_run(run_name(context)):
                 raise AirflowSkipException("the plan entered no run")
@@ -71,9 +71,9 @@ class MasivoChooseOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, int]]:
         """Return the first and last row of each part; counts are pushed beside it."""
-        with translated():
+        with airflow_errors():
             asked = Verification.of(context)
-            place = Workplace()
+            place = Services()
             place.hook.prove()
             place.ledger.open()
             runs = self._runs(context, place, asked)
@@ -92,7 +92,7 @@ class MasivoChooseOperator(BaseOperator):
         context["ti"].xcom_push(key=_CHOSEN, value=chosen)
         return [asdict(part) for part in parts]
 
-    def _runs(self, context: Context, place: Workplace, asked: Verification) -> list[int]:
+    def _runs(self, context: Context, place: Services, asked: Verification) -> list[int]:
         """Return the run that a person named, else those that the events tell of, else the latest that delivered."""
         latest = last_run_that_delivered(place.ledger)
         if asked.run is not None:
@@ -131,8 +131,8 @@ class MasivoReadBackSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> None:
         """Work off who is due, and come back when the next are; a wait of seconds is not worth giving the slot back."""
-        with translated():
-            place = Workplace()
+        with airflow_errors():
+            place = Services()
             place.ledger.open()
         while True:
             due = self._work_off(context, place)
@@ -152,8 +152,8 @@ class MasivoReadBackSensor(BaseSensorOperator):
         del event
         self.execute(context)
 
-    def _work_off(self, context: Context, place: Workplace) -> datetime | None:
-        with translated():
+    def _work_off(self, context: Context, place: Services) -> datetime | None:
+        with airflow_errors():
             asked = Verification.of(context)
             hook = place.hook
             most = asked.most_reads if asked.most_reads is not None else usual_reads(hook.limits.per_hour)
@@ -172,10 +172,10 @@ class MasivoVerdictOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts by bucket and state."""
-        with translated():
+        with airflow_errors():
             asked = Verification.of(context)
             chosen: dict[str, Any] = context["ti"].xcom_pull(task_ids="choose", key=_CHOSEN)
-            place = Workplace()
+            place = Services()
             place.ledger.open()
             made = verdict(place.ledger, chosen["runs"], first=chosen["first"], chosen=chosen["chosen"])
             self.log.info("read back of run %s\n%s", ", ".join(map(str, chosen["runs"])), "\n".join(made.lines()))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from masivo.dags.retries import translated
+from masivo.dags.retries import airflow_errors
 from masivo.operators.run_name import run_name
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.ledger.history.entries import last_delivered
 from masivo_engine.model.rows import Entity
 
@@ -36,10 +36,10 @@ class MasivoVisibleSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask a few times within seconds, then let the task come back later."""
-        with translated():
+        with airflow_errors():
             if context["params"].get("dry_run"):
                 return PokeReturnValue(is_done=True)
-            place = Workplace()
+            place = Services()
             place.ledger.open()
             run = place.ledger.run(run_name(context))
             keys = last_delivered(place.ledger, run.number, Entity.CUSTOMERS, batches=self.batches)

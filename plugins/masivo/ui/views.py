@@ -18,7 +18,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.writing.slice_ledger import Ledger
@@ -84,7 +84,7 @@ def _of_run(request: Request, dag_id: str, run_id: str, page: Callable[[Ledger, 
 
 def _answer(request: Request, page: _Page) -> HTMLResponse:
     """Make a page from the ledger as it is now, or one that says in a sentence why there is none."""
-    place = Workplace(only_looks=True)
+    place = Services(only_looks=True)
     try:
         engine = place.ledger_engine
         try:

@@ -52,7 +52,7 @@ class WatchedSession(Session):
         return None
 
 
-class Watch:
+class RequestWatch:
     """
     What is known of the request under way, and the watchdog that ends it.
 
@@ -122,7 +122,7 @@ class Watch:
                 self._lifeline = None
 
 
-_UNDER_WAY: ContextVar[Watch | None] = ContextVar("masivo_request_under_way", default=None)
+_UNDER_WAY: ContextVar[RequestWatch | None] = ContextVar("masivo_request_under_way", default=None)
 
 
 class _CutHeaders(logging.Filter):

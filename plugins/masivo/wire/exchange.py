@@ -13,7 +13,7 @@ import time
 from requests import PreparedRequest, Response, Session
 from urllib3.exceptions import HTTPError
 
-from masivo.wire.deadline import Watch
+from masivo.wire.deadline import RequestWatch
 from masivo.wire.failures import failure_of
 from masivo_engine.model.answers import Answer
 
@@ -45,7 +45,7 @@ def exchange(
     """
     started = time.monotonic()
     left_s = deadline_s - spent_s
-    watch = Watch(left_s)
+    watch = RequestWatch(left_s)
     headers: dict[str, str] = {}
     body, failure = bytearray(), ""
 

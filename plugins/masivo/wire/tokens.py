@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 from airflow.sdk.log import mask_secret
 
-from masivo.connections.api import Target, claims
+from masivo.connections.api import ApiConnection, claims
 from masivo.wire.failures import is_distrust
 from masivo_engine.model.answers import Answer, retry_after_s
 from masivo_engine.model.errors import MigrationError, Stopped, TryAgainLater
@@ -63,7 +63,7 @@ class NoToken(MigrationError):
 class Tokens:
     """The tokens of *target*; *ask* does the GET with the API key and returns the answer and its body."""
 
-    def __init__(self, target: Target, ask: Callable[[], tuple[Answer, bytes]]) -> None:
+    def __init__(self, target: ApiConnection, ask: Callable[[], tuple[Answer, bytes]]) -> None:
         self._target = target
         self._ask = ask
 
@@ -139,7 +139,7 @@ def _life_s(token: str, answer: Answer) -> float:
     return max(expiry - now, 1.0)
 
 
-def refusal_of(target: Target, answer: Answer) -> Stopped | TryAgainLater:
+def refusal_of(target: ApiConnection, answer: Answer) -> Stopped | TryAgainLater:
     """Say why *answer* is no way to begin: the sentence names the connection, what is wrong with it and what to do."""
     if answer.status == 0 and not is_distrust(answer.failure):
         return TryAgainLater(f"Masivo's API at {target.place} cannot be reached ({answer.failure})")
@@ -149,7 +149,7 @@ def refusal_of(target: Target, answer: Answer) -> Stopped | TryAgainLater:
     return Stopped(_sentence(target, answer))
 
 
-def _sentence(target: Target, answer: Answer) -> str:
+def _sentence(target: ApiConnection, answer: Answer) -> str:
     place, called = target.place, target.called
     if answer.status == 0:
         cure = f"correct the host of {called}, or name your CA bundle in its extra `verify`"

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")]
 import airflow.sdk.execution_time.supervisor  # noqa: E402, F401 (a worker has imported it when it starts a task)
 import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
 
-from masivo_engine.forecast.forecast import Foretelling  # noqa: E402
+from masivo_engine.forecast.forecast import Forecaster  # noqa: E402
 from masivo_engine.model.rows import Entity  # noqa: E402
 from tests import variables as airflow_variables  # noqa: E402
 from tests.bench.rig.measured import measured, peak  # noqa: E402
@@ -102,7 +102,7 @@ def _foretold(trip: Trip, run: object) -> int:
     place = trip.place
     legacies = [place.legacy(entity) for entity in Entity]
     slices = {entity: place.ledger.slices(run.number, entity) for entity in Entity}
-    made = Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
+    made = Forecaster(place.ledger, run, place.hook.limits).forecast(legacies, slices)
     return sum(one.rows for one in made.entities)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masivo_engine.batching import outbox
-from masivo_engine.batching.outbox import MOST_BYTES, TOGETHER_BYTES, Ahead
+from masivo_engine.batching.outbox import MOST_BYTES, TOGETHER_BYTES, Outbox
 from masivo_engine.delivery import turn_order
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
@@ -25,13 +25,13 @@ def batch(number: int, size: int = 1) -> Batch:
 
 
 class Trying:
-    """An `Ahead` with a clock and another slice that a test sets; *packed* are the numbers of each commit, *sent* those given out."""
+    """An `Outbox` with a clock and another slice that a test sets; *packed* are the numbers of each commit, *sent* those given out."""
 
     def __init__(self, limits: Limits) -> None:
         self.now, self.is_behind = 0.0, False
         self.packed: list[list[int]] = []
         self.sent: list[int] = []
-        self.ahead = Ahead(self._pack, lambda: self.is_behind, limits, clock=lambda: self.now)
+        self.ahead = Outbox(self._pack, lambda: self.is_behind, limits, clock=lambda: self.now)
 
     def _pack(self, batches: Sequence[Batch]) -> None:
         self.packed.append([one.number for one in batches])

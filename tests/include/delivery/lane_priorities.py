@@ -14,14 +14,14 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from masivo.connections import engines
-from masivo_engine.delivery.lane import Kind, Lane
+from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.model.limits import Limits
 
 
 LIMITS = Limits(interval_s=0.04, margin_s=0.01, per_hour=1_000_000)
 
 
-def race(url: str, kind: Kind, turns: int, trace: Path) -> None:
+def race(url: str, kind: Priority, turns: int, trace: Path) -> None:
     """Take *turns* turns of *kind*, a line for each."""
     lane = Lane(engines.ledger(make_url(url)), "account", LIMITS, kind=kind)
     with trace.open("a") as lines:
@@ -36,11 +36,11 @@ def main() -> None:
     """Fork both and wait for them."""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
-        for kind in Kind:
+        for kind in Priority:
             if os.fork() == 0:
                 race(sys.argv[1], kind, int(sys.argv[2]), trace)
                 os._exit(0)
-        codes = [os.waitstatus_to_exitcode(os.wait()[1]) for _ in Kind]
+        codes = [os.waitstatus_to_exitcode(os.wait()[1]) for _ in Priority]
         sys.stdout.write(trace.read_text())
     sys.exit(max(codes))
 

@@ -16,7 +16,7 @@ from sqlalchemy import make_url, select, update
 
 from masivo.connections import engines
 from masivo_engine.delivery import lane as lane_
-from masivo_engine.delivery.lane import Kind, Lane
+from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import TryAgainLater
@@ -117,7 +117,7 @@ def test_no_hour_has_more_starts_than_the_account_allows(engine, per_hour, monke
     assert found[-1] - found[0] < 3 * HOUR_S
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", Priority)
 @pytest.mark.usefixtures("ledger")
 def test_a_full_hour_is_waited_for_outside_and_uses_up_nothing(engine, kind):
     lane = Lane(engine, "account", replace(FIVE_SECONDS, per_hour=1), kind=kind, sleep=Sleeper())
@@ -253,7 +253,8 @@ def test_an_account_without_an_interval_waits_for_nobody(engine):
 def kinds(engine):
     """A lane for increments and one for backfills, which never really sleep."""
     return (
-        Lane(engine, "account", FIVE_SECONDS, kind=kind, sleep=Sleeper()) for kind in (Kind.INCREMENT, Kind.BACKFILL)
+        Lane(engine, "account", FIVE_SECONDS, kind=kind, sleep=Sleeper())
+        for kind in (Priority.INCREMENT, Priority.BACKFILL)
     )
 
 

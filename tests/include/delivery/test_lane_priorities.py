@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from masivo.connections import engines
-from masivo_engine.delivery.lane import Kind, Lane
+from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.limits import Limits
@@ -38,7 +38,7 @@ def starts(engine):
 
 
 def test_a_backfill_alone_takes_every_turn(lane_of, engine):
-    lane = lane_of(Kind.BACKFILL)
+    lane = lane_of(Priority.BACKFILL)
     assert [lane._take()[1] is None for _ in range(4)] == [
         False,
         False,
@@ -49,7 +49,7 @@ def test_a_backfill_alone_takes_every_turn(lane_of, engine):
 
 
 def test_an_increment_goes_before_backfills_that_wait(lane_of, engine):
-    backfill, increment = lane_of(Kind.BACKFILL), lane_of(Kind.INCREMENT)
+    backfill, increment = lane_of(Priority.BACKFILL), lane_of(Priority.INCREMENT)
     for _ in range(9):
         backfill._take()
     _, at = increment._take()
@@ -57,7 +57,7 @@ def test_an_increment_goes_before_backfills_that_wait(lane_of, engine):
 
 
 def test_while_increments_want_turns_a_backfill_gets_one_of_five(lane_of):
-    backfill, increment = lane_of(Kind.BACKFILL), lane_of(Kind.INCREMENT)
+    backfill, increment = lane_of(Priority.BACKFILL), lane_of(Priority.INCREMENT)
     taken = []
     for _ in range(20):
         increment._take()

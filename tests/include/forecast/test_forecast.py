@@ -9,7 +9,7 @@ import shutil
 import pytest
 from sqlalchemy import func, select, text
 
-from masivo_engine.forecast.forecast import Foretelling, as_text
+from masivo_engine.forecast.forecast import Forecaster, as_text
 from masivo_engine.ledger import schema
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Asked, RunKind
@@ -43,7 +43,7 @@ def foretold(trip, run_id, asked):
     place = trip.place
     legacies = [place.legacy(entity) for entity in Entity]
     slices = {entity: place.ledger.slices(run.number, entity) for entity in Entity}
-    return Foretelling(place.ledger, run, place.hook.limits).forecast(legacies, slices)
+    return Forecaster(place.ledger, run, place.hook.limits).forecast(legacies, slices)
 
 
 def entries(trip):

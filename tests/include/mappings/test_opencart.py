@@ -14,7 +14,7 @@ from masivo_engine.mapping.loader import load
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind, Window
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import servers
 from tests.databases import ready_mappings
 from tests.databases.opencart import SHOP
@@ -176,7 +176,7 @@ def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_i
 
 
 def test_customers_have_no_change_time_so_a_window_is_refused(trip):
-    legacy = Legacy(trip.legacy, load("opencart"), Entity.CUSTOMERS)
+    legacy = Source(trip.legacy, load("opencart"), Entity.CUSTOMERS)
     with pytest.raises(MappingError, match="has no column 'updated_at', so no window can be read"):
         list(legacy.counts(Window(since=datetime(2024, 1, 1, tzinfo=UTC))))
 

@@ -13,7 +13,7 @@ from masivo.cli import parser
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind, Window
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import servers
 from tests.databases import ready_mappings
 from tests.databases.woocommerce import BO, SHOP
@@ -255,7 +255,7 @@ def test_the_log_becomes_transactions_and_expiry_is_a_row_of_it(trip):
     ],
 )
 def test_a_window_finds_what_changed_although_the_row_itself_does_not_say(trip, entity, since, keys):
-    legacy = Legacy(trip.legacy, load("woocommerce"), entity)
+    legacy = Source(trip.legacy, load("woocommerce"), entity)
     window = Window(since=datetime.fromisoformat(since).replace(tzinfo=UTC))
     assert ready_mappings.keys(legacy, window) == keys
 

@@ -14,7 +14,7 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.planning.plan import Planning, settle
 from masivo_engine.samples.retailer import build
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ FULL = Asked(RunKind.FULL)
 
 def planned(ledger, legacy, entity, asked=FULL, limits=Limits(), run_id="run"):  # noqa: B008 (frozen)
     mapping = load("sample")
-    source = Legacy(legacy[0], mapping, entity)
+    source = Source(legacy[0], mapping, entity)
     covers = settle(ledger, mapping, [source], asked).as_json()
     run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=covers)
     (made,) = Planning(ledger, mapping, run, limits).plan([source])

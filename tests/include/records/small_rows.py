@@ -7,7 +7,7 @@ from decimal import Decimal
 from masivo_engine.mapping.aliases import Query
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.model.rows import Entity
-from masivo_engine.records.payload import Shaper
+from masivo_engine.records.payload import PayloadBuilder
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -32,6 +32,6 @@ TRANSACTION = {
 }
 
 
-def shaper(name: str, columns: list[str]) -> Shaper:
+def shaper(name: str, columns: list[str]) -> PayloadBuilder:
     entity, _, path = name.partition(".")
-    return Shaper(Query(Entity(entity), path, "SELECT 1", f"{name}.sql"), columns, SETTINGS, newer_fields=False)
+    return PayloadBuilder(Query(Entity(entity), path, "SELECT 1", f"{name}.sql"), columns, SETTINGS, newer_fields=False)

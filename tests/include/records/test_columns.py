@@ -25,7 +25,7 @@ from masivo_engine.mapping.values import Unfit, reader
 from masivo_engine.model.rows import Entity, LegacyRow, Record, UnreadableRow
 from masivo_engine.records import columns
 from masivo_engine.records.maker import RecordMaker
-from masivo_engine.records.payload import Shaper
+from masivo_engine.records.payload import PayloadBuilder
 
 
 REWARD = UUID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
@@ -229,8 +229,8 @@ def changed(sound: dict[str, Any], data: st.DataObject) -> tuple[Any, ...]:
 def test_a_page_is_made_as_its_rows_are(data, entity, zone):
     settings = Settings(timezone=zone)
 
-    def shaper(path: str, names: list[str]) -> Shaper:
-        return Shaper(Query(entity, path, "SELECT 1", f"{entity}.sql"), names, settings, newer_fields=False)
+    def shaper(path: str, names: list[str]) -> PayloadBuilder:
+        return PayloadBuilder(Query(entity, path, "SELECT 1", f"{entity}.sql"), names, settings, newer_fields=False)
 
     sound = SOUND[entity] | data.draw(st.sampled_from([{}, MORE[entity]]))
     for name in data.draw(st.sets(st.sampled_from(sorted(sound.keys() - {KEY[entity], CUSTOMER[entity]})), max_size=4)):
@@ -256,7 +256,7 @@ def test_a_large_page_of_few_values_is_made_as_its_rows_are(data, entity):
     """What repeats is read once for all rows that have it, also what is unfit, empty or wrong."""
     query = Query(entity, "", "SELECT 1", f"{entity}.sql")
     sound = SOUND[entity] | MORE[entity]
-    maker = RecordMaker(entity, Shaper(query, list(sound), Settings(timezone="UTC"), newer_fields=False), {})
+    maker = RecordMaker(entity, PayloadBuilder(query, list(sound), Settings(timezone="UTC"), newer_fields=False), {})
     kinds = [changed(sound, data) for _ in range(data.draw(st.integers(1, 4)))]
     chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=8, max_size=80))
     rows = [LegacyRow(values, {}) for values in chosen]
@@ -272,7 +272,7 @@ def test_two_columns_that_differ_by_the_repeated_hour_are_two_points_in_time(twi
     sound = SOUND[Entity.TRANSACTIONS]
     query = Query(Entity.TRANSACTIONS, "", "SELECT 1", "transactions.sql")
     maker = RecordMaker(
-        Entity.TRANSACTIONS, Shaper(query, list(sound), Settings(timezone=zone), newer_fields=False), {}
+        Entity.TRANSACTIONS, PayloadBuilder(query, list(sound), Settings(timezone=zone), newer_fields=False), {}
     )
     first, second = twice
     rows = [
@@ -289,8 +289,8 @@ def test_sound_rows_are_made_together(entity, monkeypatch):
     path, line = LINES[entity]
     settings = Settings(timezone="UTC")
 
-    def shaper(path: str, names: list[str]) -> Shaper:
-        return Shaper(Query(entity, path, "SELECT 1", f"{entity}.sql"), names, settings, newer_fields=False)
+    def shaper(path: str, names: list[str]) -> PayloadBuilder:
+        return PayloadBuilder(Query(entity, path, "SELECT 1", f"{entity}.sql"), names, settings, newer_fields=False)
 
     sound = dict(SOUND[entity])
     lists = (
@@ -310,7 +310,7 @@ def test_sound_rows_are_made_together(entity, monkeypatch):
 def test_an_adjusted_page_is_adjusted_row_by_row():
     sound = SOUND[Entity.TRANSACTIONS]
     query = Query(Entity.TRANSACTIONS, "", "SELECT 1", "transactions.sql")
-    shaper = Shaper(query, list(sound), Settings(timezone="UTC"), newer_fields=False)
+    shaper = PayloadBuilder(query, list(sound), Settings(timezone="UTC"), newer_fields=False)
     maker = RecordMaker(Entity.TRANSACTIONS, shaper, {}, adjust=lambda row: row | {"details": row["details"].upper()})
     (found,) = maker.make_all([LegacyRow(tuple(sound.values()), {})])
     assert isinstance(found, Record)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.records.outliers import is_odd
+from masivo_engine.records.outliers import is_outlier
 from tests.include.sandbox import bodies
 
 
@@ -29,7 +29,7 @@ def order(**fields):
     ],
 )
 def test_a_customer_is_odd_who_is_born_or_registered_oddly_or_owns_a_fortune(body, points, odd):
-    assert is_odd(Entity.CUSTOMERS, body, Decimal(points)) is odd
+    assert is_outlier(Entity.CUSTOMERS, body, Decimal(points)) is odd
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_a_customer_is_odd_who_is_born_or_registered_oddly_or_owns_a_fortune(bod
     ],
 )
 def test_an_event_is_odd_that_is_in_the_future_or_whose_discount_is_no_discount(body, odd):
-    assert is_odd(Entity.EVENTS, body, Decimal(0)) is odd
+    assert is_outlier(Entity.EVENTS, body, Decimal(0)) is odd
 
 
 @pytest.mark.parametrize(
     ("points", "odd"), [(5, False), (-5, False), (0, True), (10_000_000, True), (-10_000_000, True)]
 )
 def test_a_transaction_is_odd_that_moves_nothing_or_a_fortune(points, odd):
-    assert is_odd(Entity.TRANSACTIONS, bodies.transaction("T1", points), Decimal(points)) is odd
+    assert is_outlier(Entity.TRANSACTIONS, bodies.transaction("T1", points), Decimal(points)) is odd

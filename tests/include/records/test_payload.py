@@ -17,7 +17,7 @@ from masivo_engine.mapping.settings import Settings
 from masivo_engine.mapping.values import Unfit
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
-from masivo_engine.records.payload import Misfit, Shaper, complete, path_of, put
+from masivo_engine.records.payload import Misfit, PayloadBuilder, complete, path_of, put
 
 
 KEYS = {
@@ -29,10 +29,12 @@ KEYS = {
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 
-def shaper(name: str, columns: list[str], *, newer_fields: bool = False, **settings: Any) -> Shaper:
+def shaper(name: str, columns: list[str], *, newer_fields: bool = False, **settings: Any) -> PayloadBuilder:
     entity, _, path = name.partition(".")
     query = Query(Entity(entity), path, "SELECT 1", f"{name}.sql")
-    return Shaper(query, columns, Settings(timezone="America/Mexico_City", **settings), newer_fields=newer_fields)
+    return PayloadBuilder(
+        query, columns, Settings(timezone="America/Mexico_City", **settings), newer_fields=newer_fields
+    )
 
 
 def payload(name: str, row: dict[str, Any], *, newer_fields: bool = False, **settings: Any) -> dict[str, Any]:

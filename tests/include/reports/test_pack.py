@@ -13,7 +13,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import create_engine, insert, select, update
 
-from masivo_engine.forecast.forecast import Foretelling
+from masivo_engine.forecast.forecast import Forecaster
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.writing.slice_ledger import now
@@ -317,7 +317,7 @@ def migrated(tmp_path_factory):
         ledger, limits = trip.place.ledger, trip.place.hook.limits
         run = trip.begin("nightly")
         slices = {entity: ledger.slices(run.number, entity) for entity in Entity}
-        told = Foretelling(ledger, run, limits).forecast([trip.place.legacy(entity) for entity in Entity], slices)
+        told = Forecaster(ledger, run, limits).forecast([trip.place.legacy(entity) for entity in Entity], slices)
         ledger.keep_plan(run.number, json.dumps(told.as_json()))
         made = trip.migrate("nightly")
         ledger.finish_run(run.number, "adds up")

@@ -12,7 +12,7 @@ from sqlalchemy import NullPool, create_engine, event, text
 from masivo_engine.model.errors import LegacyError, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Window
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import mapping_folder, servers
 from tests.databases.dialects import Shop, everything, pages, places
 
@@ -34,7 +34,7 @@ def sqlite(sqlite_url):
 def test_a_database_that_cannot_be_reached_is_named_in_one_sentence(tmp_path):
     engine = create_engine("postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing")
     with pytest.raises(LegacyError) as caught:
-        Legacy(engine, mapping_folder.mapping(tmp_path, {}), Entity.CUSTOMERS)
+        Source(engine, mapping_folder.mapping(tmp_path, {}), Entity.CUSTOMERS)
     said = str(caught.value)
     assert said.startswith("the legacy database (postgresql) cannot be reached: ")
     assert "\n" not in said
@@ -88,7 +88,7 @@ def test_a_connection_that_is_cut_while_rows_come_is_a_reason_to_try_again(reque
 def test_a_time_limit_of_the_database_is_a_reason_to_try_again(postgres, postgres_url, tmp_path):
     shop = Shop(postgres, tmp_path)
     impatient = create_engine(postgres_url, connect_args={"options": "-c lock_timeout=50"})
-    legacy = Legacy(impatient, shop.mapping(), Entity.EVENTS)
+    legacy = Source(impatient, shop.mapping(), Entity.EVENTS)
     with postgres.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE receipt")
         with pytest.raises(TryAgainLater, match="gave up while it was read: LockNotAvailable"):
@@ -109,7 +109,7 @@ def test_a_locked_database_file_is_a_reason_to_try_again(sqlite, sqlite_url, tmp
     shop = Shop(sqlite, tmp_path)
     shop.add_receipts([("A", "1")])
     impatient = create_engine(sqlite_url, connect_args={"timeout": 0})
-    legacy = Legacy(impatient, shop.mapping(), Entity.EVENTS)
+    legacy = Source(impatient, shop.mapping(), Entity.EVENTS)
     with sqlite.connect() as connection:
         connection.exec_driver_sql("BEGIN EXCLUSIVE")
         with pytest.raises(TryAgainLater):

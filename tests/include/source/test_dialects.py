@@ -18,7 +18,7 @@ from masivo_engine.mapping.aliases import PARENT_KEY
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.source.statements import Selection, Stored, elements
+from masivo_engine.source.statements import Statements, Stored, elements
 from masivo_engine.sql import is_passing
 
 
@@ -46,7 +46,7 @@ def mapping():
 
 
 def selection(mapping, entity, dialect, stored):
-    return Selection(mapping, entity, COLUMNS[entity], stored=stored, dialect=dialect)
+    return Statements(mapping, entity, COLUMNS[entity], stored=stored, dialect=dialect)
 
 
 def written(statement, dialect, mapping):

@@ -19,7 +19,7 @@ from masivo_engine.model.rows import Entity, LegacyRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.planning.slices import slices
 from masivo_engine.records.stream import maker_of, shaper_of
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 from tests import mapping_folder
 from tests.databases.dialects import TRANSACTIONS, Shop, everything, pages, place, places
 
@@ -190,8 +190,8 @@ def test_newer_fields_wait_to_be_switched_on(legacy_engine, tmp_path):
     shop = Shop(legacy_engine, tmp_path)
     mapping = shop.mapping(customers="SELECT m.no AS id, 'MX' AS country FROM member m")
     shop.add(shop.members, [{"no": "A", "name": "x"}])
-    assert shaper_of(Legacy(legacy_engine, mapping, Entity.CUSTOMERS)).left_out == ["country"]
-    assert shaper_of(Legacy(legacy_engine, mapping, Entity.CUSTOMERS, newer_fields=True)).left_out == []
+    assert shaper_of(Source(legacy_engine, mapping, Entity.CUSTOMERS)).left_out == ["country"]
+    assert shaper_of(Source(legacy_engine, mapping, Entity.CUSTOMERS, newer_fields=True)).left_out == []
 
 
 def test_adjust_and_lists_reach_the_maker(legacy_engine, tmp_path):
@@ -205,7 +205,7 @@ def test_adjust_and_lists_reach_the_maker(legacy_engine, tmp_path):
         },
     )
     shop.add(shop.members, [{"no": "A", "name": "x"}])
-    legacy = Legacy(legacy_engine, mapping, Entity.CUSTOMERS)
+    legacy = Source(legacy_engine, mapping, Entity.CUSTOMERS)
     ((row,),) = pages(legacy)
     assert maker_of(legacy).make(row).key == "from adjust"
 

@@ -25,7 +25,7 @@ from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import LegacyRow, Record, Rejection, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of, shaper_of
-from masivo_engine.source.reader import Legacy
+from masivo_engine.source.reader import Source
 
 
 _PHP = re.compile(r"\s*(?:[aOC]:\d+:|[sibd]:[\d.-]+[;:])")
@@ -44,7 +44,7 @@ class Rows:
 
     def __init__(
         self,
-        legacy: Legacy,
+        legacy: Source,
         mapping: Mapping,
         columns: dict[Query, list[str]],
         *,

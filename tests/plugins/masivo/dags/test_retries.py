@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from masivo.connections import engines
-from masivo.dags.retries import WhenItMakesSense, translated
+from masivo.dags.retries import MigrationRetryPolicy, airflow_errors
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import DatabaseFailed, TryAgainLater
 from masivo_engine.model.rows import Entity
@@ -34,7 +34,7 @@ def failing(tmp_path):
 
 
 def test_what_the_ledgers_database_says_of_a_row_stays_out_of_the_log(failing):
-    with pytest.raises(DatabaseFailed) as failed, translated():
+    with pytest.raises(DatabaseFailed) as failed, airflow_errors():
         failing()
     said = "".join(traceback.format_exception(failed.value))
     assert "CC-" not in said
@@ -49,10 +49,14 @@ def test_what_passes_is_tried_again_and_what_does_not_only_once_more(tmp_path):
     with sqlite3.connect(file, isolation_level=None) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0}, hide_parameters=True)
-        with pytest.raises(TryAgainLater, match="OperationalError SQLITE_BUSY"), translated(), engine.begin() as asking:
+        with (
+            pytest.raises(TryAgainLater, match="OperationalError SQLITE_BUSY"),
+            airflow_errors(),
+            engine.begin() as asking,
+        ):
             asking.execute(text("CREATE TABLE t (x)"))
         engine.dispose()
-    failed = WhenItMakesSense().evaluate(DatabaseFailed("a database failed"), 2, 20)
+    failed = MigrationRetryPolicy().evaluate(DatabaseFailed("a database failed"), 2, 20)
     assert failed.action is RetryAction.FAIL
 
 

@@ -20,7 +20,7 @@ from masivo.operators.account import MasivoAccountOperator, MasivoPruneOperator
 from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo.wire import tokens
 from masivo_engine.mapping import loader
 from masivo_engine.model.errors import TryAgainLater
@@ -273,7 +273,7 @@ def test_a_plan_of_its_own_ends_and_is_kept_on_a_new_ledger(sandbox, tmp_path, w
     plan = MasivoPlanOperator(task_id="plan", never_sends=True)
     assert run(plan, given)["customers"]["rows"] == 70
 
-    place = Workplace()
+    place = Services()
     place.ledger.open()
     known = facts(place.ledger, "masivo_plan/look")
     assert (known.kind, known.outcome) == ("dry_run", "dry run: nothing was sent")
@@ -300,7 +300,7 @@ def test_a_plan_stops_where_the_run_would_and_says_that_it_ended(sandbox, sample
             run(plan, context(run_id=f"run {plan.never_sends}"))
         said.append(re.sub(r"after \S+Z", "after now", str(stopped.value)))
     assert said[0] == said[1]
-    place = Workplace()
+    place = Services()
     place.ledger.open()
     assert facts(place.ledger, "run True").outcome == "not planned: nothing was sent"
     passed = run(MasivoPlanOperator(task_id="plan", never_sends=True), context(override=["future_changes"]))
@@ -317,7 +317,7 @@ def test_two_dags_with_one_run_id_have_a_run_each():
     second = run(MasivoPlanOperator(task_id="plan", kind="sweep"), sweep)
 
     assert second["run"] == first["run"] + 1
-    place = Workplace()
+    place = Services()
     place.ledger.open()
     assert (place.ledger.run(name).number, place.ledger.run(f"masivo_sweep/{name}").number) == (
         first["run"],
@@ -404,10 +404,8 @@ def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
 @pytest.mark.usefixtures("world")
 def test_a_run_whose_plan_was_refused_is_not_green():
     """Airflow calls a run what its last task was, and an account of nothing adds up."""
-    Workplace().ledger.prepare()
-    Workplace().ledger.begin_run(
-        "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}'
-    )
+    Services().ledger.prepare()
+    Services().ledger.begin_run("manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
     with pytest.raises(AirflowFailException, match="the run was not planned"):
         run(MasivoAccountOperator(task_id="account"), context())
 

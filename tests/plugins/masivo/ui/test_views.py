@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from masivo.connections import engines
 from masivo.connections.databases import ledger_engine
-from masivo.services import Workplace
+from masivo.services import Services
 from masivo.ui import views
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing.slice_ledger import Ledger, now
@@ -88,7 +88,7 @@ def ledger(connected, tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     connected(url)
     engine = engines.ledger(make_url(url))
-    made = Ledger(engine, Workplace().hook.fingerprint)
+    made = Ledger(engine, Services().hook.fingerprint)
     made.prepare()
     yield made
     engine.dispose()
