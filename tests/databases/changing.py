@@ -56,7 +56,7 @@ from tests.whole_migration import UNHURRIED, UNLIMITED, Trip, journey
 REWARD = "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1b01"
 INCREMENT = Asked(RunKind.INCREMENT)
 SWEEP = Asked(RunKind.SWEEP)
-# The modules of tasks, each of which opens a Workplace.
+# The modules of tasks, each of which opens its Services.
 OPERATORS = (plan, migrate, account, replay)
 # The API says whether a customer's id is taken only in its queue, so an update of a customer is accepted.
 TOLERANT: Mapping[str, Any] = UNHURRIED | {"duplicates": Refusal.IN_QUEUE}
@@ -328,7 +328,7 @@ def site(
         with journey(legacy_url, ledger_url, mapping=str(shop.folder), sandbox=sandbox, extra=extra) as trip:
             # Every task would open everything anew, which takes longer than what it does.
             for tasks in OPERATORS:
-                monkeypatch.setattr(tasks, "Workplace", lambda: trip.place)
+                monkeypatch.setattr(tasks, "Services", lambda: trip.place)
             yield Site(trip, shop, clock)
     finally:
         engine.dispose()

@@ -27,7 +27,7 @@ def on(tmp_path, monkeypatch):
     # Where it is not the plan that stops them, the API takes a customer's transactions as often as they come.
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Services)
+            monkeypatch.setattr(tasks, "Services", Services)
         made.trip.log.setLevel("WARNING")
         for key in PEOPLE:
             made.shop.add_person(key)

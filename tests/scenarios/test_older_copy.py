@@ -37,7 +37,7 @@ def on(tmp_path, monkeypatch):
         f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path, monkeypatch
     ) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Services)
+            monkeypatch.setattr(tasks, "Services", Services)
         add(made, "A")
         yield made
 

@@ -33,7 +33,7 @@ def on(tmp_path, monkeypatch):
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT | {"accounts": ACCOUNTS}) as made:
         for tasks in OPERATORS:
-            monkeypatch.setattr(tasks, "Workplace", Services)
+            monkeypatch.setattr(tasks, "Services", Services)
         for name in "AB":
             made.shop.add_person(name, points=5)
             made.shop.add_booking(f"T{name}", name)

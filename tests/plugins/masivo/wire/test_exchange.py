@@ -174,7 +174,7 @@ def test_a_server_that_hangs_is_cut_at_the_deadline(hook_for):
 
 
 def test_a_server_that_hangs_is_told_in_the_same_words_where_the_watchdog_comes_late(hook_for, monkeypatch):
-    monkeypatch.setattr("masivo.wire.deadline.Watch._cut", lambda _watch: None)
+    monkeypatch.setattr("masivo.wire.deadline.RequestWatch._cut", lambda _watch: None)
     with ScriptedServer(hang) as server:
         got = hook_for(server, deadline_s=0.4).post(Entity.CUSTOMERS, BODY)
 
