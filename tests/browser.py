@@ -1,8 +1,9 @@
 """
 A real browser without a window, for tests that are about what people see.
 
-It is Debian's ``chromium`` or whatever ``MASIVO_TEST_BROWSER`` names; where there is none, tests that want one are skipped and say so. It
-runs with a profile of its own and without a network: every name and every address but the page's own file is unreachable, or every one but this machine's.
+It is Debian's ``chromium`` or whatever ``MASIVO_TEST_BROWSER`` names; where there is none, tests
+that want one are skipped and say so. It runs with a profile of its own and without a network: every
+name and every address but the page's own file is unreachable, or every one but this machine's.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ _NO_LOOPBACK = "--proxy-bypass-list=<-loopback>"
 
 
 class Browser:
-    """One tab, told what to do over DevTools' pipe; *asked* are the addresses that the page wanted, *complaints* the console's."""
+    """
+    One tab, told what to do over DevTools' pipe; *asked* are the addresses that the page wanted,
+    *complaints* the console's.
+    """
 
     def __init__(self, to: int, back: int) -> None:
         self._to, self._back = to, back
@@ -56,7 +60,9 @@ class Browser:
             self.do(f"{domain}.enable")
 
     def open(self, what: Path | str, *, width: int, is_dark: bool = False) -> None:
-        """Show a file or an address in a window of *width* CSS pixels, and wait until it is loaded."""
+        """
+        Show a file or an address in a window of *width* CSS pixels, and wait until it is loaded.
+        """
         self.asked, self.complaints, self._loaded = [], [], False
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}

@@ -27,8 +27,9 @@ from tests import leftovers, servers
 ROOT = Path(__file__).parent.parent
 DIALECTS = ("sqlite", "postgres", "mariadb")
 
-# Airflow reads its settings when it is imported, so they must stand before the first test module is: a home of its own
-# (never ~/airflow), this checkout's folders, and no proxy between a test and its own servers.
+# Airflow reads its settings when it is imported, so they must stand before the first test module
+# is: a home of its own (never ~/airflow), this checkout's folders, and no proxy between a test and
+# its own servers.
 _HOME = Path(tempfile.mkdtemp(prefix="masivo-airflow-"))
 os.environ.update(
     AIRFLOW_HOME=str(_HOME),
@@ -40,8 +41,9 @@ os.environ.update(
     no_proxy="127.0.0.1,localhost",
 )
 
-# The cores are shared: how long an example takes says nothing about the code. CI draws the same examples each time, so that a change is
-# judged by what it changes; new ones are drawn wherever people run the tests.
+# The cores are shared: how long an example takes says nothing about the code. CI draws the same
+# examples each time, so that a change is judged by what it changes; new ones are drawn wherever
+# people run the tests.
 settings.register_profile("masivo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("masivo"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "masivo")
@@ -85,7 +87,10 @@ def commands() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _swept(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What tests of whole programs leave to the garbage (their clients' sockets, programs that a guard ends) is not the next test's fault."""
+    """
+    What tests of whole programs leave to the garbage (their clients' sockets, programs that a guard
+    ends) is not the next test's fault.
+    """
     yield
     mine = (item for item in request.session.items if item.path == request.path)
     if any(item.get_closest_marker("airflow") for item in mine):
@@ -97,10 +102,12 @@ def _swept(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Leave what needs a MariaDB to the slow tests: `make test` has SQLite and PostgreSQL, and needs no server that is not there.
+    Leave what needs a MariaDB to the slow tests: `make test` has SQLite and PostgreSQL, and needs
+    no server that is not there.
 
-    And where several processes share the files among them, begin with those that take longest, so that none is left for the end. They are
-    known by the time limit that a test of theirs has been given for itself.
+    And where several processes share the files among them, begin with those that take longest, so
+    that none is left for the end. They are known by the time limit that a test of theirs has been
+    given for itself.
     """
     for item in items:
         chosen = (
@@ -134,7 +141,10 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
-    """A PostgreSQL server; see `servers.fresh_database` for a database on it that lives longer than one test."""
+    """
+    A PostgreSQL server; see `servers.fresh_database` for a database on it that lives longer than
+    one test.
+    """
     if servers.answers(servers.POSTGRES):
         yield servers.POSTGRES
         return
@@ -192,7 +202,9 @@ def legacy_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=DIALECTS)
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database to hold a ledger, on each dialect in turn; never the one of `legacy_url`."""
+    """
+    An empty database to hold a ledger, on each dialect in turn; never the one of `legacy_url`.
+    """
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.sqlite'}"
         return

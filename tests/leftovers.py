@@ -1,8 +1,10 @@
 """
-What the tests of one process share: the state of the process itself, which each must leave as it was.
+What the tests of one process share: the state of the process itself, which each must leave as it
+was.
 
-A variable that one test sets is read by the next, and by every program that it starts; so a test is green or red by the company it is in.
-Whatever was changed is put back, and whoever changed it fails. Values are not told: a connection's holds its password.
+A variable that one test sets is read by the next, and by every program that it starts; so a test is
+green or red by the company it is in. Whatever was changed is put back, and whoever changed it
+fails. Values are not told: a connection's holds its password.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ class LeftBehind(AssertionError):
 
 @contextmanager
 def put_back() -> Iterator[list[str]]:
-    """Put back what is changed of this process meanwhile, for what may change it; yield a list that afterwards says what that was."""
+    """
+    Put back what is changed of this process meanwhile, for what may change it; yield a list that
+    afterwards says what that was.
+    """
     before = {what: read() for what, (read, _) in _SHARED.items()}
     changed: list[str] = []
     try:
@@ -45,7 +50,10 @@ def put_back() -> Iterator[list[str]]:
 
 @contextmanager
 def none_of(who: str) -> Iterator[None]:
-    """Put back what is changed of this process meanwhile; raises `LeftBehind`, which names it and *who*, if anything was."""
+    """
+    Put back what is changed of this process meanwhile; raises `LeftBehind`, which names it and
+    *who*, if anything was.
+    """
     try:
         with put_back() as changed:
             yield
@@ -60,8 +68,9 @@ def _forget() -> None:
     """
     Empty what the process remembers of all that it did, which is nobody's fault.
 
-    No test may live on its sign-in at another's server; nor be spared a secret in its output because another had that masked, or wait for
-    a masker that knows a thousand. Whoever needs them has imported them: that is not for here, before Airflow's settings stand.
+    No test may live on its sign-in at another's server; nor be spared a secret in its output
+    because another had that masked, or wait for a masker that knows a thousand. Whoever needs them
+    has imported them: that is not for here, before Airflow's settings stand.
     """
     if tokens := sys.modules.get("masivo.wire.tokens"):
         tokens._grants.clear()

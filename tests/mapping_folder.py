@@ -14,7 +14,9 @@ SMALLEST = {"customers.sql": CUSTOMERS, "mapping.yaml": "timezone: America/Mexic
 
 
 def write(folder: Path, files: dict[str, str | bytes | None]) -> Path:
-    """Write the smallest mapping into *folder*; *files* replace or add to it, None leaves one out."""
+    """
+    Write the smallest mapping into *folder*; *files* replace or add to it, None leaves one out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {**SMALLEST, **files}.items():
         if content is not None:

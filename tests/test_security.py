@@ -74,7 +74,10 @@ def _answers(address, port):
 
 
 def test_what_is_installed_has_the_version_that_the_lock_pins():
-    """The installer compares the hashes; this is that nothing was replaced past it. Tools of one's own may be there besides."""
+    """
+    The installer compares the hashes; this is that nothing was replaced past it. Tools of one's own
+    may be there besides.
+    """
     pins = {}
     for found in _PINNED.finditer((ROOT / "requirements.lock").read_text()):
         if not found["marker"] or Marker(found["marker"]).evaluate():

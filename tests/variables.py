@@ -1,5 +1,6 @@
 """
-Airflow's Variables for tests that run tasks without a supervisor: kept in a file, so that several processes have the same.
+Airflow's Variables for tests that run tasks without a supervisor: kept in a file, so that several
+processes have the same.
 
 Connections and everything else come from the environment, as for a task whose Airflow has none.
 """
@@ -31,7 +32,10 @@ _WHERE = "MASIVO_TEST_VARIABLES"
 
 
 class Variables:
-    """What stands in Airflow's database; *fails* names messages that get no answer, and after *most_writes* none is taken."""
+    """
+    What stands in Airflow's database; *fails* names messages that get no answer, and after
+    *most_writes* none is taken.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -77,7 +81,10 @@ class Variables:
 
 @contextmanager
 def variables() -> Iterator[Variables]:
-    """Let this process be a task for a while, with Variables of its own; also those that it starts (`as_in_the_parent`)."""
+    """
+    Let this process be a task for a while, with Variables of its own; also those that it starts
+    (`as_in_the_parent`).
+    """
     before = getattr(task_runner, "SUPERVISOR_COMMS", None), os.environ.get(_WHERE)
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="masivo-variables-", dir=memory if memory.is_dir() else None) as folder:

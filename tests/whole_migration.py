@@ -1,6 +1,6 @@
 """
-A whole migration without Airflow's scheduler: a legacy database and a mapping, through every station of the engine, over real
-HTTP, into a sandbox of its own.
+A whole migration without Airflow's scheduler: a legacy database and a mapping, through every
+station of the engine, over real HTTP, into a sandbox of its own.
 
 .. code-block:: python
 
@@ -56,7 +56,9 @@ EVERYTHING = Asked(RunKind.FULL)
 
 
 class Died(BaseException):
-    """The task's process is gone; no `except Exception` may hold it up, as none would hold up SIGKILL."""
+    """
+    The task's process is gone; no `except Exception` may hold it up, as none would hold up SIGKILL.
+    """
 
 
 class Watched:
@@ -72,7 +74,10 @@ class Watched:
         self.dies_after: Callable[[int], bool] = lambda _: False
 
     def post(self, entity: Entity, body: bytes) -> Answer:
-        """Hand *body* on; `dies_before` and `dies_after` are asked with the number of the request, from 1."""
+        """
+        Hand *body* on; `dies_before` and `dies_after` are asked with the number of the request,
+        from 1.
+        """
         number = len(self.bodies) + 1
         if self.dies_before(number):
             self.dies_before = lambda _: False
@@ -184,7 +189,10 @@ def journey(
     sandbox: Mapping[str, Any] = UNHURRIED,
     extra: Mapping[str, Any] = UNLIMITED,
 ) -> Iterator[Trip]:
-    """Open a sandbox with the options *sandbox*, and the three connections; *extra* is that of ``masivo_api``."""
+    """
+    Open a sandbox with the options *sandbox*, and the three connections; *extra* is that of
+    ``masivo_api``.
+    """
     with (
         Sandbox(Options(**sandbox)) as running,
         environment(connections(running, legacy_url, ledger_url, mapping, extra)),
@@ -215,7 +223,10 @@ def connections(
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set *variables*, and afterwards put back whatever of this process was changed meanwhile: a command changes more."""
+    """
+    Set *variables*, and afterwards put back whatever of this process was changed meanwhile: a
+    command changes more.
+    """
     with leftovers.put_back():
         os.environ.update(variables)
         yield

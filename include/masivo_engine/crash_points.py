@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 VARIABLE = "MASIVO_CRASH_AT"
 
-# In the order in which a batch passes them; each name says what has just been done, or is about to be.
+# In the order in which a batch passes them; each name says what has just been done, or is about to
+# be.
 POINTS = (
     "page_entered",
     "packed",
@@ -47,7 +48,8 @@ def trap_at(place: str, die: Callable[[], None] | None = None) -> Trap:
     """
     Return a trap for *place*, ``name`` or ``name:n``, that calls *die*, by default SIGKILL.
 
-    Raises `ValueError` for a name that is no point: a process that outlives its own murder proves nothing.
+    Raises `ValueError` for a name that is no point: a process that outlives its own murder proves
+    nothing.
     """
     name, _, nth = place.partition(":")
     if name not in POINTS:

@@ -1,8 +1,9 @@
 """
 One slice from its legacy rows to its ledger entries: every station of the journey, in order.
 
-Memory is one page of rows, the open batches and those that wait for their turn (`masivo_engine.batching.outbox`), whatever the table's size; only what is in
-doubt is kept until it is settled, and in a first load the slice's keys.
+Memory is one page of rows, the open batches and those that wait for their turn
+(`masivo_engine.batching.outbox`), whatever the table's size; only what is in doubt is kept until it
+is settled, and in a first load the slice's keys.
 """
 
 from __future__ import annotations
@@ -39,13 +40,17 @@ from masivo_engine.sql import MOST_KEYS
 from masivo_engine.triage.triage import MOST_SUSPECTS, Triage
 
 
-# Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run settles the rest.
+# Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run
+# settles the rest.
 _ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """What a task did with its slice: counts only, fit for XCom. The account is made from the ledger, not from this."""
+    """
+    What a task did with its slice: counts only, fit for XCom. The account is made from the ledger,
+    not from this.
+    """
 
     entity: Entity
     slice: int
@@ -75,8 +80,8 @@ def work_off(  # noqa: PLR0913 (one for each station of the journey)
     """
     Read, judge, pack and send *part* of *run*, and settle what stays in doubt.
 
-    Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense, `Fenced` where another try
-    has taken over. The ledger is right after each of them.
+    Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense,
+    `Fenced` where another try has taken over. The ledger is right after each of them.
     """
     in_order = InOrder(lane, ledger, run, part, limits)
 
@@ -142,15 +147,18 @@ class _Work:
                     break
                 self._send(delivery, triage, [again])
         crash_point("finishing")
-        # Rows that an earlier try read and sent belong to the run, also those that are gone from the legacy database since.
+        # Rows that an earlier try read and sent belong to the run, also those that are gone from
+        # the legacy database since.
         self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again, self.outdated)
         return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
 
     def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit] | None]:
         """
-        Read and judge the slice's rows, and yield what may be sent, page by page; None while the next page is waited for.
+        Read and judge the slice's rows, and yield what may be sent, page by page; None while the
+        next page is waited for.
 
-        Suspects come after all others: packed together they keep nobody else up, and share one request at most.
+        Suspects come after all others: packed together they keep nobody else up, and share one
+        request at most.
         """
         for page in self._pages():
             if not page:
@@ -160,7 +168,8 @@ class _Work:
             judged = triage.judge(page)
             if judged.entries:
                 self.ledger.enter(lease, judged.entries)
-            # Until the slice is finished: the next try forgets what this one entered, and a run that is given up must leave them waiting.
+            # Until the slice is finished: the next try forgets what this one entered, and a run
+            # that is given up must leave them waiting.
             self.outdated += judged.outdated
             crash_point("page_entered")
             self.suspects += judged.suspects
@@ -173,7 +182,10 @@ class _Work:
         yield self._suspects_now()
 
     def _pages(self) -> Iterator[Sequence[Record | Rejection]]:
-        """Yield the slice's rows: those of the window, or those that the ledger names, a page of keys at a time."""
+        """
+        Yield the slice's rows: those of the window, or those that the ledger names, a page of keys
+        at a time.
+        """
         if self.part.selects == "window":
             yield from record_pages(self.legacy, self.part, self.window)
             return
@@ -187,7 +199,10 @@ class _Work:
         return suspects
 
     def _send(self, delivery: Delivery, triage: Triage, pages: Iterable[Sequence[Unit] | None]) -> None:
-        """Pack the groups of *pages* and deliver the batches; what a refusal leaves unjudged is packed with the next ones."""
+        """
+        Pack the groups of *pages* and deliver the batches; what a refusal leaves unjudged is packed
+        with the next ones.
+        """
         packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
 
         def pack(batches: Sequence[Batch]) -> None:
@@ -224,7 +239,10 @@ class _Work:
         return left
 
     def _of_own_email(self, delivery: Delivery, triage: Triage, again: list[Unit]) -> list[Unit]:
-        """Return what of *again* has its address alone, where customers are sent again: they may have another one than when they were sent."""
+        """
+        Return what of *again* has its address alone, where customers are sent again: they may have
+        another one than when they were sent.
+        """
         if self.part.entity is not Entity.CUSTOMERS or not again:
             return again
         kept, shared = triage.of_own_email([record for unit in again for record in unit])
@@ -232,7 +250,10 @@ class _Work:
         return [[record] for record in kept]
 
     def _settle_earlier(self, lease: Lease, delivery: Delivery, triage: Triage) -> list[Unit]:
-        """Settle what earlier runs left in doubt of the rows that this slice read; return what is to be sent."""
+        """
+        Settle what earlier runs left in doubt of the rows that this slice read; return what is to
+        be sent.
+        """
         earlier, self.earlier = self.earlier, []
         if not earlier:
             return []
@@ -269,7 +290,8 @@ class _Work:
             send, shared = triage.of_own_email(send)
             entries += shared
         again: list[Unit] = [*([record] for record in send), *sets.values()]
-        # Each is superseded by what follows it, together with that: what is not written down in the end is in doubt as before.
+        # Each is superseded by what follows it, together with that: what is not written down in the
+        # end is in doubt as before.
         written = {record.key for unit in again for record in unit}
         delivery.outdate(doubt for doubt in anew if doubt.record.key in written)
         self.ledger.enter(lease, entries, [doubt.entry for doubt in found.absent if doubt.record.key not in written])

@@ -16,11 +16,13 @@ from sqlalchemy.types import TypeEngine
 
 _Value = TypeVar("_Value")
 
-# From 1,000 values on MariaDB makes a table of a list (in_predicate_conversion_threshold), and then works a grouped list out for all rows
-# before it looks for them; Oracle takes no more than 1,000 in one list.
+# From 1,000 values on MariaDB makes a table of a list (in_predicate_conversion_threshold), and then
+# works a grouped list out for all rows before it looks for them; Oracle takes no more than 1,000 in
+# one list.
 MOST_KEYS = 500
 
-# SQLite takes 32,766 parameters; of more keys than a small part of a table PostgreSQL reads the whole table instead, and with several processes.
+# SQLite takes 32,766 parameters; of more keys than a small part of a table PostgreSQL reads the
+# whole table instead, and with several processes.
 _MOST_KEYS_OF = {"sqlite": 10_000, "postgresql": 2_000}
 
 _ARRAYS: dict[frozenset[type], type[TypeEngine[Any]]] = {
@@ -37,8 +39,8 @@ def one_of(term: ColumnElement[Any], values: Sequence[Any], dialect: str) -> Col
     """
     Return whether *term* is one of *values*, as the database of *dialect* hands them out.
 
-    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and taken apart every time, nor for SQLite as
-    JSON, which has no bytes and no decimals.
+    PostgreSQL makes an array of such a list anyhow. As one parameter it need not be written out and
+    taken apart every time, nor for SQLite as JSON, which has no bytes and no decimals.
     """
     types = frozenset(map(type, values))
     if dialect == "postgresql" and types in _ARRAYS:
@@ -60,20 +62,25 @@ def portions(values: Sequence[_Value], *, most: int) -> Iterator[Sequence[_Value
         yield values[first : first + most]
 
 
-# SQLAlchemy wraps only what a driver calls an error; some raise Python's own for a value that they cannot convert.
+# SQLAlchemy wraps only what a driver calls an error; some raise Python's own for a value that they
+# cannot convert.
 REFUSALS = (DBAPIError, UnicodeDecodeError, ValueError, OverflowError)
 
 
-# Lock wait, deadlock, interrupted, the two names of a time limit in MySQL and MariaDB; and a server that is away, or goes.
+# Lock wait, deadlock, interrupted, the two names of a time limit in MySQL and MariaDB; and a server
+# that is away, or goes.
 _MYSQL_NOT_NOW = frozenset({1205, 1213, 1317, 1969, 3024, 2002, 2003, 2006, 2013})
 _SQLITE_NOT_NOW = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT"})
-# Deadlock, and two of a time limit, as SQLSTATE; deadlock, cancelled, and a snapshot that undo no longer reaches.
+# Deadlock, and two of a time limit, as SQLSTATE; deadlock, cancelled, and a snapshot that undo no
+# longer reaches.
 _MSSQL_NOT_NOW = frozenset({"40001", "HYT00", "HYT01"})
 _ORACLE_NOT_NOW = frozenset({60, 1013, 1555})
 
 
 def is_passing(error: DBAPIError, dialect: str) -> bool:
-    """Whether *error* says nothing about the row or the statement: the same may well work in a minute."""
+    """
+    Whether *error* says nothing about the row or the statement: the same may well work in a minute.
+    """
     if error.connection_invalidated:
         return True
     if dialect == "postgresql":
@@ -96,6 +103,8 @@ def kind_of(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the database's own words for *error*, which no row is part of; the first line says it."""
+    """
+    Return the database's own words for *error*, which no row is part of; the first line says it.
+    """
     original = getattr(error, "orig", None) or error
     return (str(original).strip().splitlines() or [type(original).__name__])[0][:200]

@@ -1,5 +1,6 @@
 """
-Masivo's REST API, as Airflow's hooks see it: one connection, one session, answers instead of exceptions.
+Masivo's REST API, as Airflow's hooks see it: one connection, one session, answers instead of
+exceptions.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ class Reading:
 
 class MasivoHook(HttpHook):
     """
-    Talk to Masivo's API: one kept-alive session per hook, one request per call, a total deadline for each.
+    Talk to Masivo's API: one kept-alive session per hook, one request per call, a total deadline
+    for each.
 
-    It builds on the HTTP provider's hook for its place in Airflow (connection, form, *Test*), and replaces what would
-    lose points there: no time-out, redirects, extras that become headers, a test that is a POST.
+    It builds on the HTTP provider's hook for its place in Airflow (connection, form, *Test*), and
+    replaces what would lose points there: no time-out, redirects, extras that become headers, a
+    test that is a POST.
 
     .. code-block:: python
 
@@ -61,7 +64,8 @@ class MasivoHook(HttpHook):
         hook.authorize()  # raises where the address or the key is wrong, before anything is sent
         answer = hook.post(Entity.CUSTOMERS, batch.body)
 
-    :param masivo_conn_id: the connection of type ``masivo``; `masivo.connections.api` lists its fields.
+    :param masivo_conn_id: the connection of type ``masivo``; `masivo.connections.api` lists its
+        fields.
     :param http_conn_id: the same, under the name that users of the HTTP provider know.
     """
 
@@ -97,7 +101,10 @@ class MasivoHook(HttpHook):
 
     @property
     def fingerprint(self) -> str:
-        """Which account this is; never anything of the key itself. Asks for a token where nothing else says it; raises as `authorize` does."""
+        """
+        Which account this is; never anything of the key itself. Asks for a token where nothing else
+        says it; raises as `authorize` does.
+        """
         if not self.known_fingerprint:
             self.authorize()
         return self.known_fingerprint
@@ -110,12 +117,18 @@ class MasivoHook(HttpHook):
     def get_conn(
         self, headers: Mapping[str, Any] | None = None, extra_options: Mapping[str, Any] | None = None
     ) -> Session:
-        """Return the session of this hook, always the same; headers and options are given per request, by us."""
+        """
+        Return the session of this hook, always the same; headers and options are given per request,
+        by us.
+        """
         del headers, extra_options
         return self._session
 
     def authorize(self) -> None:
-        """Make sure of a token; raises `Misconfigured`, `Stopped` or `TryAgainLater` with one sentence."""
+        """
+        Make sure of a token; raises `Misconfigured`, `Stopped` or `TryAgainLater` with one
+        sentence.
+        """
         self._spent_s = 0.0
         try:
             self._tokens.current()
@@ -124,10 +137,12 @@ class MasivoHook(HttpHook):
 
     def post(self, entity: Entity, body: bytes) -> Answer:
         """
-        POST *body*, the JSON of one batch, and return what came back; never raises for what the API or network does.
+        POST *body*, the JSON of one batch, and return what came back; never raises for what the API
+        or network does.
 
-        One request, except that a 401 (not accepted, so safe) is followed by a new token and one more; the deadline
-        holds for all of it. Where no token is to be had, the answer says so and ``left`` is false.
+        One request, except that a 401 (not accepted, so safe) is followed by a new token and one
+        more; the deadline holds for all of it. Where no token is to be had, the answer says so and
+        ``left`` is false.
         """
         answer, _ = self._authorized(
             "POST", PATHS[entity], body, deadline_s=self.target.deadline_s, most_bytes=_MOST_OF_A_RECEIPT
@@ -157,7 +172,9 @@ class MasivoHook(HttpHook):
         return self._get_below_customer(customer, "/transactions", None if year is None else {"year": year})
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check address and key by a GET, for Airflow's *Test* button; a POST would migrate something."""
+        """
+        Check address and key by a GET, for Airflow's *Test* button; a POST would migrate something.
+        """
         try:
             # The button tests under a random id, which would only puzzle in a sentence.
             probe = MasivoHook(self.masivo_conn_id)
@@ -170,14 +187,19 @@ class MasivoHook(HttpHook):
         return True, f"Masivo's API at {self.target.place} accepts the {secret}; {pace}"
 
     def prove(self) -> None:
-        """Make sure that the API takes the key or token now, whatever it took before; raises as `authorize` does."""
+        """
+        Make sure that the API takes the key or token now, whatever it took before; raises as
+        `authorize` does.
+        """
         self._tokens.forget()
         self.authorize()
         if self.target.token:
             self._prove_static_token()
 
     def run(self, *_: Any, **__: Any) -> Any:
-        """Not offered: the provider's way knows no deadline, and its retries would send a batch twice."""
+        """
+        Not offered: the provider's way knows no deadline, and its retries would send a batch twice.
+        """
         raise NotImplementedError("use post, get, get_customer or get_transactions: run can send a batch twice")
 
     # By itself it would call run, and repeat the refusal for ever.
@@ -194,7 +216,8 @@ class MasivoHook(HttpHook):
         session.trust_env = not self.target.is_loopback
         proxies = get_environ_proxies(self.target.base_url) if session.trust_env else {}
         proxy = urlsplit(select_proxy(self.target.base_url, proxies) or "")
-        # Workers may differ in their environment; without this line nobody sees why one of them fails.
+        # Workers may differ in their environment; without this line nobody sees why one of them
+        # fails.
         through = f"through the proxy {proxy.hostname}:{proxy.port}" if proxy.hostname else "directly"
         self.log.info("Masivo's API is %s (%s), reached %s", self.target.base_url, self.target.called, through)
         return session
@@ -210,7 +233,9 @@ class MasivoHook(HttpHook):
         )
 
     def _authorized(self, method: str, path: str, body: bytes | None = None, **options: Any) -> tuple[Answer, bytes]:
-        """Do one exchange with a token, and one more if the API says that it does not take that one."""
+        """
+        Do one exchange with a token, and one more if the API says that it does not take that one.
+        """
         # One deadline for all of it: who sent a batch must know when the last of it can have left.
         self._spent_s = 0.0
         try:
@@ -236,7 +261,8 @@ class MasivoHook(HttpHook):
     ) -> tuple[Answer, bytes]:
         if deadline_s <= self._spent_s:
             return Answer(failure=f"no time was left for it within {deadline_s:g} s", left=False), b""
-        # Prepared without the session, so that neither a .netrc nor a cookie can change what is sent.
+        # Prepared without the session, so that neither a .netrc nor a cookie can change what is
+        # sent.
         request = Request(
             method,
             self.target.base_url + path,
@@ -269,7 +295,8 @@ class MasivoHook(HttpHook):
 
 
 def _standing_headers(*, has_body: bool) -> dict[str, str]:
-    # An answer of the API is at most a sentence: compressing it saves nothing and is one more thing to break.
+    # An answer of the API is at most a sentence: compressing it saves nothing and is one more thing
+    # to break.
     headers = {"User-Agent": _user_agent(), "Accept": "application/json", "Accept-Encoding": "identity"}
     return {**headers, "Content-Type": "application/json"} if has_body else headers
 

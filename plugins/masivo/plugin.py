@@ -1,6 +1,6 @@
 """
-What Airflow's UI gets from this project: a page *Masivo*, and among the details of each of our tasks a button *Account* that
-opens its run there.
+What Airflow's UI gets from this project: a page *Masivo*, and among the details of each of our
+tasks a button *Account* that opens its run there.
 
 A tab of a run would be on the runs of everybody's DAGs: Airflow 3.3 shows it wherever there is a run. Found through the entry point group
 ``airflow.plugins``. Every process of Airflow loads this, tasks included, so what the pages need is imported by the API server alone, at the
@@ -55,7 +55,10 @@ def _below() -> str:
 
 @cache
 def _ours() -> list[type[Any]]:
-    """Return our operators. The UI asks for each task of anybody's DAG: where ours cannot be imported, nobody else's may fail."""
+    """
+    Return our operators. The UI asks for each task of anybody's DAG: where ours cannot be imported,
+    nobody else's may fail.
+    """
     try:
         modules = [import_module(f"masivo.operators.{name}") for name in _OPERATORS]
     except Exception as error:  # noqa: BLE001 (a broken installation breaks our own DAGs alone)
@@ -70,17 +73,23 @@ def _ours() -> list[type[Any]]:
 
 
 class AccountLink(BaseOperatorLink):
-    """The button *Account*: the page of the task's run, inside Airflow's UI, at any time of the run."""
+    """
+    The button *Account*: the page of the task's run, inside Airflow's UI, at any time of the run.
+    """
 
     name = "Account"
 
     @property
     def operators(self) -> list[type[Any]]:  # type: ignore[override]
-        """All operators of ours; imported where the UI asks for a task's buttons, and nowhere else."""
+        """
+        All operators of ours; imported where the UI asks for a task's buttons, and nowhere else.
+        """
         return _ours()
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the address: Airflow's page of the plugin, and behind it the page that it is to show."""
+        """
+        Return the address: Airflow's page of the plugin, and behind it the page that it is to show.
+        """
         del operator
         run = f"runs/{quote(ti_key.dag_id, safe='')}/{quote(ti_key.run_id, safe='')}"
         return f"{_below()}/plugin/{_ROUTE}{_below()}{_PREFIX}/{run}"
@@ -98,7 +107,10 @@ class MasivoPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *_: Any, **__: Any) -> None:
-        """Forget what Airflow has run of our folder by bare file names: by `import operators` somebody else means another file."""
+        """
+        Forget what Airflow has run of our folder by bare file names: by `import operators` somebody
+        else means another file.
+        """
         folder = Path(settings.PLUGINS_FOLDER or "") / "masivo"
         for name, module in list(sys.modules.items()):
             file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
@@ -106,6 +118,7 @@ class MasivoPlugin(AirflowPlugin):
                 del sys.modules[name]
 
 
-# Where Airflow runs this file by its bare name, because nothing keeps the plugins folder from it, the entry point has the plugin already.
+# Where Airflow runs this file by its bare name, because nothing keeps the plugins folder from it,
+# the entry point has the plugin already.
 if __name__ != "masivo.plugin" and entry_points(group="airflow.plugins", name="masivo"):
     del MasivoPlugin

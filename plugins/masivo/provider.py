@@ -1,8 +1,9 @@
 """
-What Airflow learns about this project without importing it: the connection type ``masivo`` and its form.
+What Airflow learns about this project without importing it: the connection type ``masivo`` and its
+form.
 
-Found through the entry point group ``apache_airflow_provider``. Every process of Airflow calls this at its start, so
-the module imports nothing. What each field means is in `masivo.connections.api`.
+Found through the entry point group ``apache_airflow_provider``. Every process of Airflow calls this
+at its start, so the module imports nothing. What each field means is in `masivo.connections.api`.
 """
 
 from __future__ import annotations

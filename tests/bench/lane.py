@@ -1,8 +1,10 @@
 """
-What a full load takes under Airflow's own scheduler, at ten times the API's pace: how long the lane idles, and whether the plan was right.
+What a full load takes under Airflow's own scheduler, at ten times the API's pace: how long the lane
+idles, and whether the plan was right.
 
-Idle is what lies between two requests beyond the lane's own pace (interval and margin), by the sandbox's journal. A hand-over takes
-as long at Masivo's 5 s as here, so the share there is a tenth of what this prints.
+Idle is what lies between two requests beyond the lane's own pace (interval and margin), by the
+sandbox's journal. A hand-over takes as long at Masivo's 5 s as here, so the share there is a tenth
+of what this prints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """
-A ledger of millions of entries: seconds until a run has started, its account is made, and a replay has chosen its rows.
+A ledger of millions of entries: seconds until a run has started, its account is made, and a replay
+has chosen its rows.
 
-20 entries of every customer: one first load, and sweeps that found nothing new; one row in a thousand waits. ``MASIVO_BENCH_ENTRIES`` says how
-many (20 million for docs/benchmarks.md). On SQLite, and on PostgreSQL where ``MASIVO_BENCH_LEDGERS`` names it too.
+20 entries of every customer: one first load, and sweeps that found nothing new; one row in a
+thousand waits. ``MASIVO_BENCH_ENTRIES`` says how many (20 million for docs/benchmarks.md). On
+SQLite, and on PostgreSQL where ``MASIVO_BENCH_LEDGERS`` names it too.
 """
 
 from __future__ import annotations

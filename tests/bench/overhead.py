@@ -1,7 +1,8 @@
 """
 What Airflow adds: seconds of a run that finds nothing to do, and of each slice beside its work.
 
-A slice here has fifty rows, whose work takes a tenth of a second; the rest is the scheduler's loop, a process of its own, imports and connections.
+A slice here has fifty rows, whose work takes a tenth of a second; the rest is the scheduler's loop,
+a process of its own, imports and connections.
 """
 
 from __future__ import annotations

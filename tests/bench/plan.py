@@ -1,8 +1,10 @@
 """
-The plan of a whole migration beside the floor: the same rows streamed out of the database and thrown away.
+The plan of a whole migration beside the floor: the same rows streamed out of the database and
+thrown away.
 
-The plan reads, maps, validates, hashes and packs every row, and asks the ledger about it, without sending. ``MASIVO_BENCH_PLAN`` is the size in
-events (default 1,000,000, as many transactions, a fifth as many customers).
+The plan reads, maps, validates, hashes and packs every row, and asks the ledger about it, without
+sending. ``MASIVO_BENCH_PLAN`` is the size in events (default 1,000,000, as many transactions, a
+fifth as many customers).
 """
 
 from __future__ import annotations

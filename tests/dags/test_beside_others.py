@@ -1,5 +1,6 @@
 """
-Our DAGs and plugin in the folders of a team that has its own: Airflow's own programs load both, in whatever way ours were copied.
+Our DAGs and plugin in the folders of a team that has its own: Airflow's own programs load both, in
+whatever way ours were copied.
 """
 
 from __future__ import annotations

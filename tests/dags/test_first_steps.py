@@ -1,5 +1,6 @@
 """
-What can happen before a person has decided anything: the plan cannot send, nothing has a schedule, and every DAG explains its parameters.
+What can happen before a person has decided anything: the plan cannot send, nothing has a schedule,
+and every DAG explains its parameters.
 """
 
 from __future__ import annotations

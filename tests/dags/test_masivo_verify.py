@@ -1,5 +1,6 @@
 """
-The DAG as Airflow reads it: it runs when something was delivered, holds no worker while it waits, and explains itself.
+The DAG as Airflow reads it: it runs when something was delivered, holds no worker while it waits,
+and explains itself.
 """
 
 from __future__ import annotations

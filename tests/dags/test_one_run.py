@@ -1,6 +1,6 @@
 """
-One run of the DAG by Airflow itself, start to end, and what the command says of it: the shortest that shows all parts together. The long
-ones are those of `make test-slow` and `make scheduled`.
+One run of the DAG by Airflow itself, start to end, and what the command says of it: the shortest
+that shows all parts together. The long ones are those of `make test-slow` and `make scheduled`.
 """
 
 from __future__ import annotations

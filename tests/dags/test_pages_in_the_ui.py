@@ -1,5 +1,6 @@
 """
-The page *Masivo* and the button *Account* in Airflow's own UI, in a real browser, with a real run behind them.
+The page *Masivo* and the button *Account* in Airflow's own UI, in a real browser, with a real run
+behind them.
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ def tab(tmp_path_factory):
 
 
 def shown(tab, site, path, words):
-    """Open *path* of the UI, wait until the frame of our page has *words*, and return the page's text."""
+    """
+    Open *path* of the UI, wait until the frame of our page has *words*, and return the page's text.
+    """
     tab.open(f"{site.airflow.address}{path}", width=1280)
     text = "document.querySelector('iframe')?.contentDocument?.body?.innerText ?? ''"
     deadline = time.monotonic() + 60

@@ -1,6 +1,6 @@
 """
-A sync and the read-back that follows it, under Airflow's own scheduler and without a triggerer: nobody starts the read-back, and it
-waits for the queue without a worker.
+A sync and the read-back that follows it, under Airflow's own scheduler and without a triggerer:
+nobody starts the read-back, and it waits for the queue without a worker.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def test_what_a_sync_delivered_is_read_back_by_itself(tmp_path):
             airflow._call("PATCH", "dags/masivo_verify", json={"is_paused": False})
             airflow._call("PATCH", f"dags/{DAG_ID}", json={"is_paused": False})
             airflow.trigger(DAG_ID, "first", {})
-            # Red, because the sample has faults and none is tolerated; what went is read back all the same.
+            # Red, because the sample has faults and none is tolerated; what went is read back all
+            # the same.
             assert follow(airflow, DAG_ID, "first", running, Clock()) == "failed"
             (run_id,) = wait_for(lambda: runs(airflow, "masivo_verify", "asset_triggered"))
             seen = set()

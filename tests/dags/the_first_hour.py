@@ -1,7 +1,9 @@
 """
-The first hour of a stranger, under Airflow's own scheduler: whatever is switched on, misspelt or chosen, nothing is sent before a person starts a load.
+The first hour of a stranger, under Airflow's own scheduler: whatever is switched on, misspelt or
+chosen, nothing is sent before a person starts a load.
 
-One Airflow and one account serve the whole hour, and its parts go on from each other; the sandbox's journal is the judge.
+One Airflow and one account serve the whole hour, and its parts go on from each other; the sandbox's
+journal is the judge.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """
-A read-back under Airflow's own scheduler and triggerer: it starts by itself, waits as a trigger that holds no slot, goes on where it was, and
-confirms what became visible meanwhile.
+A read-back under Airflow's own scheduler and triggerer: it starts by itself, waits as a trigger
+that holds no slot, goes on where it was, and confirms what became visible meanwhile.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def test_what_becomes_visible_while_the_task_is_deferred_is_confirmed(site):
 
     (run_id,) = site.until(lambda: read_backs(site), "a read-back that nobody started")
 
-    # The first reading finds the customers and nothing of their children, and the task waits for the second as a trigger.
+    # The first reading finds the customers and nothing of their children, and the task waits for
+    # the second as a trigger.
     def is_deferred():
         state = reading(site, run_id)["state"]
         assert state not in ENDED

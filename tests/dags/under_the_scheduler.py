@@ -1,7 +1,9 @@
 """
-The DAGs under Airflow's own scheduler and executor: the gate, manual runs, backfills, replays, sweeps and scheduled increments.
+The DAGs under Airflow's own scheduler and executor: the gate, manual runs, backfills, replays,
+sweeps and scheduled increments.
 
-One Airflow serves the whole module, and the tests go on where the one before them ended, because a start costs as much as they do.
+One Airflow serves the whole module, and the tests go on where the one before them ended, because a
+start costs as much as they do.
 """
 
 from __future__ import annotations
@@ -215,7 +217,10 @@ def test_a_backfill_works_off_its_intervals_and_again_only_what_is_new_or_change
 
 
 def test_what_a_policy_held_goes_when_it_is_released(site):
-    """A second set of points is held, because the API's guide takes them once; somebody finds out that it takes more."""
+    """
+    A second set of points is held, because the API's guide takes them once; somebody finds out that
+    it takes more.
+    """
     at = datetime(2025, 7, 1, tzinfo=UTC)
     site.write(
         f"UPDATE sale SET cents = cents + 5, changed_at = '{local(at)}' WHERE id = 'SD0'",
@@ -237,7 +242,8 @@ def test_a_sweep_finds_the_row_whose_time_did_not_move(site):
     site.write("UPDATE member SET name = 'unmoved' WHERE id = 'C005'")
     before = len(site.posts())
     assert site.run("sweep", "masivo_sweep") == "success"
-    # The two that the tests before have changed and no window has read since, and the one without a trace.
+    # The two that the tests before have changed and no window has read since, and the one without a
+    # trace.
     assert accepted(site.posts()[before:]) == {"C001": 1, "C004": 1, "C005": 1}
     assert told(site, "masivo_sweep/sweep")["customers"] == {"delivered": 3, "unchanged": count(site, "member") - 3}
 
@@ -255,7 +261,10 @@ def test_points_go_also_where_the_purchases_between_them_and_their_customers_are
 
 
 def test_a_ledger_that_was_restored_from_an_older_copy_is_refused_by_every_dag(site):
-    """What is remembered outside of it is in Airflow's own database, where the tasks' own way leads: a Variable."""
+    """
+    What is remembered outside of it is in Airflow's own database, where the tasks' own way leads: a
+    Variable.
+    """
     assert site.run("before-the-copy", full=True) == "success"
     copy(site.folder.ledger, site.folder.ledger.with_suffix(".older"))
     join(site, "H1", datetime.now(UTC) - timedelta(minutes=1))
@@ -297,7 +306,9 @@ def copy(source, target):
 
 
 def scheduled(site, since):
-    """Wait until a scheduled run that covers *since* has ended; return all that have, oldest first."""
+    """
+    Wait until a scheduled run that covers *since* has ended; return all that have, oldest first.
+    """
 
     def ended():
         runs = site.ask(
@@ -315,7 +326,9 @@ def under_way(site):
 
 
 def window(run):
-    """The ends of what an increment covers of customers; the shop's entities differ by milliseconds."""
+    """
+    The ends of what an increment covers of customers; the shop's entities differ by milliseconds.
+    """
     ends = json.loads(run.covers)["windows"]["customers"]
     return datetime.fromisoformat(ends["since"]), datetime.fromisoformat(ends["until"])
 

@@ -1,7 +1,9 @@
 """
-A shop that goes on changing: tables, a mapping of them with any settings, and a site where runs of every kind work on it.
+A shop that goes on changing: tables, a mapping of them with any settings, and a site where runs of
+every kind work on it.
 
-Change times are UTC. The legacy database's clock is the `Clock` of the site, so that nobody has to sleep until a lag is over.
+Change times are UTC. The legacy database's clock is the `Clock` of the site, so that nobody has to
+sleep until a lag is over.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ INCREMENT = Asked(RunKind.INCREMENT)
 SWEEP = Asked(RunKind.SWEEP)
 # The modules of tasks, each of which opens its Services.
 OPERATORS = (plan, migrate, account, replay)
-# The API says whether a customer's id is taken only in its queue, so an update of a customer is accepted.
+# The API says whether a customer's id is taken only in its queue, so an update of a customer is
+# accepted.
 TOLERANT: Mapping[str, Any] = UNHURRIED | {"duplicates": Refusal.IN_QUEUE}
 
 metadata = MetaData()
@@ -173,7 +176,9 @@ class Shop:
             connection.execute(insert(table).values(values))
 
     def change(self, table: Table, key: str, *, ago: float | None = 0, **values: Any) -> None:
-        """Change the row of *key*; its change time is *ago* minutes, or stays where it is for None."""
+        """
+        Change the row of *key*; its change time is *ago* minutes, or stays where it is for None.
+        """
         with self.engine.begin() as connection:
             change(connection, table, key, values, None if ago is None else self.clock.ago(ago))
 
@@ -209,9 +214,11 @@ class Site:
 
     def sync(self, kind: str = "sync", *, user: str = "ana", run_id: str = "", **params: Any) -> dict[str, Any]:
         """
-        Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of the trigger form.
+        Make a run by the operators of masivo_sync, masivo_sweep or masivo_replay, with *params* of
+        the trigger form.
 
-        A *kind* ``backfill`` is a run of masivo_sync over the last day, as Airflow's backfills start it.
+        A *kind* ``backfill`` is a run of masivo_sync over the last day, as Airflow's backfills
+        start it.
         """
         self._runs += 1
         is_backfill = kind == "backfill"

@@ -1,5 +1,6 @@
 """
-A small shop on a real database, with just enough in it to be read: members, receipts, their lines, and points.
+A small shop on a real database, with just enough in it to be read: members, receipts, their lines,
+and points.
 """
 
 from __future__ import annotations
@@ -102,7 +103,9 @@ class Shop:
                 connection.exec_driver_sql(statement)
 
     def mapping(self, **files: str) -> Mapping:
-        """Return the shop's mapping; *files* are SQL by name without its ending, dots as ``__of__``."""
+        """
+        Return the shop's mapping; *files* are SQL by name without its ending, dots as ``__of__``.
+        """
         named = {f"{name.replace('__of__', '.')}.sql": sql for name, sql in files.items()}
         return mapping_folder.mapping(self._folder, {**FILES, **named})
 

@@ -1,5 +1,6 @@
 """
-A tool shop on OpenCart 3.0 with reward points: a few customers, and the oddities that such shops have.
+A tool shop on OpenCart 3.0 with reward points: a few customers, and the oddities that such shops
+have.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ _LINES: Table = (
 _TOTALS: Table = (
     "order_id code title value sort_order",
     [
-        # 96.00 of goods and tax, less 5.00 for points and 4.00 for a coupon, with shipping of 10.00; a voucher paid 10.00 of it.
+        # 96.00 of goods and tax, less 5.00 for points and 4.00 for a coupon, with shipping of
+        # 10.00; a voucher paid 10.00 of it.
         (1, "sub_total", "Sub-Total", "80.0000", 1),
         (1, "tax", "VAT", "16.0000", 5),
         (1, "reward", "Reward Points (50)", "-5.0000", 2),

@@ -75,7 +75,8 @@ booking = Table(
 @dataclass(frozen=True, slots=True)
 class Fate:
     """
-    What must become of one legacy row: *payload* goes to the API, unless there is a *reason* why it must not.
+    What must become of one legacy row: *payload* goes to the API, unless there is a *reason* why it
+    must not.
 
     *points* is what a transaction moves.
     """
@@ -137,7 +138,8 @@ class _Shop:
         moves = [self._dice.choice((5, 10, 25, -5)) for _ in range(bookings)]
         if sum(moves) < 0:
             moves[0] += 40
-        # Some legacy counters say exactly what the events will add up to: then a read-back cannot tell them apart.
+        # Some legacy counters say exactly what the events will add up to: then a read-back cannot
+        # tell them apart.
         purchases = self._dice.choice((sales, 0, sales + 3, 1))
         self._member(member_id, purchases, [sum(moves)] if bookings else [])
         for place in range(sales):

@@ -1,5 +1,6 @@
 """
-Small hand-made shops in the real schemas of real systems, and what a migration made of every row of theirs.
+Small hand-made shops in the real schemas of real systems, and what a migration made of every row of
+theirs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _REWARDS = {
 
 
 def account_of(mapping: str) -> dict[str, Any]:
-    """Return the sandbox's options for an account that was set up for *mapping*: its reward exists."""
+    """
+    Return the sandbox's options for an account that was set up for *mapping*: its reward exists.
+    """
     return {**UNHURRIED, "rewards": {_REWARDS[mapping]: "Points"}}
 
 
@@ -67,7 +70,10 @@ def read(engine: Engine, sql: str) -> list[dict[str, Any]]:
 
 
 def fates(trip: Trip) -> dict[Entity, dict[str, str]]:
-    """Return by entity and key what the ledger says of each row: its state, and what reason and column it has."""
+    """
+    Return by entity and key what the ledger says of each row: its state, and what reason and column
+    it has.
+    """
     entry = schema.entry
     statement = select(
         entry.c.entity,
@@ -99,7 +105,10 @@ def keys(legacy: Source, window: Window) -> set[Any]:
 
 
 def payloads(trip: Trip, entity: Entity) -> dict[str, Any]:
-    """Return what was sent of *entity* by its key: a customer, an event by its order, a customer's list of transactions."""
+    """
+    Return what was sent of *entity* by its key: a customer, an event by its order, a customer's
+    list of transactions.
+    """
     found: dict[str, Any] = {}
     for sent_entity, body in trip.api.bodies:
         if sent_entity is entity:

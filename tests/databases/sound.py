@@ -1,5 +1,6 @@
 """
-A small shop in which nothing is wrong, on a real database: what a test spoils is all that a check may find.
+A small shop in which nothing is wrong, on a real database: what a test spoils is all that a check
+may find.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ MEMBERS = 30
 
 
 class SoundShop:
-    """Thirty members, each with ten sales and as many points as entries say; *keys* is the type of every key."""
+    """
+    Thirty members, each with ten sales and as many points as entries say; *keys* is the type of
+    every key.
+    """
 
     def __init__(self, engine: Engine, folder: Path, *, keys: Any = None) -> None:
         self.engine = engine

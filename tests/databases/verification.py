@@ -140,7 +140,9 @@ class Shop:
 def person(
     name: str, *, bookings: Sequence[float] = (5, 7, -2), sales: Sequence[float] = (20, 31.5), **fields: Any
 ) -> dict[str, Any]:
-    """A person with what belongs to it, keys numbered: ``<name>-b1``, ``<name>-s1``, ``<name>-l1``."""
+    """
+    A person with what belongs to it, keys numbered: ``<name>-b1``, ``<name>-s1``, ``<name>-l1``.
+    """
     return {"name": name, "bookings": bookings, "sales": sales, **fields}
 
 

@@ -1,5 +1,6 @@
 """
-A tea shop on WooCommerce with Points and Rewards: a dozen users, and the oddities that such shops have.
+A tea shop on WooCommerce with Points and Rewards: a dozen users, and the oddities that such shops
+have.
 """
 
 from __future__ import annotations
@@ -185,7 +186,8 @@ _LOG: Table = (
         (17, BIRTHDAY, 10, "birthday", None, "2024-02-08 10:00:00"),
         (18, DELETED, 40, "order-placed", 1009, "2024-03-11 07:00:00"),
         (19, ZERO_DATE, 50, "account-signup", None, "2023-02-04 10:00:00"),
-        # The extension writes '--5' where an award below zero expires, which the database reads as 0.
+        # The extension writes '--5' where an award below zero expires, which the database reads as
+        # 0.
         (20, BO, 0, "expire", None, "2024-02-17 03:00:00"),
     ],
 )

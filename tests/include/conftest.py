@@ -1,7 +1,9 @@
 """
-A ledger on each database in turn, and engines of legacy databases: on each in turn, or on one that a test is about.
+A ledger on each database in turn, and engines of legacy databases: on each in turn, or on one that
+a test is about.
 
-Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted before the next one.
+Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted before
+the next one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-Whole migrations through every station: the account is what was planted, the API holds what the account says, and once is enough.
+Whole migrations through every station: the account is what was planted, the API holds what the
+account says, and once is enough.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey
 
 
-# A hundred records a request and one request a slice, so that a small database makes many of both; no member has more.
+# A hundred records a request and one request a slice, so that a small database makes many of both;
+# no member has more.
 SMALL = {**UNLIMITED, "records": 100, "customers": 20, "slice_requests": 1}
 
 
@@ -250,7 +252,9 @@ def _inlined(part, schemas):
 
 
 def _right_way_round(part):
-    """The document says minimum and maximum of lists, which mean nothing there (masivo_api.md 4.13)."""
+    """
+    The document says minimum and maximum of lists, which mean nothing there (masivo_api.md 4.13).
+    """
     if not isinstance(part, dict):
         return part
     turned = {name: _right_way_round(value) for name, value in part.items()}
@@ -335,7 +339,9 @@ def clean_member(trip, planted):
     ],
 )
 def test_a_row_that_changed_after_it_was_delivered_is_held_and_not_sent_again(trip, little, entity, statement):
-    """Sent again, they could count twice; customers are another matter (their policy is ``resend``)."""
+    """
+    Sent again, they could count twice; customers are another matter (their policy is ``resend``).
+    """
     keys = clean_member(trip, little[1])
     trip.migrate("first")
     posts = len(trip.posts())
@@ -395,7 +401,9 @@ def test_a_customer_who_was_deleted_is_no_longer_read_and_nothing_happens(trip, 
 
 
 def test_transactions_that_come_after_a_customers_set_are_held_even_if_the_set_is_gone(trip, little):
-    """The API takes a customer's transactions once, so what looks like a whole new set must not go."""
+    """
+    The API takes a customer's transactions once, so what looks like a whole new set must not go.
+    """
     member, _, entry = clean_member(trip, little[1])
     trip.migrate("first")
     change(trip, f"UPDATE points_ledger SET entry_no = entry_no + 90000000 WHERE member_no = {member}")
@@ -409,7 +417,9 @@ def test_transactions_that_come_after_a_customers_set_are_held_even_if_the_set_i
 
 
 def test_an_address_belongs_to_whoever_had_it_first_over_slices_and_runs(trip, little):
-    """The one who lacked an address is given one that somebody has since an earlier run, in capitals."""
+    """
+    The one who lacked an address is given one that somebody has since an earlier run, in capitals.
+    """
     (lacking, *_) = little[1].kinds["missing_name"].keys
     trip.migrate("first")
     first = min(delivered(trip, Entity.CUSTOMERS), key=int)

@@ -1,5 +1,6 @@
 """
-The services of docker-compose.yaml as processes of this machine: their commands, environments and health checks as the file has them.
+The services of docker-compose.yaml as processes of this machine: their commands, environments and
+health checks as the file has them.
 
 What stands for what an engine would do, and nothing else is changed:
 
@@ -37,7 +38,8 @@ DATABASES = ("airflow-db", "ledger-db", "legacy")
 
 class Machine:
     """
-    Everything that ``docker compose up`` would give the services: an image, secrets, volumes, databases, ports.
+    Everything that ``docker compose up`` would give the services: an image, secrets, volumes,
+    databases, ports.
 
     *given* are variables for the .env file, *edit* may change the connections as a user would.
     """
@@ -116,7 +118,10 @@ class Machine:
 
     @contextmanager
     def databases(self) -> Iterator[None]:
-        """Make roles and databases as the PostgreSQL image does from a service's environment; drop them at the end."""
+        """
+        Make roles and databases as the PostgreSQL image does from a service's environment; drop
+        them at the end.
+        """
         engine = create_engine(self._server, isolation_level="AUTOCOMMIT")
         made = []
         with engine.connect() as connection:
@@ -142,7 +147,10 @@ class Machine:
         return [*(["airflow"] if is_airflow else []), *words, *options]
 
     def _files(self, edit: Callable[[str], str]) -> None:
-        """Do what a user does first: copy the project, ``sh deploy/secrets.sh``, perhaps edit the connections."""
+        """
+        Do what a user does first: copy the project, ``sh deploy/secrets.sh``, perhaps edit the
+        connections.
+        """
         for name in ("docker-compose.yaml", ".env.example"):
             shutil.copy(image.ROOT / name, self.folder)
         shutil.copytree(image.ROOT / "deploy", self.folder / "deploy")
@@ -192,7 +200,10 @@ class Machine:
         }
 
     def _log_port(self, called: str) -> int:
-        """Return where a service serves its logs: containers may all have the same port, processes may not."""
+        """
+        Return where a service serves its logs: containers may all have the same port, processes may
+        not.
+        """
         if (name := f"{called}, logs") not in self.ports:
             self.ports[name] = self._port()
         return self.ports[name]
@@ -213,7 +224,10 @@ class Machine:
 
 
 def kill(program: Program) -> int:
-    """End a program and all that it started with SIGKILL, as the death of its container would; return how many."""
+    """
+    End a program and all that it started with SIGKILL, as the death of its container would; return
+    how many.
+    """
     members = [process for process in psutil.process_iter() if _session(process) == program.process.pid]
     for process in members:
         process.send_signal(signal.SIGKILL)

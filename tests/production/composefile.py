@@ -1,7 +1,9 @@
 """
-docker-compose.yaml as its services are started: variables filled in, anchors merged, a command as its words.
+docker-compose.yaml as its services are started: variables filled in, anchors merged, a command as
+its words.
 
-Only what this project's file uses of the compose specification; `test_compose` holds it against compose's own reading.
+Only what this project's file uses of the compose specification; `test_compose` holds it against
+compose's own reading.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^}]*))?\})")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: its *command* word by word, its *environment*, its health check as words, and the rest as it stands."""
+    """
+    One service: its *command* word by word, its *environment*, its health check as words, and the
+    rest as it stands.
+    """
 
     name: str
     command: list[str]
@@ -42,7 +47,9 @@ def variables(file: Path) -> dict[str, str]:
 
 
 def services(file: Path, given: Mapping[str, str]) -> dict[str, Service]:
-    """Return the services of *file* with the variables *given*, which are those of its .env, too."""
+    """
+    Return the services of *file* with the variables *given*, which are those of its .env, too.
+    """
     read = yaml.safe_load(file.read_text())["services"]
     return {name: _service(name, _filled(text, given), given) for name, text in read.items()}
 

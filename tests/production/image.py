@@ -1,9 +1,11 @@
 """
-The Dockerfile's steps, read from the file and carried out on this machine, in their order: ``python tests/production/image.py FOLDER``.
+The Dockerfile's steps, read from the file and carried out on this machine, in their order: ``python
+tests/production/image.py FOLDER``.
 
 What stands for what an engine would do:
 
-* FROM  a virtual environment of this machine's Python in FOLDER/venv; what the base image holds (Airflow) the lock brings.
+* FROM a virtual environment of this machine's Python in FOLDER/venv; what the base image holds
+  (Airflow) the lock brings.
 * USER  whoever runs this.
 * /opt/airflow  is FOLDER/opt/airflow, and only what .dockerignore lets through is copied there.
 * RUN   by ``sh`` in the working directory, without ``--no-cache``, which only saves space. As with an engine's layers, a step is
@@ -34,7 +36,10 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 @dataclass(slots=True)
 class Image:
-    """What the steps have made: its *folder*, the environment that ENV set, the *account* that USER named."""
+    """
+    What the steps have made: its *folder*, the environment that ENV set, the *account* that USER
+    named.
+    """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -57,7 +62,9 @@ def steps(dockerfile: Path) -> list[tuple[str, str]]:
 
 
 def build(folder: Path) -> Image:
-    """Carry out the steps of the Dockerfile in *folder*; raises `CalledProcessError` where one fails."""
+    """
+    Carry out the steps of the Dockerfile in *folder*; raises `CalledProcessError` where one fails.
+    """
     image = Image(folder)
     image.home.mkdir(parents=True, exist_ok=True)
     layers = _Layers(folder / "layers")
@@ -88,7 +95,9 @@ def build(folder: Path) -> Image:
 
 
 class _Layers:
-    """Which RUN steps were carried out, each as the digest of all that it depends on; *file* keeps it."""
+    """
+    Which RUN steps were carried out, each as the digest of all that it depends on; *file* keeps it.
+    """
 
     def __init__(self, file: Path) -> None:
         self.digest = hashlib.sha256(sys.version.encode())
@@ -124,7 +133,10 @@ def _set(image: Image, name: str, rest: str) -> None:
 
 
 def environment(image: Image) -> dict[str, str]:
-    """Return what every process in the image finds: nothing of this machine's own but where programs are."""
+    """
+    Return what every process in the image finds: nothing of this machine's own but where programs
+    are.
+    """
     programs = os.pathsep.join((str(image.folder / "venv" / "bin"), os.environ["PATH"]))
     return {
         "PATH": programs,

@@ -1,6 +1,6 @@
 """
-docker-compose.yaml, deploy/secrets.sh and the Dockerfile as they are read: clean for compose itself, closed to the outside, no
-secret where it could be seen.
+docker-compose.yaml, deploy/secrets.sh and the Dockerfile as they are read: clean for compose
+itself, closed to the outside, no secret where it could be seen.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def services(project):
 
 @pytest.fixture(scope="session")
 def compose():
-    """The command that is Docker Compose here: the plugin, or Debian's package; both read files without an engine."""
+    """
+    The command that is Docker Compose here: the plugin, or Debian's package; both read files
+    without an engine.
+    """
     for command in (["docker", "compose"], ["docker-compose"]):
         if (
             shutil.which(command[0])

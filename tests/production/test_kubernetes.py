@@ -1,5 +1,6 @@
 """
-deploy/helm/values.yaml without a cluster: keys that the chart documents, options that Airflow has, secrets that the page makes.
+deploy/helm/values.yaml without a cluster: keys that the chart documents, options that Airflow has,
+secrets that the page makes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from tests.production import image
 VALUES = yaml.safe_load((image.ROOT / "deploy" / "helm" / "values.yaml").read_text())
 PAGE = (image.ROOT / "docs" / "kubernetes.md").read_text()
 
-# Keys of the chart that have a meaning in it, by its own documents (chart 1.19): values.yaml, "Production Guide" (secrets,
-# databases, workers.celery) and "Setting resources for containers". What Helm does not know it ignores without a word.
+# Keys of the chart that have a meaning in it, by its own documents (chart 1.19): values.yaml,
+# "Production Guide" (secrets, databases, workers.celery) and "Setting resources for containers".
+# What Helm does not know it ignores without a word.
 KNOWN = {
     "airflowVersion": None,
     "images": {"airflow": {"repository", "tag", "pullPolicy"}},
@@ -66,7 +68,8 @@ def test_a_misspelt_key_would_be_found():
 def test_every_option_is_one_that_this_airflow_has(section):
     options = yaml.safe_load((Path(airflow.__file__).parent / "config_templates" / "config.yml").read_text())
     if section == "celery":
-        # the Celery provider's, which is in the image and not in this environment; docker-compose.yaml sets the same one
+        # the Celery provider's, which is in the image and not in this environment;
+        # docker-compose.yaml sets the same one
         assert set(VALUES["config"][section]) == {"worker_concurrency"}
         assert "AIRFLOW__CELERY__WORKER_CONCURRENCY" in (image.ROOT / "docker-compose.yaml").read_text()
         return

@@ -1,6 +1,6 @@
 """
-The production shape at work: every service of docker-compose.yaml on this machine, a migration through two Celery workers, one of
-them killed in mid-batch.
+The production shape at work: every service of docker-compose.yaml on this machine, a migration
+through two Celery workers, one of them killed in mid-batch.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def _needed() -> dict[str, bool]:
 
 
 def _small_batches(connections: str) -> str:
-    """Many requests of few records, so that there is a middle to be killed in; a doubt is read back after a second."""
+    """
+    Many requests of few records, so that there is a middle to be killed in; a doubt is read back
+    after a second.
+    """
     return connections.replace("extra: {", "extra: {records: 120, slice_requests: 1000, settle_after_s: 1, ")
 
 
@@ -180,7 +183,10 @@ def trigger(airflow: Airflow, running: list[Program], tolerance: int) -> None:
 
 
 def up(machine: Machine, clock: Clock) -> list[Program]:
-    """Do what ``docker compose --profile sample up`` does, in the order of depends_on; return what stays, workers last."""
+    """
+    Do what ``docker compose --profile sample up`` does, in the order of depends_on; return what
+    stays, workers last.
+    """
     clock.say("docker compose --profile sample up")
     redis, sandbox = machine.start("redis"), machine.start("sandbox")
     ending = [machine.start("init"), machine.start("legacy-sample")]
@@ -203,7 +209,10 @@ def up(machine: Machine, clock: Clock) -> list[Program]:
 
 
 def kill_in_mid_batch(machine: Machine, airflow: Airflow, running: list[Program], clock: Clock) -> Program:
-    """Stop the API when transactions arrive, so that the next request is out and unanswered; kill its worker; let the API go on."""
+    """
+    Stop the API when transactions arrive, so that the next request is out and unanswered; kill its
+    worker; let the API go on.
+    """
     api = next(program for program in running if program.name == "sandbox")
     engine = create_engine(machine.here(ledger_url(machine)))
     wait(lambda: count(engine, "delivered"), running, "the first transactions", every_s=0.02)

@@ -1,5 +1,6 @@
 """
-Does the account tell the truth? Source, the sandbox's journal and store, and the ledger, compared by key.
+Does the account tell the truth? Source, the sandbox's journal and store, and the ledger, compared
+by key.
 
 ============  ======================================================================================
 lost          the ledger says it was delivered, or says nothing of it, and the API has not accepted it
@@ -14,8 +15,8 @@ unequal       a customer's delivered points are not the same on both sides
 unbalanced    a finished run's states do not add up to the rows that it read
 ============  ======================================================================================
 
-The source is read through its own truth (`tests.databases.proof`), the ledger by plain SQL, so that a fault of the pipeline's own
-modules cannot hide in here.
+The source is read through its own truth (`tests.databases.proof`), the ledger by plain SQL, so that
+a fault of the pipeline's own modules cannot hide in here.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the checker saw: its *problems*, and by entity how many keys were accepted and where the keys stand."""
+    """
+    What the checker saw: its *problems*, and by entity how many keys were accepted and where the
+    keys stand.
+    """
 
     problems: tuple[str, ...]
     accepted: dict[str, int]
@@ -87,7 +91,8 @@ def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[
     """
     Compare the three. An empty journal is a problem: nothing was proved.
 
-    *spoils* are the entities in whose queue a fault was played, so that what fails there is not the pipeline's fault.
+    *spoils* are the entities in whose queue a fault was played, so that what fails there is not the
+    pipeline's fault.
     """
     findings = _findings(ledger)
     journal = _journal(sandbox)
@@ -135,7 +140,10 @@ def _of_key(
 
 
 def _of_points(truth: Truth, said: dict[str, Finding], sandbox: Sandbox) -> Iterator[str]:
-    """Compare, for each customer, the points that the ledger calls delivered with those that the API was given."""
+    """
+    Compare, for each customer, the points that the ledger calls delivered with those that the API
+    was given.
+    """
     ours: Counter[str] = Counter()
     theirs: Counter[str] = Counter()
     for key, finding in said.items():

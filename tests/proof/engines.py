@@ -1,6 +1,7 @@
 """
-One engine for the ledgers, and one for the legacy databases, of all journeys: SQLAlchemy keeps what it has compiled with the engine,
-and compiling a try's statements anew takes longer than running them. Connections are those of the journey at hand.
+One engine for the ledgers, and one for the legacy databases, of all journeys: SQLAlchemy keeps what
+it has compiled with the engine, and compiling a try's statements anew takes longer than running
+them. Connections are those of the journey at hand.
 """
 
 from __future__ import annotations

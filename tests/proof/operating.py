@@ -1,5 +1,6 @@
 """
-A try through the operators of `masivo_sync`, in the order in which the DAG runs them, with as little context as they need.
+A try through the operators of `masivo_sync`, in the order in which the DAG runs them, with as
+little context as they need.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ class Airflow:
 
 
 def finished_slices(ledger: Engine, run: int, entity: Entity) -> set[int]:
-    """Return the slices of *entity* that a task of the run has finished: Airflow does not run them again by itself."""
+    """
+    Return the slices of *entity* that a task of the run has finished: Airflow does not run them
+    again by itself.
+    """
     finished = text("SELECT number FROM masivo_slice WHERE run = :run AND entity = :entity AND finished_at IS NOT NULL")
     with ledger.connect().execution_options(reads_only=True) as connection:
         return set(connection.execute(finished, {"run": run, "entity": entity.value}).scalars())

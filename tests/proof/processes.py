@@ -32,7 +32,10 @@ _PATIENCE_S = 60.0
 
 @dataclass(slots=True)
 class Workers:
-    """The processes of one test. What they do is told in lines: pid, what happened, and the status or signal."""
+    """
+    The processes of one test. What they do is told in lines: pid, what happened, and the status or
+    signal.
+    """
 
     server: subprocess.Popen[str]
     _told: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
@@ -51,8 +54,9 @@ class Workers:
         """
         Fork a worker for *run_id*, with this process's connections; return its pid.
 
-        It is killed, or with *stops* stopped, at the crash point *at*, which counts from the beginning of *entity*; or it goes on there, and
-        *runs_out_of* ``memory`` or ``disk``. *pause_s* is how long it may have been away before a POST and send all the same.
+        It is killed, or with *stops* stopped, at the crash point *at*, which counts from the
+        beginning of *entity*; or it goes on there, and *runs_out_of* ``memory`` or ``disk``.
+        *pause_s* is how long it may have been away before a POST and send all the same.
         """
         environment = {name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_", "MASIVO_"))}
         job = {"env": environment, "legacy": legacy_url, "run": run_id, "at": at, "entity": entity, "stops": stops}
@@ -66,7 +70,10 @@ class Workers:
                 return pid
 
     def wait(self, pid: int, what: str = "ended") -> int:
-        """Wait until *pid* has ``ended`` or ``stopped``; return its exit status, or the signal below zero."""
+        """
+        Wait until *pid* has ``ended`` or ``stopped``; return its exit status, or the signal below
+        zero.
+        """
         while not any(happened == what for happened, _ in self._told.get(pid, ())):
             self._next()
         return next(status for happened, status in self._told[pid] if happened == what)
@@ -110,7 +117,9 @@ def workers() -> Iterator[Workers]:
 
 
 def serve() -> None:
-    """Fork a child for each line of standard input, and tell what becomes of it, until the input ends."""
+    """
+    Fork a child for each line of standard input, and tell what becomes of it, until the input ends.
+    """
     from tests.proof import rig  # noqa: F401, PLC0415 (imported once, so that the children need not)
 
     # Airflow logs to standard output; what is told there must stay apart.
@@ -153,7 +162,9 @@ def _tell(told: IO[str], pid: int, what: str, status: int) -> None:
 
 
 def _work(job: dict[str, Any]) -> None:
-    """Do what is left of a run, in a child of its own, and leave without the parent's cleaning up."""
+    """
+    Do what is left of a run, in a child of its own, and leave without the parent's cleaning up.
+    """
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(job["env"])
     status = BROKEN
@@ -204,7 +215,10 @@ def _worked(job: dict[str, Any]) -> int:
 
 
 def _between_stops(write: Callable[..., None]) -> Callable[..., None]:
-    """Make of what another thread writes what no stop interrupts: who is stopped within a write keeps SQLite's lock until it wakes up."""
+    """
+    Make of what another thread writes what no stop interrupts: who is stopped within a write keeps
+    SQLite's lock until it wakes up.
+    """
 
     def renew(*args: Any) -> None:
         with _writing:
@@ -223,7 +237,8 @@ def _exhaust_memory() -> None:
     """
     Take all memory that there is under a limit, and keep it: whatever needs some from now on fails.
 
-    Python waits for ever for a thread that has no memory to say that it runs; then somebody ends the process after a while, as they would.
+    Python waits for ever for a thread that has no memory to say that it runs; then somebody ends
+    the process after a while, as they would.
     """
     signal.alarm(_LONGEST_WITHOUT_MEMORY_S)
     with Path("/proc/self/statm").open() as sizes:
@@ -238,7 +253,10 @@ def _exhaust_memory() -> None:
 
 
 def _end_disk() -> None:
-    """Let every write past the first byte of a file fail, as on a disk that is broken: EFBIG is an I/O error to SQLite."""
+    """
+    Let every write past the first byte of a file fail, as on a disk that is broken: EFBIG is an I/O
+    error to SQLite.
+    """
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
 
 

@@ -1,5 +1,6 @@
 """
-Runs migrations of the shop until nothing moves any more, while things break, and kills whoever does the work.
+Runs migrations of the shop until nothing moves any more, while things break, and kills whoever does
+the work.
 
 A *try* is what one process does with a run: everything of it is opened anew, as after a restart. In a mass run a try dies by
 `Died`, which nothing catches, at a crash point; real processes are killed in `tests.proof.processes`.
@@ -63,9 +64,11 @@ LIMITS: Mapping[str, Any] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """
-    What goes wrong in one journey: how the API behaves, which faults it plays, where the tries of the worker die.
+    What goes wrong in one journey: how the API behaves, which faults it plays, where the tries of
+    the worker die.
 
-    *kills* are used up one per try. After *Stopped* a person clears the task, or with *new_runs* the next scheduled run comes.
+    *kills* are used up one per try. After *Stopped* a person clears the task, or with *new_runs*
+    the next scheduled run comes.
     """
 
     seed: int = 0
@@ -90,7 +93,10 @@ class Rig:
     _runs: int = 0
 
     def play(self, schedule: Schedule, *, most_tries: int = _MOST_TRIES) -> Proof:
-        """Try until a whole run has passed in which nothing was sent, after the time in which every doubt can be settled."""
+        """
+        Try until a whole run has passed in which nothing was sent, after the time in which every
+        doubt can be settled.
+        """
         kills = list(schedule.kills)
         run_id = self.next_run()
         has_waited = False
@@ -142,7 +148,9 @@ class Rig:
         return f"run-{self._runs}"
 
     def attempt(self, run_id: str, kill: str = "") -> str:
-        """Work on a run in what stands for a new process, which dies at *kill*; say how it ended."""
+        """
+        Work on a run in what stands for a new process, which dies at *kill*; say how it ended.
+        """
         crash_points.set_trap(crash_points.trap_at(kill, _die) if kill else None)
         trip = self.trip()
         posts = len(trip.posts())
@@ -187,7 +195,8 @@ def rig(
     server: str = "",
 ) -> Iterator[Rig]:
     """
-    Set up a journey for *schedule*: connections in the environment, files in memory, and waits shortened if *is_hurried*.
+    Set up a journey for *schedule*: connections in the environment, files in memory, and waits
+    shortened if *is_hurried*.
 
     The ledger is a file too, unless there is a *server* for a database of its own.
     """
@@ -224,7 +233,10 @@ def sandbox_for(schedule: Schedule, folder: Path) -> Iterator[Sandbox]:
 
 @contextmanager
 def hurried() -> Iterator[None]:
-    """Shorten the waits that no connection sets, and read in small pages; what is done between them stays as it is."""
+    """
+    Shorten the waits that no connection sets, and read in small pages; what is done between them
+    stays as it is.
+    """
     shorter = {
         (sender, "_FIRST_PAUSE_S"): 0.001,
         (sender, "_LONGEST_PAUSE_S"): 0.005,
@@ -273,7 +285,10 @@ def _ledger_on(server: str, folder: Path) -> Iterator[str]:
 
 @cache
 def empty_ledger() -> Path:
-    """Return a SQLite ledger that has its tables and nothing else, for journeys to copy; it is made once for all of them."""
+    """
+    Return a SQLite ledger that has its tables and nothing else, for journeys to copy; it is made
+    once for all of them.
+    """
     from masivo_engine.ledger.upgrade import upgrade  # noqa: PLC0415 (Alembic takes long to import)
 
     file = _scratch() / "ledger.sqlite"

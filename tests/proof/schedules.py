@@ -1,8 +1,9 @@
 """
 Random schedules: a seed decides how the API behaves, what it does wrong and where workers die.
 
-What is promised has conditions, and the dice keep them: a request takes effect before `settle_after_s` is over (or never), the
-queue works in order, and an address for customers or events leaves the same of every batch that it refuses with one status.
+What is promised has conditions, and the dice keep them: a request takes effect before
+`settle_after_s` is over (or never), the queue works in order, and an address for customers or
+events leaves the same of every batch that it refuses with one status.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def _api(dice: random.Random, truth: Truth) -> dict[str, Any]:
         poison |= set(dice.sample(rows, dice.choice((1, 1, 2, 4))))
     leaves = {entity: Leaves.NOTHING if dice.random() < 0.6 else dice.choice(list(Leaves)) for entity in truth}
     if leaves[TRANSACTIONS] is Leaves.BEFORE:
-        # A part of a set does not add up, so the queue would drop it; that is told elsewhere (tests/scenarios).
+        # A part of a set does not add up, so the queue would drop it; that is told elsewhere
+        # (tests/scenarios).
         poison = {key for key in poison if key not in truth[TRANSACTIONS] or key.endswith("-00")}
     outages = ()
     if dice.random() < 0.3:

@@ -1,4 +1,7 @@
-"""Play any number of random schedules: ``python tests/proof/soak.py --seeds 1000 [--first 1] [--workers 2]``."""
+"""
+Play any number of random schedules: ``python tests/proof/soak.py --seeds 1000 [--first 1]
+[--workers 2]``.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ CUSTOMERS = 16
 @dataclass(frozen=True, slots=True)
 class Played:
     """
-    How the schedule of one *seed* went; *told* says what was played, for whoever has to find out why.
+    How the schedule of one *seed* went; *told* says what was played, for whoever has to find out
+    why.
 
     *fates* counts where the rows of the shop stand in the end, over all entities.
     """
@@ -43,7 +47,10 @@ class Played:
 
 
 def play(seed: int, server: str = "") -> Played:
-    """Play the schedule of *seed* and check it, with the ledger in a new database on *server* or, without one, in a file."""
+    """
+    Play the schedule of *seed* and check it, with the ledger in a new database on *server* or,
+    without one, in a file.
+    """
     from tests.proof.rig import Schedule, rig, truth_of  # noqa: PLC0415 (Airflow takes seconds to import)
     from tests.proof.schedules import schedule  # noqa: PLC0415
 
@@ -61,13 +68,17 @@ def play(seed: int, server: str = "") -> Played:
 
 
 def dialect_of(seed: int) -> str:
-    """Say where the ledger of the schedule of *seed* is kept: one in twenty on PostgreSQL, one on MariaDB, the others in a file."""
+    """
+    Say where the ledger of the schedule of *seed* is kept: one in twenty on PostgreSQL, one on
+    MariaDB, the others in a file.
+    """
     return {0: "mariadb", 10: "postgres"}.get(seed % 20, "sqlite")
 
 
 def play_all(seeds: Iterable[int], *, workers: int, server: str = "") -> Iterator[Played]:
     """Play the schedules of *seeds* in *workers* processes, with the ledgers on *server*."""
-    # The workers are forked from a process that has imported everything: an import of Airflow costs as much as ten schedules.
+    # The workers are forked from a process that has imported everything: an import of Airflow costs
+    # as much as ten schedules.
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.conftest", "tests.proof.rig", "tests.proof.schedules"])
     paths = os.pathsep.join([str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")])

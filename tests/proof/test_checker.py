@@ -28,7 +28,10 @@ def done():
 
 
 def kinds(running: Rig, truth=None, statement: str = "") -> set[str]:
-    """What the checker finds with another *truth*, or after *statement* falsified the ledger; which is undone."""
+    """
+    What the checker finds with another *truth*, or after *statement* falsified the ledger; which is
+    undone.
+    """
     engine = engines.ledger_at(running.ledger_url)
     before = running.truth
     connection = engine.connect()

@@ -1,6 +1,6 @@
 """
-SIGKILL at every crash point, for each entity, and after answers that were lost: nothing is lost, nothing is sent twice in silence,
-and what nobody can know is shown as in doubt.
+SIGKILL at every crash point, for each entity, and after answers that were lost: nothing is lost,
+nothing is sent twice in silence, and what nobody can know is shown as in doubt.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def finish(running: Rig, workers, run_id: str) -> None:
 
 
 def check(running: Rig, entity: str, *, without: frozenset[str] = frozenset()) -> None:
-    """Nothing is wrong, and everything that could go went; only events in flight may stay in doubt."""
+    """
+    Nothing is wrong, and everything that could go went; only events in flight may stay in doubt.
+    """
     proof = running.prove()
     assert not proof.problems, str(proof)
     for other in ENTITIES:

@@ -1,5 +1,6 @@
 """
-Every fault that the sandbox can play (rows 28 to 49 of the catalogue), on every entity, each through a whole migration.
+Every fault that the sandbox can play (rows 28 to 49 of the catalogue), on every entity, each
+through a whole migration.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def test_an_api_that_is_none_of_ours_stops_the_run_at_its_first_answer(fault):
         assert len(posts) == 1
         assert not any(line.accepted for line in posts)
         fates = running.prove().fates["customers"]
-        # An API that says yes in other words than its contract's may have taken the batch all the same.
+        # An API that says yes in other words than its contract's may have taken the batch all the
+        # same.
         assert fates["in_doubt" if fault in {"200", "202", "204"} else "held"]
         assert not fates["delivered"]
 
@@ -89,7 +91,10 @@ def test_an_api_that_never_recovers_ends_the_try_and_not_the_patience_of_the_who
 
 @pytest.mark.parametrize("fault", sorted(BEHIND_THE_DOOR))
 def test_what_happens_behind_the_door_is_not_made_worse(fault):
-    """The account says delivered, because the API took it; that the queue lost it, or took it twice, is for a reconciliation to find."""
+    """
+    The account says delivered, because the API took it; that the queue lost it, or took it twice,
+    is for a reconciliation to find.
+    """
     rules = (Rule(faults=(fault,), path="/customers/migrate/events", nth=(2,)),)
     made = Schedule(options=STRICT, faults=Script(rules=rules), spoils=frozenset({EVENTS}))
     with rig(made, customers=CUSTOMERS) as running:
@@ -98,7 +103,10 @@ def test_what_happens_behind_the_door_is_not_made_worse(fault):
 
 
 def test_an_answer_that_comes_later_than_we_wait_takes_effect_once():
-    """Its effect comes after the answer was given up, and before the read-back believes in anything (settle_after_s)."""
+    """
+    Its effect comes after the answer was given up, and before the read-back believes in anything
+    (settle_after_s).
+    """
     rules = (Rule(faults=("late_ok",), nth=(2,)),)
     made = Schedule(
         options=STRICT | {"late_s": 0.5},

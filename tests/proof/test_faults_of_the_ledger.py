@@ -1,5 +1,6 @@
 """
-What goes wrong around worker, ledger and orchestration (rows 50 to 67 of the catalogue), through a whole migration.
+What goes wrong around worker, ledger and orchestration (rows 50 to 67 of the catalogue), through a
+whole migration.
 """
 
 from __future__ import annotations
@@ -149,10 +150,14 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
 @pytest.mark.parametrize("point", ["packed:2", "sending:1", "answered:2"])
 @pytest.mark.parametrize("entity", Entity)
 def test_a_worker_that_runs_out_of_memory_loses_and_repeats_nothing(workers, entity, point):
-    """A real process under a real limit, which fails wherever it needs memory next; nothing of ours may take that for an answer."""
+    """
+    A real process under a real limit, which fails wherever it needs memory next; nothing of ours
+    may take that for an answer.
+    """
     with rig(STRICT, customers=16) as running:
         ended = workers.run(running.legacy_url, "run-1", at=point, entity=entity.value, runs_out_of="memory")
-        # What is left in the interpreter's own pools may be enough to the end, or until a socket cannot be had.
+        # What is left in the interpreter's own pools may be enough to the end, or until a socket
+        # cannot be had.
         assert ended in {BROKEN, LATER, SENT, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGALRM}
         proof = running.play(STRICT)
         assert not proof.problems, str(proof)
@@ -161,7 +166,10 @@ def test_a_worker_that_runs_out_of_memory_loses_and_repeats_nothing(workers, ent
 @pytest.mark.parametrize("point", ["packed:2", "sending:2", "answered:2"])
 @pytest.mark.parametrize("entity", Entity)
 def test_a_write_error_under_the_ledger_sends_nothing_that_is_not_written_down(workers, entity, point):
-    """Every write of a real process fails from the point on, with the error of a broken disk and not with that of a full one."""
+    """
+    Every write of a real process fails from the point on, with the error of a broken disk and not
+    with that of a full one.
+    """
     with rig(STRICT, customers=16) as running:
         ended = workers.run(running.legacy_url, "run-1", at=point, entity=entity.value, runs_out_of="disk")
         assert ended == BROKEN

@@ -1,5 +1,6 @@
 """
-What goes wrong in the legacy database (rows 1 to 27 of the catalogue), on real servers, through a whole migration.
+What goes wrong in the legacy database (rows 1 to 27 of the catalogue), on real servers, through a
+whole migration.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from tests.whole_migration import Trip, connections, environment
 
 pytestmark = [
     pytest.mark.slow,
-    # A cursor on a connection that is gone cannot be closed any more; psycopg warns of it when it is collected.
+    # A cursor on a connection that is gone cannot be closed any more; psycopg warns of it when it
+    # is collected.
     pytest.mark.filterwarnings("ignore:.*ServerCursor.* was deleted while still open:ResourceWarning"),
 ]
 
@@ -167,7 +169,10 @@ def change(running: Rig, *statements: str) -> None:
 
 @pytest.mark.parametrize("moment", ["'1999-01-01 00:00:00.000000'", "'2099-01-01 00:00:00.000000'", "NULL"])
 def test_a_row_that_turns_up_late_is_found_by_the_next_run_whatever_it_says_of_its_change(moment):
-    """Late commits, replicas that lag, clocks that are wrong: a run without a window reads everything, and sends what is new."""
+    """
+    Late commits, replicas that lag, clocks that are wrong: a run without a window reads everything,
+    and sends what is new.
+    """
     with rig(STRICT, customers=16) as running:
         change(
             running,

@@ -1,8 +1,9 @@
 """
-The kit must kill what is broken on purpose: each test breaks one function, and the checker must notice.
+The kit must kill what is broken on purpose: each test breaks one function, and the checker must
+notice.
 
-Every schedule here is first played with the engine as it is, which must pass: a kit that fails everything proves as little as one that
-passes everything.
+Every schedule here is first played with the engine as it is, which must pass: a kit that fails
+everything proves as little as one that passes everything.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
     (a_doubt_is_called_delivered, faulty("rst_before"), "lost"),
     (
         absence_believed_after_one_read,
-        # The queue stands still for longer than any machine takes for the first read, and certainty comes after that.
+        # The queue stands still for longer than any machine takes for the first read, and certainty
+        # comes after that.
         replace(
             faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 6.0),)),
             extra={"certain_after_s": 30.0},

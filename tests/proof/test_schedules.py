@@ -1,5 +1,6 @@
 """
-Two hundred random schedules of faults and deaths, against the engine and through the operators of the DAG.
+Two hundred random schedules of faults and deaths, against the engine and through the operators of
+the DAG.
 
 ``make soak SEEDS=n`` plays any number; ``python tests/proof/soak.py --first 17 --seeds 1`` plays one again.
 """
@@ -20,8 +21,9 @@ pytestmark = pytest.mark.slow
 
 SEEDS = range(1, 201)
 DIALECTS = ("sqlite", "postgres", "mariadb")
-# Where a read-back proves nothing, doubt stays; but a pipeline that doubts everything would pass every check. The servers play ten schedules
-# each, of which one batch that a busy machine leaves in doubt is a hundredth.
+# Where a read-back proves nothing, doubt stays; but a pipeline that doubts everything would pass
+# every check. The servers play ten schedules each, of which one batch that a busy machine leaves in
+# doubt is a hundredth.
 LEAST_DELIVERED = {"sqlite": 0.8, "postgres": 0.7, "mariadb": 0.7}
 
 

@@ -1,6 +1,6 @@
 """
-Names, addresses, the key and tokens stay where they belong: whatever breaks, they are in no log, no XCom, no exception and no column of
-the ledger.
+Names, addresses, the key and tokens stay where they belong: whatever breaks, they are in no log, no
+XCom, no exception and no column of the ledger.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def memory() -> Iterator[Memory]:
 
 
 def secrets() -> list[str]:
-    """What must not be seen: the mark in every name and address, the key, and every token of the journey."""
+    """
+    What must not be seen: the mark in every name and address, the key, and every token of the
+    journey.
+    """
     granted = [getattr(grant, "token", "") for grant in tokens._grants.values()]
     return [MARK, DEFAULT_KEY, *filter(None, granted)]
 

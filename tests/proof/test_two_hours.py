@@ -1,8 +1,9 @@
 """
-Two hours of the API in less than a minute: its world runs faster, and the connection's limits with it; nothing else is touched.
+Two hours of the API in less than a minute: its world runs faster, and the connection's limits with
+it; nothing else is touched.
 
-What takes hours is met on the way: tokens that expire, the hourly cap, twice, whose 429 ask for long waits, a queue that stands still, a
-spell of 503, and answers that get lost meanwhile.
+What takes hours is met on the way: tokens that expire, the hourly cap, twice, whose 429 ask for
+long waits, a queue that stands still, a spell of 503, and answers that get lost meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ SCHEDULE = Schedule(
     },
     faults=Script(
         rules=(
-            # Each storm in one place of the journey: customers, events, and transactions with lost answers in between.
+            # Each storm in one place of the journey: customers, events, and transactions with lost
+            # answers in between.
             Rule(faults=("429_s",), path="/customers/migrate", nth=tuple(range(30, 38))),
             Rule(faults=("429_s", "429"), path="/customers/migrate/events", nth=tuple(range(50, 60))),
             Rule(faults=("503_s",), path="/customers/migrate/events", nth=(200, 201, 202)),

@@ -1,8 +1,10 @@
 """
-What a process does with a SQLite ledger beside others: ``python -m tests.scenarios.ledger_users URL NAME``.
+What a process does with a SQLite ledger beside others: ``python -m tests.scenarios.ledger_users URL
+NAME``.
 
-It obeys lines: ``commit N`` commits a row, ``again N`` opens the ledger once more first, as the next task in a process does, ``look`` reads as
-the account does. It answers each with a line when that is done.
+It obeys lines: ``commit N`` commits a row, ``again N`` opens the ledger once more first, as the
+next task in a process does, ``look`` reads as the account does. It answers each with a line when
+that is done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """
-A whole run in a process of its own, every task of which opens what it needs anew: ``python -m tests.scenarios.one_run RUN_ID``.
+A whole run in a process of its own, every task of which opens what it needs anew: ``python -m
+tests.scenarios.one_run RUN_ID``.
 
-As under ``airflow dags test``. It says ``ended`` at the end and lives on until a line comes; with ``--waits`` it says after each task that sends
-what it was, and goes on when a line comes.
+As under ``airflow dags test``. It says ``ended`` at the end and lives on until a line comes; with
+``--waits`` it says after each task that sends what it was, and goes on when a line comes.
 """
 
 from __future__ import annotations

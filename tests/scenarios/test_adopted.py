@@ -1,5 +1,6 @@
 """
-What a person says that Masivo has: it is typed twice, the plan says how much of it was never sent, and it can be taken back.
+What a person says that Masivo has: it is typed twice, the plan says how much of it was never sent,
+and it can be taken back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ EVERYTHING = {"A": 1, "SA": 1, "TA": 1, "B": 1, "SB": 1, "TB": 1}
 
 @contextmanager
 def opened(legacy_url, ledger_url, folder, monkeypatch):
-    """A shop of two customers with a purchase and five points each, and an account that has none of it."""
+    """
+    A shop of two customers with a purchase and five points each, and an account that has none of
+    it.
+    """
     with changing.site(legacy_url, ledger_url, folder, monkeypatch, extra=QUICK) as made:
         for owner in "AB":
             made.shop.add_person(owner, points=5)
@@ -95,13 +99,15 @@ def test_what_was_sent_is_not_called_never_sent_and_not_sent_again(site):
     site.sync(customer_ids=["A"])
     adopt(site)
     assert never_sent(site) == {"customers": 1, "events": 1, "transactions": 1}
-    # A change of what was sent is adopted too; of what was adopted it is still one that was never sent.
+    # A change of what was sent is adopted too; of what was adopted it is still one that was never
+    # sent.
     for owner in "AB":
         site.shop.change(changing.person, owner, name="Berta", ago=5)
     adopt(site)
     assert never_sent(site) == {"customers": 1, "events": 0, "transactions": 0}
     site.sync("replay", reason=["adopted"], confirm="adopted")
-    # A again, because its name was adopted and is not there; its purchase and points were sent and stay as they are.
+    # A again, because its name was adopted and is not there; its purchase and points were sent and
+    # stay as they are.
     assert site.everything_sent() == EVERYTHING | {"A": 2}
 
 

@@ -1,6 +1,6 @@
 """
-An empty ledger knows of nothing that another one has sent. Before it brings customers for the first time, the plan asks whether the account
-has some of them already, and stops if it does.
+An empty ledger knows of nothing that another one has sent. Before it brings customers for the first
+time, the plan asks whether the account has some of them already, and stops if it does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ STOPS = "customers already whom this ledger has never sent"
 def on(tmp_path, monkeypatch):
     """A shop of 150 customers, whose tasks open everything anew, as processes do."""
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
-    # Where it is not the plan that stops them, the API takes a customer's transactions as often as they come.
+    # Where it is not the plan that stops them, the API takes a customer's transactions as often as
+    # they come.
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT) as made:
         for tasks in OPERATORS:
             monkeypatch.setattr(tasks, "Services", Services)

@@ -1,7 +1,9 @@
 """
-What changes in the legacy database while a record is in doubt: it is looked for as it was sent, and goes again only as it went.
+What changes in the legacy database while a record is in doubt: it is looked for as it was sent, and
+goes again only as it went.
 
-A request's answer is lost, the process dies before it reads anything back, and the rows change before somebody looks.
+A request's answer is lost, the process dies before it reads anything back, and the rows change
+before somebody looks.
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ def die():
 
 @contextmanager
 def in_doubt(tmp_path, people, fault, *, entity=Entity.TRANSACTIONS, **connection):
-    """Yield a shop whose first request of *entity* has met *fault*, in a process that died before it looked."""
+    """
+    Yield a shop whose first request of *entity* has met *fault*, in a process that died before it
+    looked.
+    """
     ends = "" if entity is Entity.CUSTOMERS else f"/{entity}"
     faults = Script(rules=(Rule(faults=(fault,), path=f"/customers/migrate{ends}", nth=(1,)),))
     with shop(tmp_path, *people, migrate=False, sandbox={"faults": faults}, **connection) as on:

@@ -1,8 +1,10 @@
 """
-What counts as proof that the API has something, or has not: told from outside, by what the sandbox took and how often.
+What counts as proof that the API has something, or has not: told from outside, by what the sandbox
+took and how often.
 
-Accounts differ in what nobody documents: what a refusal leaves behind, by which year transactions are found, what a gateway says when
-the API behind it broke. Whatever they do, nothing is taken twice, and what is good arrives.
+Accounts differ in what nobody documents: what a refusal leaves behind, by which year transactions
+are found, what a gateway says when the API behind it broke. Whatever they do, nothing is taken
+twice, and what is good arrives.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ def script(*rules):
 
 
 def stock(on, *bookings):
-    """Add customers ``C1``, ``C2`` ... who each have the bookings ``C1-1``, ``C1-2`` ... of so many points."""
+    """
+    Add customers ``C1``, ``C2`` ... who each have the bookings ``C1-1``, ``C1-2`` ... of so many
+    points.
+    """
     for number, points in enumerate(bookings, 1):
         on.shop.add_person(f"C{number}", points=sum(points))
         for place, amount in enumerate(points, 1):
@@ -69,7 +74,9 @@ def end(on, entity, key):
 @pytest.mark.parametrize("filed_by", list(Filing))
 @pytest.mark.parametrize("fault", ["close_after_accept", "rst_before"])
 def test_transactions_whose_answer_was_lost_are_found_by_whatever_year_the_account_files_them(opened, filed_by, fault):
-    """They are of 1 January 2024 in UTC, which is 31 December 2023 in Bogota, and are sent today."""
+    """
+    They are of 1 January 2024 in UTC, which is 31 December 2023 in Bogota, and are sent today.
+    """
     with opened({"records": 2}, filed_by=filed_by, faults=script((fault, TRANSACTIONS, (1,)))) as on:
         stock(on, (5, 7), (3,), (4,))
         on.run()
@@ -95,7 +102,10 @@ def test_what_a_proxy_refuses_of_customers_says_nothing_of_what_the_api_refuses_
 @pytest.mark.parametrize("leaves", [Leaves.GOOD, Leaves.BEFORE])
 @pytest.mark.parametrize("bad", ["C1", "C2", "C5"])
 def test_what_one_address_leaves_behind_is_not_believed_of_another(opened, bad, leaves):
-    """The bad customer stands first, in the middle, or last of its batch, and so does the bad booking; customers are refused whole."""
+    """
+    The bad customer stands first, in the middle, or last of its batch, and so does the bad booking;
+    customers are refused whole.
+    """
     options = {"leaves": {"transactions": leaves, "events": leaves}}
     poison = frozenset({bad, f"{bad}0-1"})
     with opened({"records": 5}, poison=poison, **options) as on:
@@ -129,7 +139,10 @@ def test_a_bad_one_that_stood_first_and_one_that_stands_last_where_the_api_stops
 
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_of_a_set_that_was_taken_in_part_nothing_goes_again(opened, is_alone):
-    """The API takes the first booking, which is the balance, and stops at the second: what it has left out is held, and said."""
+    """
+    The API takes the first booking, which is the balance, and stops at the second: what it has left
+    out is held, and said.
+    """
     with opened(
         {"records": 3 if is_alone else 5}, leaves={"transactions": Leaves.BEFORE}, poison=frozenset({"C1-2"})
     ) as on:
@@ -163,7 +176,10 @@ def test_what_a_gateway_says_is_no_answer_of_the_api(opened, fault, entity):
 
 
 def settled(on, entity, found):
-    """Where the keys that the API took stand, when a person has said of events what no address of the API shows."""
+    """
+    Where the keys that the API took stand, when a person has said of events what no address of the
+    API shows.
+    """
     if entity is EVENTS:
         doubtful = sorted(key for key in found if end(on, entity, key) != "delivered")
         if doubtful:
@@ -175,7 +191,10 @@ def settled(on, entity, found):
 @pytest.mark.parametrize("fault", ["503", "503_but_accepted"])
 @pytest.mark.parametrize("entity", list(Entity))
 def test_an_outage_behind_a_gateway_leaves_little_in_doubt_and_ends_well(opened, entity, fault):
-    """Every request of *entity* is answered so, for as many tries as an hour has; then the API is well again."""
+    """
+    Every request of *entity* is answered so, for as many tries as an hour has; then the API is well
+    again.
+    """
     with opened({"records": 10}) as on:
         for number in range(100, 140):
             on.shop.add_person(f"C{number}", points=5)
@@ -197,7 +216,10 @@ def test_an_outage_behind_a_gateway_leaves_little_in_doubt_and_ends_well(opened,
 
 
 def test_a_refused_batch_of_many_sets_costs_few_rounds(opened):
-    """One bad set of sixty: it is found in two rounds of parts, by about twice the root of sixty requests."""
+    """
+    One bad set of sixty: it is found in two rounds of parts, by about twice the root of sixty
+    requests.
+    """
     with opened({"records": 60}, leaves={"transactions": Leaves.GOOD}, poison=frozenset({"C37-1"})) as on:
         stock(on, *[(5,)] * 70)
         on.run()

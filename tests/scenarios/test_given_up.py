@@ -1,5 +1,6 @@
 """
-A run that stops or dies and is never done again: what it had in hand is taken up by the runs after it, by themselves.
+A run that stops or dies and is never done again: what it had in hand is taken up by the runs after
+it, by themselves.
 
 Runs are increments without a lag, so that a row that nobody remembers is never read again.
 """
@@ -77,7 +78,9 @@ def loaded(tmp_path, plant=lambda _: None, *, faults=None, refusals="", **extra)
 
 
 def interrupted(trip, entity, point=""):
-    """Begin an increment that ends at *entity*: at the crash *point*, or because the API says so."""
+    """
+    Begin an increment that ends at *entity*: at the crash *point*, or because the API says so.
+    """
     run = trip.begin("given up", asked=INCREMENT)
     ended = False
     for one in Entity:
@@ -247,7 +250,8 @@ def test_what_a_person_released_to_be_sent_again_waits_until_it_is_sent(memory, 
 
 def test_what_a_try_forgets_waits_again_in_case_it_is_the_last(tmp_path, monkeypatch):
     with loaded(tmp_path, lambda connection: sell(connection, "W1", "nobody", LONG_AGO)) as trip:
-        # Read again by a full run, whose slice is worked off; and once more by a try that dies before it has read anything.
+        # Read again by a full run, whose slice is worked off; and once more by a try that dies
+        # before it has read anything.
         run = trip.begin("full", asked=EVERYTHING)
         for entity in (Entity.CUSTOMERS, Entity.EVENTS):
             parts = trip.slices(run, entity)

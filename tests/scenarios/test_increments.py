@@ -1,7 +1,9 @@
 """
-Runs of every kind over a shop that changes: no change is missed, none is sent twice, and what a person decides is done and written down.
+Runs of every kind over a shop that changes: no change is missed, none is sent twice, and what a
+person decides is done and written down.
 
-Every test is a journey of its own through the engine or the operators, over real HTTP, into a sandbox.
+Every test is a journey of its own through the engine or the operators, over real HTTP, into a
+sandbox.
 """
 
 from __future__ import annotations
@@ -526,7 +528,10 @@ def test_new_transactions_go_when_they_are_released_by_that_reason_alone(site):
 
 @pytest.fixture
 def doubtful(opened):
-    """A site whose first request of customers, events and transactions each got no answer; the API has none of them."""
+    """
+    A site whose first request of customers, events and transactions each got no answer; the API has
+    none of them.
+    """
     site = opened(extra=UNLIMITED | {"settle_after_s": 0, "certain_after_s": 100_000})
     site.shop.add_person("A", points=5)
     site.shop.add_sale("SA", "A")

@@ -1,5 +1,6 @@
 """
-The legacy database belongs to somebody who works with it: what we leave in its sessions, and how long it waits for us.
+The legacy database belongs to somebody who works with it: what we leave in its sessions, and how
+long it waits for us.
 """
 
 from __future__ import annotations
@@ -107,13 +108,17 @@ def test_a_slice_that_waits_longer_than_mariadb_would_let_it_reads_on(mariadb_ur
             )
         )
     made.dispose()
-    # What this session would have by default, as far as the server's own defaults may not be touched here.
+    # What this session would have by default, as far as the server's own defaults may not be
+    # touched here.
     short = make_url(mariadb_url).update_query_dict({"init_command": f"SET SESSION {waits} = 1"})
     assert rows_with_a_pause(short.render_as_string(hide_password=False), tmp_path, 3) == 20_000
 
 
 def rows_with_a_pause(url: str, folder: Path, pause_s: float) -> int:
-    """Read all customers as a slice does, and wait for *pause_s* after the first page, as if the lane belonged to others."""
+    """
+    Read all customers as a slice does, and wait for *pause_s* after the first page, as if the lane
+    belonged to others.
+    """
     files = changing.FILES | {"mapping.yaml": "timezone: UTC\n"}
     engine = engines.legacy(make_url(url))
     rows = 0

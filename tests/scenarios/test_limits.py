@@ -1,5 +1,6 @@
 """
-Rows and runs at the limits: what the ledger cannot hold is a rejected row with its column, whichever database keeps the ledger.
+Rows and runs at the limits: what the ledger cannot hold is a rejected row with its column,
+whichever database keeps the ledger.
 """
 
 from __future__ import annotations
@@ -128,7 +129,9 @@ def _row(values, lines=()):
     [("sqlite", ""), ("postgres", ""), ("mariadb", ""), ("sqlite", "postgres"), ("sqlite", "mariadb")],
 )
 def test_ten_thousand_named_customers_fit_into_a_run(legacy, ledger, request, tmp_path, monkeypatch):
-    """Each database as either; a *ledger* without a name is in SQLite, beside the legacy database."""
+    """
+    Each database as either; a *ledger* without a name is in SQLite, beside the legacy database.
+    """
     legacy_url = request.getfixturevalue(f"{legacy}_url")
     ledger_url = request.getfixturevalue(f"{ledger}_url") if ledger else f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     with changing.site(legacy_url, ledger_url, tmp_path, monkeypatch) as site:

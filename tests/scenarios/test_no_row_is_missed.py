@@ -1,13 +1,16 @@
 """
-The property that everything is for: whatever happened to a legacy database and to the runs over it, in the end no row is missed and none
-went twice.
+The property that everything is for: whatever happened to a legacy database and to the runs over it,
+in the end no row is missed and none went twice.
 
-A driver does random things to a small shop (inserts, updates, deletes, late commits, ties, skewed clocks, change times that are null, in the
-future or do not move, purchases and lines that move) and makes random runs in between (increments, some of which fail half-way or are killed,
-windows, backfills, some customers, replays, sweeps). Then two checks:
+A driver does random things to a small shop (inserts, updates, deletes, late commits, ties, skewed
+clocks, change times that are null, in the future or do not move, purchases and lines that move) and
+makes random runs in between (increments, some of which fail half-way or are killed, windows,
+backfills, some customers, replays, sweeps). Then two checks:
 
-* after a quiet increment, every row whose change time was honest is in the sandbox with its newest content;
-* after a quiet sweep, every row is, exactly once where it may go only once, and no row is outside the ledger.
+* after a quiet increment, every row whose change time was honest is in the sandbox with its newest
+  content;
+* after a quiet sweep, every row is, exactly once where it may go only once, and no row is outside
+  the ledger.
 
 ``MASIVO_SHOPS`` is how many shops are driven on each database, ``MASIVO_SEED`` the first one's seed; under CI they are always the same.
 """
@@ -49,8 +52,8 @@ CUSTOMERS, EVENTS, TRANSACTIONS = Entity
 ENTITY = {"person": CUSTOMERS, "sale": EVENTS, "booking": TRANSACTIONS}
 SMALL = UNLIMITED | {"records": 4, "slice_requests": 2, "lease_s": 0.05}
 POLICIES = {"changed": {"events": "resend"}, "new_transactions": "send"}
-# Where a try may die, so that a person who knows the API can say what arrived; transactions that the sandbox takes a second time
-# fail in its queue, so a read-back would not find them.
+# Where a try may die, so that a person who knows the API can say what arrived; transactions that
+# the sandbox takes a second time fail in its queue, so a read-back would not find them.
 _POINTS = ("page_entered", "packed", "turn_taken", "received", "finishing", "answered")
 _FUTURE = timedelta(days=20)
 
@@ -60,8 +63,8 @@ class Driver:
     """
     Does random things to the shop of *site*.
 
-    *unseen* are rows whose last change no window can be expected to find, *writing* transactions that are not committed, *dead* runs that
-    somebody may clear.
+    *unseen* are rows whose last change no window can be expected to find, *writing* transactions
+    that are not committed, *dead* runs that somebody may clear.
     """
 
     site: Site
@@ -93,7 +96,10 @@ class Driver:
                 self._insert_one(connection, moment, is_honest=is_honest)
 
     def insert_slowly(self) -> None:
-        """Somebody joins in a transaction that is committed much later; its change time is its beginning."""
+        """
+        Somebody joins in a transaction that is committed much later; its change time is its
+        beginning.
+        """
         if self.is_postgres:
             connection = self.site.shop.engine.connect()
             key = self._key("P")
@@ -154,7 +160,9 @@ class Driver:
         self._work(f"driven-{self._runs}", asked or self._asked(), is_quiet=is_quiet)
 
     def fail(self) -> None:
-        """A run dies somewhere; it is given up at once, or nobody notices until its lease is over."""
+        """
+        A run dies somewhere; it is given up at once, or nobody notices until its lease is over.
+        """
         self._runs += 1
         run_id, asked = f"driven-{self._runs}", self._asked()
         entity = self.dice.choice(list(Entity))
@@ -180,7 +188,10 @@ class Driver:
             self.site.sync("replay", run_id=f"driven-{self._runs}", customer_ids=[key])
 
     def settle_doubts(self) -> None:
-        """A person who has looked settles what is in doubt: nothing dies between being sent and being taken."""
+        """
+        A person who has looked settles what is in doubt: nothing dies between being sent and being
+        taken.
+        """
         entry = schema.entry
         with self.site.trip.place.ledger.reading() as connection:
             doubtful = select(entry.c.key).select_from(schema.entry_and_batch)
@@ -287,7 +298,10 @@ class Driver:
         return self.dice.choice(keys) if keys else None
 
     def _has_many(self, connection: Connection, owner: str) -> bool:
-        """Whether a customer has as many transactions as a request carries: they could not go together."""
+        """
+        Whether a customer has as many transactions as a request carries: they could not go
+        together.
+        """
         rows = connection.execute(select(booking.c.id).where(booking.c.person == owner)).all()
         return len(rows) >= SMALL["records"]
 
@@ -324,7 +338,10 @@ def versions(site: Site, entity: Entity) -> dict[str, list[tuple[str, Any]]]:
 
 
 def missing(driver: Driver, *, is_swept: bool) -> list[str]:
-    """Return what is wrong: rows whose newest content the API lacks or has had twice, and rows that the ledger does not know."""
+    """
+    Return what is wrong: rows whose newest content the API lacks or has had twice, and rows that
+    the ledger does not know.
+    """
     site, wrong = driver.site, []
     people = {row.key for row in rows_of(site, CUSTOMERS) if isinstance(row, Record)}
     there = versions(site, CUSTOMERS)
@@ -340,7 +357,8 @@ def missing(driver: Driver, *, is_swept: bool) -> list[str]:
             is_hidden = {(table, row.key), ("person", row.customer)} & driver.unseen
             if not is_swept and (is_hidden or entity is TRANSACTIONS):
                 continue
-            # Points go only with the balance that they add up to, which the API has of a customer who is sound today.
+            # Points go only with the balance that they add up to, which the API has of a customer
+            # who is sound today.
             is_there = row.customer in people or (entity is not TRANSACTIONS and row.customer in there)
             if isinstance(row, Record) and is_there:
                 newest = (row.customer, orjson.loads(row.body))

@@ -1,5 +1,6 @@
 """
-A ledger that was restored from an older copy does not know what was sent since, and would send it again. Nobody may: no DAG, no task.
+A ledger that was restored from an older copy does not know what was sent since, and would send it
+again. Nobody may: no DAG, no task.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def copy(source, target):
 
 @pytest.fixture
 def on(tmp_path, monkeypatch):
-    """A shop with one customer, its purchase and its points, whose tasks open everything anew, as processes do."""
+    """
+    A shop with one customer, its purchase and its points, whose tasks open everything anew, as
+    processes do.
+    """
     with site(
         f"sqlite:///{tmp_path / 'legacy.sqlite'}", f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path, monkeypatch
     ) as made:
@@ -102,7 +106,10 @@ def test_every_dag_refuses_it_whichever_sent_since_and_says_which_copy_is_newer(
 def test_a_copy_that_was_made_in_the_middle_of_a_run_is_refused_although_it_has_every_run_and_batch(
     on, then, monkeypatch
 ):
-    """Batches are written down long before they are sent: a backup at night, during the first load, has all of them as not yet sent."""
+    """
+    Batches are written down long before they are sent: a backup at night, during the first load,
+    has all of them as not yet sent.
+    """
     for number in range(8):
         on.shop.add_person(f"C{number}")
     post, posts = on.trip.place.hook.__class__.post, []
@@ -148,7 +155,10 @@ def test_a_task_that_is_cleared_on_it_refuses_as_its_plan_does(on):
 
 
 def test_the_newest_copy_is_taken_wherever_it_lies(on, tmp_path):
-    """What moves is the mark of the ledger, not of its file: a copy that misses nothing is as good as the original."""
+    """
+    What moves is the mark of the ledger, not of its file: a copy that misses nothing is as good as
+    the original.
+    """
     on.sync()
     copy(file_of(on), tmp_path / "elsewhere.sqlite")
     moved = f'{{"conn_type": "generic", "extra": {{"sqlalchemy_url": "sqlite:///{tmp_path / "elsewhere.sqlite"}"}}}}'

@@ -1,5 +1,6 @@
 """
-An increment after a large load: it reads the overlap and what changed since, and sends what changed.
+An increment after a large load: it reads the overlap and what changed since, and sends what
+changed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def test_one_new_name_is_one_record_in_one_request_and_the_overlap_is_all_that_i
         assert load.sent == CUSTOMERS
         before = len(trip.posts())
 
-        # Times that the database keeps as text are compared to the second: what is newer than that is the next run's.
+        # Times that the database keeps as text are compared to the second: what is newer than that
+        # is the next run's.
         changed = datetime.now(UTC).replace(tzinfo=None) - proof.BOGOTA_BEHIND_UTC - timedelta(seconds=1)
         with trip.legacy.begin() as connection:
             statement = proof.member.update().where(proof.member.c.id == "C077777")

@@ -1,5 +1,6 @@
 """
-One SQLite ledger, and several processes that use it at the same time: what one of them has committed is never lost.
+One SQLite ledger, and several processes that use it at the same time: what one of them has
+committed is never lost.
 """
 
 from __future__ import annotations
@@ -172,7 +173,10 @@ def test_no_commit_is_lost_while_others_look_open_close_and_die(tmp_path, seed):
 
 
 def test_a_forked_process_neither_takes_over_nor_spoils_what_its_parent_has_open(tmp_path):
-    """Airflow's executor forks its tasks: what the child opens is its own, and stays so when the parent has closed everything."""
+    """
+    Airflow's executor forks its tasks: what the child opens is its own, and stays so when the
+    parent has closed everything.
+    """
     url, _ = a_ledger(tmp_path)
     parent = engines.ledger(make_url(url))
     insert(parent, "parent", 1)
@@ -216,7 +220,10 @@ class Child:
 
 @contextmanager
 def forked(opens: Callable[[], Any], does: Callable[[Any, int], None]) -> Iterator[Child]:
-    """Fork a child that *opens* something and does something with it for each number that it is asked with."""
+    """
+    Fork a child that *opens* something and does something with it for each number that it is asked
+    with.
+    """
     here, there = Pipe()
     pid = os.fork()
     if not pid:
@@ -258,7 +265,10 @@ def test_who_looks_makes_nothing_durable_and_removes_nothing(tmp_path):
 
 
 def test_the_sandbox_started_again_in_one_process_keeps_what_it_took(tmp_path):
-    """Tests open a second sandbox on the file of the first; somebody who looks from outside must not cost it anything."""
+    """
+    Tests open a second sandbox on the file of the first; somebody who looks from outside must not
+    cost it anything.
+    """
     file = tmp_path / "sandbox.db"
     first = Store(file)
     first.fixed("a", "1")

@@ -1,5 +1,6 @@
 """
-What nothing can be proved of: it waits, or is sent again where the mapping says so; points never are.
+What nothing can be proved of: it waits, or is sent again where the mapping says so; points never
+are.
 """
 
 from __future__ import annotations
@@ -256,7 +257,8 @@ def test_a_run_sends_again_once_and_the_next_one_once_more(travel):
     with travel(losing(Entity.EVENTS, "close_after_accept", 1, 2, 5), RESEND) as trip:
         made = [trip.migrate("first"), trip.migrate("second")]
         posts = sum(line.path.endswith("/events") for line in trip.posts())
-    # The first run sends, and sends again one by one until one is accepted, of which the first is in doubt; the second sends that once more.
+    # The first run sends, and sends again one by one until one is accepted, of which the first is
+    # in doubt; the second sends that once more.
     assert posts == 5
     assert [of(one, Entity.EVENTS).states["in_doubt"] > 0 for one in made] == [True, True]
     assert all(one.adds_up for one in made)

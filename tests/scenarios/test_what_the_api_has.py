@@ -1,5 +1,6 @@
 """
-What the API has of a customer counts, not what the legacy rows say today: for the balance, for later sets, and for what a person adopts.
+What the API has of a customer counts, not what the legacy rows say today: for the balance, for
+later sets, and for what a person adopts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """
-Whose ledger it is: a key that was rotated is the same account, another name or address is made known by a person who has been shown
-what the account holds, and another account's ledger is refused.
+Whose ledger it is: a key that was rotated is the same account, another name or address is made
+known by a person who has been shown what the account holds, and another account's ledger is
+refused.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ EVERYTHING = ("A", "SA", "TA", "B", "SB", "TB")
 
 @pytest.fixture
 def on(tmp_path, monkeypatch):
-    """A shop of a few customers on an account that has several keys, whose tasks open everything anew, as processes do."""
+    """
+    A shop of a few customers on an account that has several keys, whose tasks open everything anew,
+    as processes do.
+    """
     urls = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("legacy", "ledger"))
     with site(*urls, tmp_path, monkeypatch, sandbox=TOLERANT | {"accounts": ACCOUNTS}) as made:
         for tasks in OPERATORS:

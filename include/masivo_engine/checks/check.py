@@ -1,7 +1,9 @@
 """
-The check, whole: the mapping against the database, the contract and, where there is one, the account.
+The check, whole: the mapping against the database, the contract and, where there is one, the
+account.
 
-What is wrong with the files comes first, and keeps nobody from hearing what is wrong with the others.
+What is wrong with the files comes first, and keeps nobody from hearing what is wrong with the
+others.
 """
 
 from __future__ import annotations
@@ -38,9 +40,11 @@ def check(
     account: Account | None = None,
 ) -> Iterator[Finding]:
     """
-    Yield what is found, as it is found; `masivo_engine.checks.finding.worst_first` puts it in order.
+    Yield what is found, as it is found; `masivo_engine.checks.finding.worst_first` puts it in
+    order.
 
-    Nothing is written and nothing sent. Raises `LegacyError` if the database cannot be reached at all.
+    Nothing is written and nothing sent. Raises `LegacyError` if the database cannot be reached at
+    all.
     """
     bounds = bounds or Bounds()
     with limited(engine, bounds.seconds):

@@ -1,7 +1,8 @@
 """
 How much was looked at: of each file, a full pass or a sample, in rows and of how many.
 
-Without that, a check that found nothing says nothing: it may have seen the first rows of a large table only.
+Without that, a check that found nothing says nothing: it may have seen the first rows of a large
+table only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ FULL, SAMPLE = "full_pass", "sample"
 
 
 def looked_at(asked: Asked, rows: Rows) -> Finding:
-    """Say how many rows of an entity's own file and of its lists *rows* has looked at, of how many there are."""
+    """
+    Say how many rows of an entity's own file and of its lists *rows* has looked at, of how many
+    there are.
+    """
     entity = rows.entity
     own = asked.mapping.queries[entity]
     total = rows.rows if rows.has_ended else _total(asked, own)

@@ -1,5 +1,6 @@
 """
-Does the mapping fit at all: SQL that runs here, aliases that the contract knows, fields that it cannot do without.
+Does the mapping fit at all: SQL that runs here, aliases that the contract knows, fields that it
+cannot do without.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def files(mapping: Mapping) -> Iterator[Query]:
 
 
 def opened(engine: Engine, mapping: Mapping) -> tuple[dict[Query, list[str]], list[Finding]]:
-    """Return the aliases of every file that the database can run and the contract knows, and what is wrong with the others."""
+    """
+    Return the aliases of every file that the database can run and the contract knows, and what is
+    wrong with the others.
+    """
     database = Database(engine)
     columns: dict[Query, list[str]] = {}
     findings: list[Finding] = []
@@ -80,7 +84,10 @@ def _fields_missing(mapping: Mapping, query: Query, columns: set[str]) -> Iterat
 
 
 def _needed(node: Node, given: Iterable[str], prefix: str = "") -> Iterator[tuple[str, Node]]:
-    """Yield the paths that a payload must have and *given* lacks; an optional object is entered if part of it is given."""
+    """
+    Yield the paths that a payload must have and *given* lacks; an optional object is entered if
+    part of it is given.
+    """
     given = set(given)
     for name, child in node.children.items():
         path = f"{prefix}{name}"

@@ -13,7 +13,10 @@ from masivo_engine.model.rows import Entity
 
 
 class Severity(StrEnum):
-    """A *blocker* keeps a whole entity or run from working, a *warning* some rows; a *note* is good to know."""
+    """
+    A *blocker* keeps a whole entity or run from working, a *warning* some rows; a *note* is good to
+    know.
+    """
 
     BLOCKER = "blocker"
     WARNING = "warning"
@@ -23,8 +26,9 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was found: *where* (an entity, or what a connection is called), its stable *code*, what is the *matter*
-    and what to *do*. *rows* is how many rows it is about, 0 where that is not a number of rows.
+    One thing that was found: *where* (an entity, or what a connection is called), its stable
+    *code*, what is the *matter* and what to *do*. *rows* is how many rows it is about, 0 where that
+    is not a number of rows.
     """
 
     severity: Severity
@@ -75,7 +79,9 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def as_lines(findings: Iterable[Finding], *, width: int = 0) -> Iterator[str]:
-    """Yield a line for each finding, aligned; with *width*, wrapped below its sentence for a terminal."""
+    """
+    Yield a line for each finding, aligned; with *width*, wrapped below its sentence for a terminal.
+    """
     ordered = worst_first(findings)
     place = max((len(found.where) for found in ordered), default=0)
     code = max((len(found.code) for found in ordered), default=0)

@@ -1,8 +1,10 @@
 """
-Indexes that are missing: what a window, a key and a list's parents are looked up by, as the database itself plans it.
+Indexes that are missing: what a window, a key and a list's parents are looked up by, as the
+database itself plans it.
 
-A planner scans a small table although there is an index, so it is asked what it *could* use. An index is suggested only where the
-alias is a plain column: on an expression it would not help, or is made in another way on each database.
+A planner scans a small table although there is an index, so it is asked what it *could* use. An
+index is suggested only where the alias is a plain column: on an expression it would not help, or is
+made in another way on each database.
 """
 
 from __future__ import annotations

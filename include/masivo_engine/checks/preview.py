@@ -1,4 +1,7 @@
-"""The payloads as they would be sent, for people: made by the very stations that a sync uses, and sent nowhere."""
+"""
+The payloads as they would be sent, for people: made by the very stations that a sync uses, and sent
+nowhere.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ def preview(legacy: Source, *, limit: int, key: str = "") -> Iterator[str]:
     """
     Yield the first *limit* payloads of *legacy*, or those of *key* alone, as text.
 
-    Rows that cannot go are shown where they stand among them, at most *limit* of them too: they must not hide what can.
+    Rows that cannot go are shown where they stand among them, at most *limit* of them too: they
+    must not hide what can.
     """
     maker = maker_of(legacy)
     origin = expressions(legacy.query)
@@ -43,7 +47,10 @@ def preview(legacy: Source, *, limit: int, key: str = "") -> Iterator[str]:
 
 
 def origins(mapping: Mapping, entity: Entity) -> Iterator[str]:
-    """Yield lines that say where each value of *entity* comes from: ``order.value <- events.sql: total``."""
+    """
+    Yield lines that say where each value of *entity* comes from: ``order.value <- events.sql:
+    total``.
+    """
     yield "where each value comes from"
     found = [(path, query, alias, expression) for path, query in _files(mapping, entity) for alias, expression in
              expressions(query).items() if alias not in query.reserved]  # fmt: skip
@@ -58,7 +65,10 @@ def origins(mapping: Mapping, entity: Entity) -> Iterator[str]:
 
 
 def statements(legacy: Source, *, key: str = "") -> Iterator[str]:
-    """Yield the SQL that `preview` runs, as the database gets it, with its parameters; texts are shown by their shape alone."""
+    """
+    Yield the SQL that `preview` runs, as the database gets it, with its parameters; texts are shown
+    by their shape alone.
+    """
     for query, sql, parameters in legacy.statements(_everything(legacy.entity), Window(), key=key):
         given = ", ".join(f"{name} = {_parameter(value)}" for name, value in parameters.items())
         if query.path and not key:

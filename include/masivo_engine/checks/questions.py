@@ -1,7 +1,9 @@
 """
-Questions to the legacy database that are bounded: in rows by a sample, in time by a limit for each statement.
+Questions to the legacy database that are bounded: in rows by a sample, in time by a limit for each
+statement.
 
-A question that takes too long, or that the database cannot answer, is no failure of the check: it becomes a note.
+A question that takes too long, or that the database cannot answer, is no failure of the check: it
+becomes a note.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is looked at: the first *rows* of each file and *seconds* for each statement; None is no bound."""
+    """
+    How much is looked at: the first *rows* of each file and *seconds* for each statement; None is
+    no bound.
+    """
 
     rows: int | None = ROWS
     seconds: float | None = SECONDS
@@ -74,7 +79,9 @@ class Asked:
         return query in self.columns and {*aliases} <= {name.lower() for name in self.columns[query]}
 
     def table(self, query: Query, *, sampled: bool = True) -> FromClause:
-        """Return the rows of *query* as a table: the first of them, as far as the bounds go, or all."""
+        """
+        Return the rows of *query* as a table: the first of them, as far as the bounds go, or all.
+        """
         rows = subquery(query, self.columns[query])
         if not sampled or self.bounds.rows is None:
             return rows.alias(f"all_{query.entity}")
@@ -119,7 +126,8 @@ class Asked:
 
     def counts(self, statement: Executable) -> tuple[int, ...]:
         """
-        Return the only row of *statement*, all of whose columns count something; nothing at all is 0. Raises `Unanswered`.
+        Return the only row of *statement*, all of whose columns count something; nothing at all is
+        0. Raises `Unanswered`.
 
         A sum of counts is an int here, a Decimal there: with that no question reckons.
         """

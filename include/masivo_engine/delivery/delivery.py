@@ -1,11 +1,14 @@
 """
-The records of a slice until each has its verdict: what was refused is taken apart, what is in doubt is read back.
+The records of a slice until each has its verdict: what was refused is taken apart, what is in doubt
+is read back.
 
-Batches go out one after the other (`masivo_engine.delivery.sender`). What a refusal leaves behind is not documented (masivo_api.md U8): nothing, the good
-records, or those before the bad one. So a refused batch is in doubt; what a read-back finds is delivered, and what it proves absent is sent
+Batches go out one after the other (`masivo_engine.delivery.sender`). What a refusal leaves behind
+is not documented (masivo_api.md U8): nothing, the good records, or those before the bad one. So a
+refused batch is in doubt; what a read-back finds is delivered, and what it proves absent is sent
 again in parts. A record that was refused alone is refused.
 
-For customers and events that is learned, by address and status, and never for transactions: points that are sent twice count twice.
+For customers and events that is learned, by address and status, and never for transactions: points
+that are sent twice count twice.
 
 ============  =======================================================  =================================================
 refusals are  known to be so when                                      a refused batch
@@ -16,12 +19,14 @@ refusals are  known to be so when                                      a refused
 not known     nothing is proved yet                                    is in doubt
 ============  =======================================================  =================================================
 
-Doubts are settled when the slice has been sent, because proof takes something that was sent later. Where nothing can be proved, the
-mapping says (``policies.unproven``) whether they wait, or are sent again, which no transaction ever is, nor what the API refused.
-What was sent again so and is refused then stays in doubt: a refusal may come of its having arrived before.
+Doubts are settled when the slice has been sent, because proof takes something that was sent later.
+Where nothing can be proved, the mapping says (``policies.unproven``) whether they wait, or are sent
+again, which no transaction ever is, nor what the API refused. What was sent again so and is refused
+then stays in doubt: a refusal may come of its having arrived before.
 
-While the last answer proves nothing, or refuses a batch, records go one by one until one is accepted: an API that is down, or refuses all,
-is met with as little as can be, and what is accepted then shows later how far the queue is.
+While the last answer proves nothing, or refuses a batch, records go one by one until one is
+accepted: an API that is down, or refuses all, is met with as little as can be, and what is accepted
+then shows later how far the queue is.
 """
 
 from __future__ import annotations
@@ -52,14 +57,18 @@ from masivo_engine.readback.settler import Settler
 
 # After so many doubts in a row the API is down, and every further batch would only be one more.
 _DOUBTS_IN_A_ROW = 3
-# Units of a refused batch that are read back, and may be sent alone, to learn whether the API took part of it.
+# Units of a refused batch that are read back, and may be sent alone, to learn whether the API took
+# part of it.
 _SAMPLE = 20
-# Fresh units that are sent alone while nothing else is accepted: if the API refuses everything, that shows soonest.
+# Fresh units that are sent alone while nothing else is accepted: if the API refuses everything,
+# that shows soonest.
 _PROBES = 5
 
 
 class Found(NamedTuple):
-    """Doubts after a read-back: *resend* are unproven as well, but the mapping wants them sent again."""
+    """
+    Doubts after a read-back: *resend* are unproven as well, but the mapping wants them sent again.
+    """
 
     present: list[Doubt]
     absent: list[Doubt]
@@ -69,7 +78,10 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class _PutOff:
-    """A refused *batch* and its *answer*, until it is known what that leaves behind; *was_begun* where some of it has been sent again."""
+    """
+    A refused *batch* and its *answer*, until it is known what that leaves behind; *was_begun* where
+    some of it has been sent again.
+    """
 
     batch: Batch
     answer: Answer
@@ -78,10 +90,12 @@ class _PutOff:
 
 class Delivery:
     """
-    Delivers the batches of one slice. *doubts* are what it sent and knows no fate of; whoever has others, which this is to settle in the end,
-    says so (*has_earlier_doubts*), so that what is sent meanwhile can prove something of them.
+    Delivers the batches of one slice. *doubts* are what it sent and knows no fate of; whoever has
+    others, which this is to settle in the end, says so (*has_earlier_doubts*), so that what is sent
+    meanwhile can prove something of them.
 
-    With *resends_unproven*, a doubt of which nothing can be proved is sent again, once in a run; never for transactions.
+    With *resends_unproven*, a doubt of which nothing can be proved is sent again, once in a run;
+    never for transactions.
     """
 
     def __init__(
@@ -115,12 +129,14 @@ class Delivery:
         self._has_resent: set[str] = set()
         self._outdated: dict[str, int] = {}
         self._again: set[str] = set()
-        # An API that was down for an earlier try is asked once, not with as many records as if nothing were known.
+        # An API that was down for an earlier try is asked once, not with as many records as if
+        # nothing were known.
         self._doubts_in_a_row = doubts_in_a_row(ledger, lease.entity, most=_DOUBTS_IN_A_ROW - 1)
         self._put_off: list[_PutOff] = []
         self._has_tried_to_learn = False
         self._is_accepting = not self._doubts_in_a_row
-        # By batch of the ledger: what the API said of those whose records it may have taken, and of single units.
+        # By batch of the ledger: what the API said of those whose records it may have taken, and of
+        # single units.
         self._said: dict[int, Answer] = {}
         self._alone: set[int] = set()
         self._in_parts: set[str] = set()
@@ -129,16 +145,21 @@ class Delivery:
 
     def pack(self, batches: Sequence[Batch]) -> None:
         """
-        Write *batches*, which are to be delivered in this order, into the ledger before their turns.
+        Write *batches*, which are to be delivered in this order, into the ledger before their
+        turns.
 
-        Not where records are sent again unproven: those that are written down and not sent count as sent again all the same.
+        Not where records are sent again unproven: those that are written down and not sent count as
+        sent again all the same.
         """
         if not self._resent:
             outdated = [number for batch in batches for number in self._outdated_by(batch)]
             self._sending.pack(batches, self._again, outdated=outdated)
 
     def deliver(self, batch: Batch) -> list[Unit]:
-        """Send *batch* and judge its records; return those that are to be packed again, because nothing is known of them."""
+        """
+        Send *batch* and judge its records; return those that are to be packed again, because
+        nothing is known of them.
+        """
         left: list[Unit] = []
         if not self._is_accepting:
             rest = units(batch)
@@ -154,7 +175,8 @@ class Delivery:
 
     def settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
         """
-        Read back *doubts* of this slice, its own or those of a try that died; return what is to be sent (again).
+        Read back *doubts* of this slice, its own or those of a try that died; return what is to be
+        sent (again).
 
         What is proved to have arrived is delivered; the rest stays in doubt.
         """
@@ -193,16 +215,21 @@ class Delivery:
         return found
 
     def _may_resend(self, doubt: Doubt) -> bool:
-        # What the API refused would be refused again; and one more doubt in the same run shows that the API is not well.
+        # What the API refused would be refused again; and one more doubt in the same run shows that
+        # the API is not well.
         return self._resends_unproven and not doubt.is_refused and doubt.record.key not in self._has_resent
 
     def outdate(self, doubts: Iterable[Doubt]) -> None:
-        """Supersede *doubts* of earlier runs, whose records are sent again, when that is written down and not before."""
+        """
+        Supersede *doubts* of earlier runs, whose records are sent again, when that is written down
+        and not before.
+        """
         self._outdated |= {doubt.record.key: doubt.entry for doubt in doubts}
 
     def send_in_parts(self, absent: Sequence[Unit], refusal: Answer | None = None) -> list[Unit]:
         """
-        Send *absent* again, which were refused, with *refusal*, and are proved not to have been taken; return what is to be packed again.
+        Send *absent* again, which were refused, with *refusal*, and are proved not to have been
+        taken; return what is to be packed again.
 
         Together they would only be refused again.
         """
@@ -231,12 +258,17 @@ class Delivery:
         return []
 
     def _leaves(self, answer: Answer) -> str:
-        """Return what is known of what such a refusal leaves behind; another slice may have learned it. Of transactions nothing ever is."""
+        """
+        Return what is known of what such a refusal leaves behind; another slice may have learned
+        it. Of transactions nothing ever is.
+        """
         entity = self._lease.entity
         return "" if entity is Entity.TRANSACTIONS else self._ledger.refusals.get((entity, answer.status), "")
 
     def _leaves_nothing(self, batch: Batch, refusal: Answer) -> bool:
-        """Whether nothing of *batch* can have been taken: of a single record, or where that is known."""
+        """
+        Whether nothing of *batch* can have been taken: of a single record, or where that is known.
+        """
         return len(batch.records) == 1 or self._leaves(refusal) == "atomic"
 
     def _settle(self, doubts: Sequence[Doubt]) -> list[Unit]:
@@ -260,7 +292,10 @@ class Delivery:
         return left + _units([doubt.record for doubt in rest])
 
     def _but_for_judged(self, absent: Sequence[Doubt], present: Sequence[Doubt]) -> list[Doubt]:
-        """Quarantine those *absent* that the API has judged: it refused them alone, or took one that stood behind them; return the others."""
+        """
+        Quarantine those *absent* that the API has judged: it refused them alone, or took one that
+        stood behind them; return the others.
+        """
         last: dict[int, int] = {}
         for doubt in present:
             if doubt.was_refused_first and not doubt.arrived_before:
@@ -329,10 +364,12 @@ class Delivery:
 
     def _learn(self) -> list[Unit]:
         """
-        Find out whether a refusal leaves anything behind, of one status for all slices; return what may be sent again then.
+        Find out whether a refusal leaves anything behind, of one status for all slices; return what
+        may be sent again then.
 
-        A record that is proved absent may be sent again in any case. If it was the first of its batch and is accepted now, it was good all
-        the time, no bad one stood before it, and it was not taken: then nothing was. Of any other the place says nothing.
+        A record that is proved absent may be sent again in any case. If it was the first of its
+        batch and is accepted now, it was good all the time, no bad one stood before it, and it was
+        not taken: then nothing was. Of any other the place says nothing.
         """
         one = next((one for one in self._put_off if not one.was_begun and self._telling(one.batch)), None)
         if one is None:
@@ -358,11 +395,17 @@ class Delivery:
         return self._after_learning()
 
     def _telling(self, batch: Batch) -> list[Unit]:
-        """Return what of a refused batch can tell what the refusal left: what was sent again unproven may be there from before."""
+        """
+        Return what of a refused batch can tell what the refusal left: what was sent again unproven
+        may be there from before.
+        """
         return [unit for unit in units(batch) if self._resent.isdisjoint(record.key for record in unit)]
 
     def _after_learning(self) -> list[Unit]:
-        """Do with the batches that were put off what can be done with those whose refusals are understood now."""
+        """
+        Do with the batches that were put off what can be done with those whose refusals are
+        understood now.
+        """
         left: list[Unit] = []
         put_off, self._put_off = self._put_off, []
         for one in put_off:
@@ -386,12 +429,18 @@ class Delivery:
             self._log.info("the API's refusals of %s (%d) are %s", entity, status, leaves)
 
     def quarantine(self, records: Sequence[Record], reason: str) -> None:
-        """Quarantine *records* that were to be sent again, for a *reason* of their own; what may have arrived before stays in doubt."""
+        """
+        Quarantine *records* that were to be sent again, for a *reason* of their own; what may have
+        arrived before stays in doubt.
+        """
         absent = [record for record in records if record.key not in self._resent]
         self._ledger.judge(self._lease, [one.key for one in absent], State.QUARANTINED, reason, records=absent)
 
     def _but_for_doubtful(self, refused: Sequence[Unit]) -> list[Unit]:
-        """Leave in doubt what of *refused* was sent before, because a refusal may come of its having arrived; return the rest."""
+        """
+        Leave in doubt what of *refused* was sent before, because a refusal may come of its having
+        arrived; return the rest.
+        """
         doubtful = [record for unit in refused for record in unit if record.key in self._resent]
         if not doubtful:
             return list(refused)
@@ -400,7 +449,10 @@ class Delivery:
         return [unit for unit in refused if self._resent.isdisjoint(record.key for record in unit)]
 
     def _call_in_doubt(self, batch: Batch, refusal: Answer) -> None:
-        """Let *batch* be in doubt, of which its *refusal* may have left a part; it is read back, or put off until more is known."""
+        """
+        Let *batch* be in doubt, of which its *refusal* may have left a part; it is read back, or
+        put off until more is known.
+        """
         keys = {record.key for record in batch.records}
         self._ledger.judge(self._lease, sorted(keys - self._resent), State.IN_DOUBT, "refusal_unproven")
         if resent := keys & self._resent:  # by the API's verdict on this request nothing is proved of the one before

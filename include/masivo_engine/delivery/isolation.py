@@ -1,16 +1,20 @@
 """
-A refused batch taken apart, until every record has a verdict of its own, in as few requests as can be.
+A refused batch taken apart, until every record has a verdict of its own, in as few requests as can
+be.
 
-The API refuses a whole batch for one bad record and says why in prose (masivo_api.md 2.5). So the records that the prose names are
-left out; else the part is tested that is as likely good as bad. A part that is accepted is delivered by that very request, and proves
-the rest bad without one. What nothing is known of any more goes back to be packed with the next batches, so that it costs no
+The API refuses a whole batch for one bad record and says why in prose (masivo_api.md 2.5). So the
+records that the prose names are left out; else the part is tested that is as likely good as bad. A
+part that is accepted is delivered by that very request, and proves the rest bad without one. What
+nothing is known of any more goes back to be packed with the next batches, so that it costs no
 request of its own either.
 
-All this is for refusals that take nothing. Where one may have taken a part, each refused request has to be read back before any of it
-goes again, and waits for the queue: so there are few rounds, each in as many parts as the next one will have records in a part.
+All this is for refusals that take nothing. Where one may have taken a part, each refused request
+has to be read back before any of it goes again, and waits for the queue: so there are few rounds,
+each in as many parts as the next one will have records in a part.
 
-A record is ``refused`` only if the API refused it alone, or named it and took all the others, and it cannot have arrived before. Budgets keep isolation from eating the lane:
-past them the smallest part that is known to be bad is parked (``refused_in_company``) and taken up by a later run.
+A record is ``refused`` only if the API refused it alone, or named it and took all the others, and
+it cannot have arrived before. Budgets keep isolation from eating the lane: past them the smallest
+part that is known to be bad is parked (``refused_in_company``) and taken up by a later run.
 """
 
 from __future__ import annotations
@@ -35,15 +39,17 @@ from masivo_engine.model.rows import State
 # Sends a batch and returns its answer; the ledger has the receipt by then.
 Send = Callable[[Batch], Answer]
 
-# Requests that one refused batch may cost, and after which what is unknown of it is left to other batches: what is known to be bad
-# is found with the rest, any single record in 11.
+# Requests that one refused batch may cost, and after which what is unknown of it is left to other
+# batches: what is known to be bad is found with the rest, any single record in 11.
 _BUDGET, _LEAVE = 128, 96
-# So many records refused one by one, with nothing accepted in between, are no bad rows but one bad mapping; if nothing was ever
-# accepted, and else, because bad rows come in clusters.
+# So many records refused one by one, with nothing accepted in between, are no bad rows but one bad
+# mapping; if nothing was ever accepted, and else, because bad rows come in clusters.
 _ALIKE, _ALIKE_LATER = 3, 20
-# After so many refusals in a row, which is more than the way to a single record takes, a record is tried alone.
+# After so many refusals in a row, which is more than the way to a single record takes, a record is
+# tried alone.
 _PROBE_AFTER = 12
-# What is believed of a record before the first answer: one in a thousand is bad, as if twenty had been seen.
+# What is believed of a record before the first answer: one in a thousand is bad, as if twenty had
+# been seen.
 _BAD_SEEN, _SEEN = 0.02, 20.0
 # So few units are sent one by one, where each round is a wait for the queue.
 _FEW = 8
@@ -59,8 +65,8 @@ class _Suspects:
     """
     Units that hold a bad one, and the *refusal* of the smallest request that held them all.
 
-    *is_sent* where they were exactly that request, so that its prose is about them; *is_proven* where one unit's verdict stands;
-    *is_named* where they are suspects because prose named them.
+    *is_sent* where they were exactly that request, so that its prose is about them; *is_proven*
+    where one unit's verdict stands; *is_named* where they are suspects because prose named them.
     """
 
     units: Sequence[Unit]
@@ -72,7 +78,10 @@ class _Suspects:
 
 @dataclass(slots=True)
 class _Case:
-    """One refused batch: what is known to be bad, what is to be tested next, what nothing is known of, requests *spent*."""
+    """
+    One refused batch: what is known to be bad, what is to be tested next, what nothing is known of,
+    requests *spent*.
+    """
 
     number: int
     size: int
@@ -90,8 +99,9 @@ class Isolation:
     """
     Takes the refused batches of one slice apart, by *send*.
 
-    *spent* counts what the account's last hour has seen of such requests, in whatever slice, *per_hour* is how many there may be.
-    *but_for_doubtful* is given what would be quarantined: it leaves in doubt what may have arrived before, and returns the rest.
+    *spent* counts what the account's last hour has seen of such requests, in whatever slice,
+    *per_hour* is how many there may be. *but_for_doubtful* is given what would be quarantined: it
+    leaves in doubt what may have arrived before, and returns the rest.
     """
 
     def __init__(
@@ -117,13 +127,19 @@ class Isolation:
         self._bad = 0
 
     def accepted(self, count: int) -> None:
-        """Note that a request with *count* units was accepted: what is refused now is not refused because all is."""
+        """
+        Note that a request with *count* units was accepted: what is refused now is not refused
+        because all is.
+        """
         self._alone.clear()
         self._in_a_row = 0
         self._good += count
 
     def beware(self) -> None:
-        """To be called before anything more is sent: raises `Stopped` where all refusals look like one cause."""
+        """
+        To be called before anything more is sent: raises `Stopped` where all refusals look like one
+        cause.
+        """
         enough = _ALIKE_LATER if self._good else _ALIKE
         if len(self._alone) >= enough and len(set(self._alone[-enough:])) == 1:
             raise Stopped(
@@ -156,10 +172,12 @@ class Isolation:
         self, absent: Sequence[Unit], refusal: Answer, *, is_first: bool
     ) -> tuple[list[Unit], list[Unit]]:
         """
-        Send *absent* again in parts: they are proved not to have been taken by a request that was refused with *refusal*.
+        Send *absent* again in parts: they are proved not to have been taken by a request that was
+        refused with *refusal*.
 
-        What is refused of a part is in doubt once more, unless it is known that nothing of it was taken. *is_first* where they are not a part
-        themselves. Returns what nothing is known of, to be packed again, and what was not sent because the budget is spent.
+        What is refused of a part is in doubt once more, unless it is known that nothing of it was
+        taken. *is_first* where they are not a part themselves. Returns what nothing is known of, to
+        be packed again, and what was not sent because the budget is spent.
         """
         spent = 0
         left: list[Unit] = []
@@ -178,7 +196,10 @@ class Isolation:
         return left, unsent
 
     def was_refused_alone(self, unit: Unit, refusal: Answer) -> None:
-        """Note that the API refused *unit* by itself, also where it may have taken a part of it: too many of them are one cause."""
+        """
+        Note that the API refused *unit* by itself, also where it may have taken a part of it: too
+        many of them are one cause.
+        """
         self._said = words(refusal)
         self._alone.append("too large" if _is_too_large(refusal) else _cause(self._said, unit))
 
@@ -194,7 +215,8 @@ class Isolation:
             # Nothing is wrong with the records; each half is as unknown as the whole was.
             case.groups += _halves_by_bytes(part.units)
         elif not self._good or self._in_a_row >= _PROBE_AFTER:
-            # If the API refuses everything, single records show it soonest. The last one, so that all places stay right.
+            # If the API refuses everything, single records show it soonest. The last one, so that
+            # all places stay right.
             self._divide(case, part, part.units[-1:], part.units[:-1])
         elif part.is_sent and (named := culprits(part.refusal.text, part.units)).parts:
             self._leave_out(case, part, named)
@@ -203,19 +225,26 @@ class Isolation:
             self._divide(case, replace(part, is_sent=False), part.units[:middle], part.units[middle:])
 
     def _divide(self, case: _Case, part: _Suspects, tested: Sequence[Unit], rest: Sequence[Unit]) -> None:
-        """Test some of *part*: if they are good, the *rest* is bad, and else nothing is known of it any more."""
+        """
+        Test some of *part*: if they are good, the *rest* is bad, and else nothing is known of it
+        any more.
+        """
         if self._test(case, tested) is Verdict.ACCEPTED:
             case.suspects.append(replace(part, units=rest))
         else:
             case.unknown += rest
 
     def _leave_out(self, case: _Case, part: _Suspects, named: Named) -> None:
-        """Test *part* without those whom its refusal names; they are bad if the others are accepted, and else only accused."""
+        """
+        Test *part* without those whom its refusal names; they are bad if the others are accepted,
+        and else only accused.
+        """
         out = {id(unit) for unit in named.units}
         place = len(case.suspects)
         is_accepted = self._test(case, [unit for unit in part.units if id(unit) not in out]) is Verdict.ACCEPTED
         is_certain = is_accepted and (named.is_plain or len(named.parts) == 1)
-        # After the others: if those are accepted in the end, bad rows are scattered among good ones.
+        # After the others: if those are accepted in the end, bad rows are scattered among good
+        # ones.
         case.suspects[place:place] = [
             _Suspects(accused, part.refusal, is_proven=is_certain and len(accused) == 1, is_named=True)
             for accused in named.parts
@@ -236,7 +265,10 @@ class Isolation:
         return judged
 
     def _likely_half(self, count: int) -> int:
-        """Return how many of *count* units, one of which at least is bad, are as likely all good as not."""
+        """
+        Return how many of *count* units, one of which at least is bad, are as likely all good as
+        not.
+        """
         good = 1 - self._share_of_bad()
         return max(1, min(count // 2, int(math.log((1 + good**count) / 2) / math.log(good))))
 
@@ -248,14 +280,20 @@ class Isolation:
         return (self._bad + _BAD_SEEN) / (self._bad + self._good + _SEEN)
 
     def _is_worth_going_on(self, case: _Case) -> bool:
-        """Whether what is unknown is better tested here, in smaller parts, than in full batches that would be refused again."""
+        """
+        Whether what is unknown is better tested here, in smaller parts, than in full batches that
+        would be refused again.
+        """
         return self._likely_clean() * 2 < case.size and case.spent < _LEAVE and self._has_budget()
 
     def _has_budget(self) -> bool:
         return self._spent() < self._per_hour
 
     def refuse(self, unit: Unit, refusal: Answer, *, is_telling: bool) -> None:
-        """Quarantine *unit*, of which *refusal* is the verdict; *is_telling* where it was alone, and its words are one of several causes."""
+        """
+        Quarantine *unit*, of which *refusal* is the verdict; *is_telling* where it was alone, and
+        its words are one of several causes.
+        """
         if not self._but_for_doubtful([unit]):
             return
         is_large = _is_too_large(refusal)
@@ -280,7 +318,10 @@ def _refused(sent: Sequence[Unit], refusal: Answer) -> _Suspects:
 
 
 def _parts(absent: Sequence[Unit], refusal: Answer, *, is_first: bool) -> list[Sequence[Unit]]:
-    """Return *absent* in parts: halves by bytes of what was too large, those who are named alone, else as many parts as each has units."""
+    """
+    Return *absent* in parts: halves by bytes of what was too large, those who are named alone, else
+    as many parts as each has units.
+    """
     if len(absent) > 1 and _is_too_large(refusal):
         return list(_halves_by_bytes(absent))
     if len(absent) <= _FEW:

@@ -6,8 +6,8 @@ caller up since its turn, two requests are never less than *interval* apart. Bot
 clock, and hold no lock while they wait. The margin on top is for the way to the API; it grows when the API answers 429 all the same, and
 shrinks slowly afterwards (perf.md 6). A 429 freezes the lane for everybody.
 
-Increments go before backfills: a backfill never queues behind others, so that an increment waits for one of its requests at most, and takes
-one turn in five while increments want them.
+Increments go before backfills: a backfill never queues behind others, so that an increment waits
+for one of its requests at most, and takes one turn in five while increments want them.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ from masivo_engine.model.limits import HOUR_S, Limits
 _MOST_MARGIN_S = 1.0
 # A longer wait is waited for outside: a sleeping task would hold a worker's slot.
 _LONGEST_WAIT_S = 600.0
-# A batch that waits at the gate is *being sent*; whoever kills its task leaves it in doubt, so it steps back from a longer wait.
+# A batch that waits at the gate is *being sent*; whoever kills its task leaves it in doubt, so it
+# steps back from a longer wait.
 _LONGEST_AT_THE_GATE_S = 10.0
-# The write-ahead takes milliseconds, and raising the ledger's mark, which is asked of Airflow's API server, about a tenth of a second; begun so
-# much before their turn, at most a tenth of the interval, they take none of the lane.
+# The write-ahead takes milliseconds, and raising the ledger's mark, which is asked of Airflow's API
+# server, about a tenth of a second; begun so much before their turn, at most a tenth of the
+# interval, they take none of the lane.
 _EARLY_S = 0.2
 _STARTS_WRITTEN = 3  # where every commit is slow, the margin grows by the API's answers
 _TURNS_BEFORE_BACKFILL = 4  # of increments, as long as they want them
 _WANTED_FOR_TURNS = 3  # an increment that took a turn is taken to want more for so long
 
 
-# What is run for every turn. Making a statement takes six times as long as running it, so each is made once.
+# What is run for every turn. Making a statement takes six times as long as running it, so each is
+# made once.
 _mine = schema.lane.c.account == bindparam("of_account")
 _LOCKED = select(schema.lane).where(_mine).with_for_update()
 _TAKEN = (
@@ -113,11 +116,13 @@ class Lane:
 
     def start(self) -> bool:
         """
-        Start at the turn, or as soon after it as the last start is long enough ago: to be called between the write-ahead and the POST.
+        Start at the turn, or as soon after it as the last start is long enough ago: to be called
+        between the write-ahead and the POST.
 
-        Committing the write-ahead takes a while, and never the same; without this, a slow one followed by a quick one would be too close.
-        A start whose own commit took long is written again, because its POST comes later than it says. False where it takes too long for
-        a batch that counts as being sent: it needs another turn.
+        Committing the write-ahead takes a while, and never the same; without this, a slow one
+        followed by a quick one would be too close. A start whose own commit took long is written
+        again, because its POST comes later than it says. False where it takes too long for a batch
+        that counts as being sent: it needs another turn.
         """
         for _ in range(_STARTS_WRITTEN):
             asked = time.monotonic()
@@ -144,7 +149,10 @@ class Lane:
             )
 
     def _take(self) -> tuple[float, float | None]:
-        """Take the next free turn; return the seconds until it and its time on the database's clock, None if it is not ours to take."""
+        """
+        Take the next free turn; return the seconds until it and its time on the database's clock,
+        None if it is not ours to take.
+        """
         with self._engine.begin() as connection:
             row = self._locked(connection)
             now = dialects.now(connection)
@@ -177,7 +185,10 @@ class Lane:
         return at - now, at
 
     def _to_let_others_pass(self, row: Row[Any], now: float, at: float, apart: float) -> float:
-        """Return the seconds until it makes sense for a backfill to ask again, 0 if it may take the turn *at*."""
+        """
+        Return the seconds until it makes sense for a backfill to ask again, 0 if it may take the
+        turn *at*.
+        """
         if self._kind is Priority.INCREMENT or not self._limits.interval_s:
             return 0.0
         if row.increments_until > now:
@@ -185,7 +196,10 @@ class Lane:
         return max(0.0, at - now - apart)
 
     def _pass(self) -> float:
-        """Write down that the request starts now, and return 0, or the seconds to wait before asking again."""
+        """
+        Write down that the request starts now, and return 0, or the seconds to wait before asking
+        again.
+        """
         table, start = schema.lane, schema.start
         if not self._limits.interval_s:
             return 0.0
@@ -212,7 +226,9 @@ class Lane:
             connection.execute(delete(schema.start).where(schema.start.c.id == self._mine))
 
     def _hour_is_free(self, connection: Connection, now: float) -> float:
-        """Return when one more start fits into the hourly cap, and forget starts older than an hour."""
+        """
+        Return when one more start fits into the hourly cap, and forget starts older than an hour.
+        """
         if not self._limits.per_hour:
             return now
         mine = {"of_account": self._account}
@@ -242,7 +258,8 @@ class Lane:
         """
         Make the account's lane, if it is the first turn of all.
 
-        In a transaction of its own: on MySQL two tasks that insert the same row and then lock it wait for each other.
+        In a transaction of its own: on MySQL two tasks that insert the same row and then lock it
+        wait for each other.
         """
         if self._is_made:
             return

@@ -1,8 +1,9 @@
 """
 Whom a refusal names: the API says why it refused a batch in prose, and prose can be wrong.
 
-The contract promises a sentence and nothing about its content (seed 002, ``Error``; masivo_api.md 2.5). So a name is a hint where to
-look first, and a verdict only together with what the API does: see `masivo_engine.delivery.isolation`.
+The contract promises a sentence and nothing about its content (seed 002, ``Error``; masivo_api.md
+2.5). So a name is a hint where to look first, and a verdict only together with what the API does:
+see `masivo_engine.delivery.isolation`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ _PLACE = re.compile(r"customers(?:\[|\.)(\d+)\]?(?:\.(?:events|transactions)(?:\
 @dataclass(frozen=True, slots=True)
 class Named:
     """
-    The *parts* of a request that its refusal names: single units, or all units of a customer where only the customer is named.
+    The *parts* of a request that its refusal names: single units, or all units of a customer where
+    only the customer is named.
 
-    *is_plain* where they are named as one names a record: in quotes, by e-mail or by place; a bare word of the sentence
-    may be a number that happens to be somebody's key.
+    *is_plain* where they are named as one names a record: in quotes, by e-mail or by place; a bare
+    word of the sentence may be a number that happens to be somebody's key.
     """
 
     parts: tuple[tuple[Unit, ...], ...] = ()
@@ -44,7 +46,10 @@ class Named:
 
 
 def culprits(text: str, request: Sequence[Unit]) -> Named:
-    """Return whom *text*, the refusal of exactly *request*, names. Nobody, where it names nobody or everybody."""
+    """
+    Return whom *text*, the refusal of exactly *request*, names. Nobody, where it names nobody or
+    everybody.
+    """
     said = sentences(text)
     plain = {name for groups in _QUOTED.findall(said) for name in groups if name}
     plain |= {email.strip(".").casefold() for email in _EMAIL.findall(said)}
@@ -58,7 +63,10 @@ def culprits(text: str, request: Sequence[Unit]) -> Named:
 
 
 def sentences(text: str) -> str:
-    """Return what *text* says, a line for each sentence where it is JSON, and without its last word where it was cut off."""
+    """
+    Return what *text* says, a line for each sentence where it is JSON, and without its last word
+    where it was cut off.
+    """
     try:
         return "\n".join(_strings(orjson.loads(text)))
     except orjson.JSONDecodeError:
@@ -66,7 +74,10 @@ def sentences(text: str) -> str:
 
 
 def names(unit: Unit) -> set[str]:
-    """Return what *unit* may be called by: key, e-mail (in lower case), details; a customer's transactions also by the customer."""
+    """
+    Return what *unit* may be called by: key, e-mail (in lower case), details; a customer's
+    transactions also by the customer.
+    """
     found = set()
     for record in unit:
         found.add(record.key)
@@ -102,7 +113,9 @@ def _strings(json: Any) -> Iterator[str]:
 
 
 def _places_of(request: Sequence[Unit]) -> Iterator[tuple[int, int | None]]:
-    """Yield where each unit stands in its request: the customer's place, and the event's within it."""
+    """
+    Yield where each unit stands in its request: the customer's place, and the event's within it.
+    """
     customers: dict[str, int] = {}
     items: dict[str, int] = {}
     for unit in request:

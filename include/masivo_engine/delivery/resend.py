@@ -1,8 +1,9 @@
 """
 Transactions that are proved not to have arrived: which of them may be sent again.
 
-A customer's transactions are checked against the balance together, and the API takes them once. So they go again as they went, all of them
-and unchanged, or they wait to be judged anew: what is left of a set is another set, which nobody has checked.
+A customer's transactions are checked against the balance together, and the API takes them once. So
+they go again as they went, all of them and unchanged, or they wait to be judged anew: what is left
+of a set is another set, which nobody has checked.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ def whole_sets(
     ledger: Ledger, lease: Lease, absent: Sequence[Doubt], asked: Iterable[Doubt]
 ) -> tuple[list[Doubt], list[Doubt]]:
     """
-    Tell those of *absent* that may be sent again from those that are part of another set now, all of them *asked* about.
+    Tell those of *absent* that may be sent again from those that are part of another set now, all
+    of them *asked* about.
 
-    What was sent in such a set and is not asked about, because its row is gone or is another customer's, did not arrive either: it is held.
+    What was sent in such a set and is not asked about, because its row is gone or is another
+    customer's, did not arrive either: it is held.
     """
     if lease.entity is not Entity.TRANSACTIONS or not absent:
         return list(absent), []

@@ -1,8 +1,8 @@
 """
 A batch from its turn on the lane to its receipt in the ledger.
 
-The order is the promise: packed, turn, *being sent* committed, POST, receipt. A process that dies anywhere leaves either a batch that
-was provably not sent, or one that the next try calls in doubt.
+The order is the promise: packed, turn, *being sent* committed, POST, receipt. A process that dies
+anywhere leaves either a batch that was provably not sent, or one that the next try calls in doubt.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from masivo_engine.model.rows import Entity
 # Tries of one batch that the API did not accept, before Airflow is asked to come back later.
 _TRIES = 6
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 60.0
-# A try that was paused for so long between its last write and its POST may have been taken for dead meanwhile, and its batch read
-# back; the POST's own deadline comes on top, and both must be over before a read-back proves anything (`latest_arrival_s`, `Patience.settle_after_s`).
+# A try that was paused for so long between its last write and its POST may have been taken for dead
+# meanwhile, and its batch read back; the POST's own deadline comes on top, and both must be over
+# before a read-back proves anything (`latest_arrival_s`, `Patience.settle_after_s`).
 _LONGEST_PAUSE_BEFORE_POST_S = 20.0
-# A longer freeze, or many that add up to it, is waited for outside: a sleeping task would hold a worker's slot.
+# A longer freeze, or many that add up to it, is waited for outside: a sleeping task would hold a
+# worker's slot.
 _LONGEST_FREEZE_S = 600.0
 
 _STATES = {
@@ -50,7 +52,10 @@ class Turns(Protocol):
         """Wait for a turn and return the seconds waited."""
 
     def start(self) -> bool:
-        """Start now, or as soon as the last start is long enough ago; False where that is too long, and another turn is needed."""
+        """
+        Start now, or as soon as the last start is long enough ago; False where that is too long,
+        and another turn is needed.
+        """
 
     def freeze(self, seconds: float, *, too_fast: bool) -> None:
         """Let nobody send for *seconds*."""
@@ -112,7 +117,8 @@ class Sending:
 
     def pack(self, batches: Sequence[Batch], again: Collection[str] = (), *, outdated: Sequence[int] = ()) -> None:
         """
-        Write *batches* down ahead of their turns, all or none; they are to be sent in this order, with `send`.
+        Write *batches* down ahead of their turns, all or none; they are to be sent in this order,
+        with `send`.
 
         They supersede the *outdated* entries of earlier runs.
         """
@@ -142,15 +148,18 @@ class Sending:
         purpose: Purpose = Purpose.DELIVERY,
     ) -> Answer:
         """
-        Send *batch* until the API has decided about it, and enter the receipt; return the deciding answer.
+        Send *batch* until the API has decided about it, and enter the receipt; return the deciding
+        answer.
 
-        *again* are keys that this slice sent before, *unproven* those that may have arrived then; *outdated* are entries of earlier runs
-        about the same doubt. Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where the answer may be a yes in
-        words that the contract does not have; no record is lost by either.
+        *again* are keys that this slice sent before, *unproven* those that may have arrived then;
+        *outdated* are entries of earlier runs about the same doubt. Raises `TryAgainLater` or
+        `Stopped` with the batch given back, or in doubt where the answer may be a yes in words that
+        the contract does not have; no record is lost by either.
         """
         batch_id, _ = self._waiting.pop(id(batch), (0, batch))
         if not batch_id:
-            # A doubt is settled by what was written down and sent after it, so both must stay in one order.
+            # A doubt is settled by what was written down and sent after it, so both must stay in
+            # one order.
             self._unpack()
             batch_id = self._ledger.pack(
                 self._lease, batch, self._carried(again), unproven=unproven, outdated=outdated, purpose=purpose
@@ -187,7 +196,10 @@ class Sending:
             self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
 
     def _raise_high_water(self, batch_id: int) -> None:
-        """Remember outside the ledger that this request is made; where that cannot be done it is not, and the batch waits as before."""
+        """
+        Remember outside the ledger that this request is made; where that cannot be done it is not,
+        and the batch waits as before.
+        """
         try:
             self._ledger.raise_high_water()
         except MigrationError:
@@ -195,7 +207,10 @@ class Sending:
             raise
 
     def _authorize(self) -> None:
-        """Have a token before the batch counts as being sent: the time that is given to its POST is for that alone."""
+        """
+        Have a token before the batch counts as being sent: the time that is given to its POST is
+        for that alone.
+        """
         for tries in count(1):
             try:
                 self._sender.authorize()
@@ -298,17 +313,25 @@ class Sending:
 
 
 def latest_arrival_s(deadline_s: float) -> float:
-    """Return how long after its last write in the ledger a batch may still reach the API, whose POST may take *deadline_s*."""
+    """
+    Return how long after its last write in the ledger a batch may still reach the API, whose POST
+    may take *deadline_s*.
+    """
     return _LONGEST_PAUSE_BEFORE_POST_S + deadline_s
 
 
 def _pause_s(tries: int) -> float:
-    """Return a pause after so many *tries*, drawn anew, so that workers do not come back together."""
+    """
+    Return a pause after so many *tries*, drawn anew, so that workers do not come back together.
+    """
     return random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1)))  # noqa: S311
 
 
 def _may_be_accepted(answer: Answer) -> bool:
-    """Whether an answer that the contract does not have may mean that the batch was taken all the same."""
+    """
+    Whether an answer that the contract does not have may mean that the batch was taken all the
+    same.
+    """
     return 200 <= answer.status < 300 and not answer.is_page
 
 

@@ -1,8 +1,9 @@
 """
 Slices of one run that overlap, so that the lane never idles between them.
 
-The next slice is claimed, read and packed while the one before it still sends; it takes its first turn on the lane when that has nothing
-more to send. If both sent in turns they would also end together, and the lane would wait for the next two to start.
+The next slice is claimed, read and packed while the one before it still sends; it takes its first
+turn on the lane when that has nothing more to send. If both sent in turns they would also end
+together, and the lane would wait for the next two to start.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import Slice
 
 
-# A slice that sends writes to the ledger twice in an interval; one that is silent longer is reading back, or dead.
+# A slice that sends writes to the ledger twice in an interval; one that is silent longer is reading
+# back, or dead.
 _SILENT_INTERVALS, _SILENT_S = 3.0, 2.0
 _LOOKS_PER_INTERVAL, _LONGEST_LOOK_S = 10.0, 0.5
 
@@ -47,7 +49,9 @@ class InOrder:
         self.freeze = lane.freeze
 
     def turn(self) -> float:
-        """Wait until earlier slices have nothing to send, then for a turn; return the seconds waited."""
+        """
+        Wait until earlier slices have nothing to send, then for a turn; return the seconds waited.
+        """
         waited = 0.0
         while self.is_behind():
             self._sleep(self._look_s)

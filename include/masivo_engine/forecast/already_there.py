@@ -1,8 +1,10 @@
 """
-Whether the account has customers already that this ledger is about to bring there for the first time.
+Whether the account has customers already that this ledger is about to bring there for the first
+time.
 
-An empty ledger knows of nothing that another one has sent, and would send all of it a second time. So a plan that would bring more
-customers than the ledger has ever brought asks the API for a few of them, spread over all; later runs ask nothing.
+An empty ledger knows of nothing that another one has sent, and would send all of it a second time.
+So a plan that would bring more customers than the ledger has ever brought asks the API for a few of
+them, spread over all; later runs ask nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ _LEAST_ANSWERED = 0.5  # of those asked for; one answer that says nothing is no 
 
 
 def already_there(ledger: Ledger, made: Forecast, reader: Reader, limits: Limits) -> Iterator[Alarm]:
-    """Yield an alarm where the account has some of those whom the forecast *made* would bring, or where that cannot be seen."""
+    """
+    Yield an alarm where the account has some of those whom the forecast *made* would bring, or
+    where that cannot be seen.
+    """
     fresh = next((one.new for one in made.entities if one.entity is Entity.CUSTOMERS), None)
     if fresh is None or fresh.count <= _brought(ledger):
         return
@@ -60,7 +65,10 @@ def already_there(ledger: Ledger, made: Forecast, reader: Reader, limits: Limits
 
 
 def _brought(ledger: Ledger) -> int:
-    """Return how many customers were delivered, counted by batch; who was delivered twice counts twice."""
+    """
+    Return how many customers were delivered, counted by batch; who was delivered twice counts
+    twice.
+    """
     batch = schema.batch
     carried = select(func.coalesce(func.sum(batch.c.records), 0)).where(
         batch.c.entity == Entity.CUSTOMERS, batch.c.state == BatchState.DELIVERED

@@ -1,5 +1,6 @@
 """
-Whether a plan is so large, or so bad, that a person should look at it before the first request: what exceeds the bounds that were typed.
+Whether a plan is so large, or so bad, that a person should look at it before the first request:
+what exceeds the bounds that were typed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Bounds:
     """
     What a run may do unasked; None is any.
 
-    *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go, *adopted* rows that were never sent.
+    *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go,
+    *adopted* rows that were never sent.
     """
 
     rows: int | None = None

@@ -1,9 +1,11 @@
 """
 The forecast: what a run will do to every row, found out by doing everything but sending.
 
-It reads, maps, validates, hashes, judges and packs the rows of the run as the tasks will, with the same stations, and tells how many will
-end in which state and why, in how many requests and hours, and what they are worth. The API's own refusals are the only thing
-that it cannot know. Costs one more reading of the rows; memory is one page, the open batches, and one number per month, reward and tier.
+It reads, maps, validates, hashes, judges and packs the rows of the run as the tasks will, with the
+same stations, and tells how many will end in which state and why, in how many requests and hours,
+and what they are worth. The API's own refusals are the only thing that it cannot know. Costs one
+more reading of the rows; memory is one page, the open batches, and one number per month, reward and
+tier.
 """
 
 from __future__ import annotations
@@ -45,9 +47,10 @@ class Expected:
     """
     What will become of the rows of one entity.
 
-    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were delivered before with other content, and *new* has
-    a few of the customers who were not. *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts rows and
-    points by state, reason and column.
+    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were
+    delivered before with other content, and *new* has a few of the customers who were not.
+    *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
+    rows and points by state, reason and column.
     """
 
     entity: Entity
@@ -65,7 +68,10 @@ class Expected:
 
 @dataclass(slots=True)
 class Worth:
-    """What will be sent is worth: points of balances and of transactions by reward, by tier and by month, and money by month."""
+    """
+    What will be sent is worth: points of balances and of transactions by reward, by tier and by
+    month, and money by month.
+    """
 
     balances: dict[str, Decimal] = field(default_factory=dict)
     transactions: dict[str, Decimal] = field(default_factory=dict)
@@ -207,7 +213,9 @@ def _line(name: str, cells: Iterable[str]) -> str:
 
 
 class Forecaster:
-    """Makes the forecast of *run*: its slices as they are planned, and what waited and will be free."""
+    """
+    Makes the forecast of *run*: its slices as they are planned, and what waited and will be free.
+    """
 
     def __init__(self, ledger: Ledger, run: Run, limits: Limits) -> None:
         self._ledger = ledger

@@ -1,8 +1,10 @@
 """
-What the ledger will know when a run is over: what it knows now, and on top what the plan expects of the rows that it has judged.
+What the ledger will know when a run is over: what it knows now, and on top what the plan expects of
+the rows that it has judged.
 
-It answers the questions that judging asks, and writes nothing to the ledger. What it expects is kept in a temporary file, so that a plan
-of millions of rows takes no more memory than a page of them.
+It answers the questions that judging asks, and writes nothing to the ledger. What it expects is
+kept in a temporary file, so that a plan of millions of rows takes no more memory than a page of
+them.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Foresight(Knowledge):
         """Return what is known of *keys*, and that this plan has met them, where it has."""
         found = super().known(entity, keys)
         for entries in found.values():
-            # What an earlier try of the run did is over; as the run's own it would be taken for a second row of the key.
+            # What an earlier try of the run did is over; as the run's own it would be taken for a
+            # second row of the key.
             entries[:] = [entry._replace(run=0) if entry.run == self._run else entry for entry in entries]
         for key in self._among("SELECT key FROM judged WHERE entity = ? AND key IN ", keys, entity.value):
             met = Known(0, self._run, 0, "", 0, _JUDGED, "", None, None, None, None, None)
@@ -78,7 +81,9 @@ class Foresight(Knowledge):
         self._scratch.executemany("INSERT OR IGNORE INTO judged VALUES (?, ?)", rows)
 
     def expect(self, customers: Iterable[tuple[str, str, Record | None]]) -> None:
-        """Note in which state customers will be: key, state, and the record that is delivered then."""
+        """
+        Note in which state customers will be: key, state, and the record that is delivered then.
+        """
         rows = ((key, state, balance_text(record.balance if record else {})) for key, state, record in customers if key)
         self._scratch.executemany("INSERT OR REPLACE INTO customer VALUES (?, ?, ?)", rows)
 

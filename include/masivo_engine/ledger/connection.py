@@ -23,10 +23,12 @@ _log = logging.getLogger(__name__)
 
 class Opened:
     """
-    The ledger of *account*, a fingerprint of the API account that it is about, in the database behind *engine*.
+    The ledger of *account*, a fingerprint of the API account that it is about, in the database
+    behind *engine*.
 
-    Without an *account* it opens whosever it is. *seal*, where there is one, seals the payloads of quarantined records, which are kept
-    then. *memory* keeps its high-water mark: without one nothing can be sent, and an older copy is not noticed.
+    Without an *account* it opens whosever it is. *seal*, where there is one, seals the payloads of
+    quarantined records, which are kept then. *memory* keeps its high-water mark: without one
+    nothing can be sent, and an older copy is not noticed.
     """
 
     def __init__(
@@ -46,14 +48,18 @@ class Opened:
         self._salt = b""
 
     def prepare(self) -> None:
-        """Make the tables or bring them forward, and write down whose ledger it is. Raises `LedgerError`."""
+        """
+        Make the tables or bring them forward, and write down whose ledger it is. Raises
+        `LedgerError`.
+        """
         if not self.account:
             msg = "nobody has said whose ledger this is: add extra `account_id` to the connection masivo_api; nothing was sent"
             raise LedgerError(msg)
         upgrade(self.engine)
         try:
             with self.engine.begin() as connection:
-                # Also where nothing changes: a ledger that cannot be written must be found out before anything is sent.
+                # Also where nothing changes: a ledger that cannot be written must be found out
+                # before anything is sent.
                 if not connection.execute(update(schema.ledger).values(id=schema.ledger.c.id)).rowcount:
                     connection.execute(
                         insert(schema.ledger).values(
@@ -87,7 +93,10 @@ class Opened:
 
     @property
     def name(self) -> str:
-        """What this ledger and its copies are called outside of it, whatever the account is called; it gives nothing of the salt away."""
+        """
+        What this ledger and its copies are called outside of it, whatever the account is called; it
+        gives nothing of the salt away.
+        """
         if not self._salt:
             self.open()
         return hashlib.blake2b(b"name", digest_size=8, key=self._salt).hexdigest()
@@ -96,7 +105,8 @@ class Opened:
         """
         Remember outside how far this ledger has come: after the last commit before a request.
 
-        Raises `LedgerError` where the ledger has fallen behind what was remembered, or has nowhere to remember it.
+        Raises `LedgerError` where the ledger has fallen behind what was remembered, or has nowhere
+        to remember it.
         """
         if self._memory is None:
             msg = "this process has nowhere to keep the ledger's high-water mark, so it may not send; only a task of Airflow may"
@@ -109,16 +119,23 @@ class Opened:
             self._marked = mark
 
     def reading(self) -> Connection:
-        """Open a connection that only reads, so that SQLite's readers do not wait for its writer."""
+        """
+        Open a connection that only reads, so that SQLite's readers do not wait for its writer.
+        """
         return self.engine.connect().execution_options(reads_only=True)
 
     def moment(self) -> datetime:
-        """Return the time by the ledger database's clock, as its tables keep it: requests are stamped by it."""
+        """
+        Return the time by the ledger database's clock, as its tables keep it: requests are stamped
+        by it.
+        """
         with self.reading() as connection:
             return stamp(connection)
 
     def digest(self, text: str) -> bytes:
-        """Hash *text* with the ledger's own salt, so that personal data is compared and not kept."""
+        """
+        Hash *text* with the ledger's own salt, so that personal data is compared and not kept.
+        """
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._salt).digest()
 
     @property
@@ -135,11 +152,15 @@ class Opened:
             raise LedgerError(msg)
 
     def _refuse_older_copy(self) -> None:
-        """Compare the ledger with its mark. One that is not there stops nobody: it was never raised, or cleared with Airflow's database."""
+        """
+        Compare the ledger with its mark. One that is not there stops nobody: it was never raised,
+        or cleared with Airflow's database.
+        """
         if self._memory is None:
             return
         text = self._memory.read(self._mark_name)
-        # After the mark, which others may be raising: a ledger that is read first would look older than it is.
+        # After the mark, which others may be raising: a ledger that is read first would look older
+        # than it is.
         with self.reading() as connection:
             mark = Mark.of(connection)
         if text is None:

@@ -1,4 +1,7 @@
-"""The ledger database's own clock: workers' clocks differ, and what two of them decide by time must be one time."""
+"""
+The ledger database's own clock: workers' clocks differ, and what two of them decide by time must be
+one time.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def _what_time(dialect: str) -> Select[Any]:
 
 
 def stamp(connection: Connection) -> datetime:
-    """Return the moment as the ledger's tables keep it: UTC, without a zone. SQLite's clock is this machine's, but counts milliseconds."""
+    """
+    Return the moment as the ledger's tables keep it: UTC, without a zone. SQLite's clock is this
+    machine's, but counts milliseconds.
+    """
     is_here = connection.dialect.name == "sqlite"
     moment = datetime.now(UTC) if is_here else datetime.fromtimestamp(now(connection), UTC)
     return moment.replace(tzinfo=None)
@@ -44,15 +50,18 @@ def stamp(connection: Connection) -> datetime:
 
 MANY_ROWS = "many_rows"  # the execution option of transactions with statements of hundreds of rows, not of thousands
 _BUSY_MS = 30_000  # a writer's transaction takes milliseconds; a queue of them at most seconds
-# Keys come in no order, so a batch changes a thousand pages of their index: SQLite's own 1,000 would copy each page home after every batch.
+# Keys come in no order, so a batch changes a thousand pages of their index: SQLite's own 1,000
+# would copy each page home after every batch.
 _PAGES_OF_LOG = 10_000
-# Of many batches in one commit most pages are changed more than once; SQLite's own 2 MB would write each of them down every time.
+# Of many batches in one commit most pages are changed more than once; SQLite's own 2 MB would write
+# each of them down every time.
 _CACHE_KB = 16_000
 
 
 def prepare(engine: Engine, *, reads_only: bool = False) -> None:
     """
-    Make *engine*, if it is SQLite's, durable and fair to other writers; call it before the first connection.
+    Make *engine*, if it is SQLite's, durable and fair to other writers; call it before the first
+    connection.
 
     One that *reads_only* has connections that cannot write, so there is nothing to make durable.
     """
@@ -90,7 +99,8 @@ def _begin(connection: Connection) -> None:
     """
     Take the write lock when a transaction begins, unless it only reads.
 
-    One that reads first and writes later fails at once when another wrote in between, whatever the time-out.
+    One that reads first and writes later fails at once when another wrote in between, whatever the
+    time-out.
     """
     if connection.get_execution_options().get("reads_only", False):
         connection.exec_driver_sql("BEGIN")
@@ -99,8 +109,9 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     driver: Any = connection.connection.dbapi_connection
-    # What a statement of hundreds of rows changes is kept until it ends, in case it fails: not in a file, which costs as much as the change
-    # itself. That is settled when a transaction begins; what is sorted in it may go to a file as usual.
+    # What a statement of hundreds of rows changes is kept until it ends, in case it fails: not in a
+    # file, which costs as much as the change itself. That is settled when a transaction begins;
+    # what is sorted in it may go to a file as usual.
     driver.execute("PRAGMA temp_store = MEMORY")
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,7 @@
-"""A slice's bounds as text, with their type, because a database compares a key only with a value of its own type."""
+"""
+A slice's bounds as text, with their type, because a database compares a key only with a value of
+its own type.
+"""
 
 from __future__ import annotations
 

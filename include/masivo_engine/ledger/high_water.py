@@ -1,8 +1,9 @@
 """
 The high-water mark: how far a ledger had come, remembered outside of it.
 
-What an older copy has forgotten it would send a second time, and nothing inside it can tell that it is one. So a mark is raised after every
-commit that comes before a request, and never lowered; a ledger that is behind its mark is refused. Copies of one ledger share the mark.
+What an older copy has forgotten it would send a second time, and nothing inside it can tell that it
+is one. So a mark is raised after every commit that comes before a request, and never lowered; a
+ledger that is behind its mark is refused. Copies of one ledger share the mark.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from masivo_engine.ledger import schema
 
 
 class Memory(Protocol):
-    """Where marks are kept; Airflow Variables are. Both methods raise `TryAgainLater` where that cannot be done now."""
+    """
+    Where marks are kept; Airflow Variables are. Both methods raise `TryAgainLater` where that
+    cannot be done now.
+    """
 
     def read(self, name: str) -> str | None:
         """Return the text that is kept under *name*, None where it is known that there is none."""
@@ -31,7 +35,8 @@ class Mark:
     """
     The newest run and batch of a ledger, and how many requests it has begun.
 
-    Batches are written down long before they are sent, so only the requests tell a copy that was made in between.
+    Batches are written down long before they are sent, so only the requests tell a copy that was
+    made in between.
     """
 
     run: int = 0
@@ -40,7 +45,10 @@ class Mark:
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
-        """Return how far the ledger has come. None of the three ever falls: neither rows of runs nor of batches are deleted."""
+        """
+        Return how far the ledger has come. None of the three ever falls: neither rows of runs nor
+        of batches are deleted.
+        """
         run, batch = schema.run, schema.batch
         found = connection.execute(
             select(

@@ -12,10 +12,11 @@ The ledger's tables.
 ``masivo_readback``  what each read-back set out to read of a run, and what it came to
 ``masivo_refusal``   what a refusal leaves behind, as far as it was proved, by entity and status
 
-An entry that a batch carries has no state of its own: it has its batch's, until something says otherwise of it alone. So a
-receipt changes one row, and receipt and record states cannot disagree.
+An entry that a batch carries has no state of its own: it has its batch's, until something says
+otherwise of it alone. So a receipt changes one row, and receipt and record states cannot disagree.
 
-Times are UTC without a zone. Keys are compared byte by byte: MySQL's default collation would merge ``A1`` and ``a1``.
+Times are UTC without a zone. Keys are compared byte by byte: MySQL's default collation would merge
+``A1`` and ``a1``.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ _MYSQL: dict[str, Any] = {
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
 
-# Most rows of a ledger are a batch's or unchanged: neither needs a place in the index of those that wait. MySQL has no index of a part.
+# Most rows of a ledger are a batch's or unchanged: neither needs a place in the index of those that
+# wait. MySQL has no index of a part.
 _IS_OPEN = text("state NOT IN ('unchanged', 'superseded')")
 
 ledger = Table(
@@ -176,9 +178,10 @@ entry = Table(
     Column("points", _Points, nullable=False, default=0),
     Column("balance", _Text),
     Column("reward", String(ledger_capacity.REWARD), nullable=False, default=""),
-    # With state and reason, so that a sweep's rows that found nothing new are passed over in the index; with the points, so that an
-    # account is read from the index alone. None by batch (but on MySQL, which wants one for each foreign key): whoever
-    # looks for its entries says whose batch it is (`of_its_batch`).
+    # With state and reason, so that a sweep's rows that found nothing new are passed over in the
+    # index; with the points, so that an account is read from the index alone. None by batch (but on
+    # MySQL, which wants one for each foreign key): whoever looks for its entries says whose batch
+    # it is (`of_its_batch`).
     Index("masivo_entry_of_key", "key", "entity", "state", "reason"),
     Index("masivo_entry_of_customer", "customer", "state", "reason"),
     Index("masivo_entry_in_run", "run", "entity", "slice", "batch", "state", "reason", "points"),
@@ -327,11 +330,14 @@ tally = Table(
 # What an entry's state and reason are: its own, or its batch's.
 state_of_entry = func.coalesce(entry.c.state, batch.c.state)
 reason_of_entry = func.coalesce(func.nullif(entry.c.reason, ""), batch.c.reason, "")
-# A batch of what may have arrived before has a stamp before it is sent: the moment before which that was.
+# A batch of what may have arrived before has a stamp before it is sent: the moment before which
+# that was.
 sent_at_of_batch = case((batch.c.requests > 0, batch.c.sent_at)).label("sent_at")
-# To be said beside the states that are asked for: SQLite takes the index of a part only where its condition is repeated, word for word.
+# To be said beside the states that are asked for: SQLite takes the index of a part only where its
+# condition is repeated, word for word.
 is_open = entry.c.state.not_in([literal_column("'unchanged'"), literal_column("'superseded'")])
-# The run of an entry that is looked for by its key. As it stands a database without statistics takes a run for a few rows, and reads all of it.
+# The run of an entry that is looked for by its key. As it stands a database without statistics
+# takes a run for a few rows, and reads all of it.
 run_beside_key = entry.c.run + 0
 of_its_batch = and_(
     entry.c.run == batch.c.run,
@@ -339,7 +345,7 @@ of_its_batch = and_(
     entry.c.slice == batch.c.slice,
     entry.c.batch == batch.c.id,
 )
-# The entries that have their batch's state, for questions about few batches. An outer join, so that every database begins with these:
-# a batch without such entries has a row of nothing but NULL.
+# The entries that have their batch's state, for questions about few batches. An outer join, so that
+# every database begins with these: a batch without such entries has a row of nothing but NULL.
 batch_and_its_entries = batch.outerjoin(entry, and_(of_its_batch, entry.c.state.is_(None)))
 entry_and_batch = entry.outerjoin(batch, entry.c.batch == batch.c.id)

@@ -1,4 +1,6 @@
-"""The ledger's schema: made, brought forward by Alembic, and refused where it is newer than this code."""
+"""
+The ledger's schema: made, brought forward by Alembic, and refused where it is newer than this code.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,10 @@ def _config(connection: Connection | None = None) -> Config:
 
 @cache
 def _scripts() -> ScriptDirectory:
-    """Return the migrations; reading them compiles each of them, and every task asks for the newest several times."""
+    """
+    Return the migrations; reading them compiles each of them, and every task asks for the newest
+    several times.
+    """
     return ScriptDirectory.from_config(_config())
 
 

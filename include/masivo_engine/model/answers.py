@@ -14,12 +14,13 @@ verdict            what came back                                              w
                    408, 500, 502, 503 without a mark, 504, unknown codes
 =================  ==========================================================  =========================
 
-A gateway says 503 or 408 also when the connection to the API broke after the request was handed on, so only who limits says "not
-accepted". A 401 is decided before a body is looked at. A 425 is about early data, which is never sent from here: whoever says it
-is not understood, so it is a doubt.
+A gateway says 503 or 408 also when the connection to the API broke after the request was handed on,
+so only who limits says "not accepted". A 401 is decided before a body is looked at. A 425 is about
+early data, which is never sent from here: whoever says it is not understood, so it is a doubt.
 
-201 and nothing else is success: a captive portal answers 200 with a page. A status line that says 201 counts even if the
-rest of the answer is cut, because the API's 201 has no body. Sources: seed 002 (201, 422), masivo_api.md 2.3 and 2.5.
+201 and nothing else is success: a captive portal answers 200 with a page. A status line that says
+201 counts even if the rest of the answer is cut, because the API's 201 has no body. Sources: seed
+002 (201, 422), masivo_api.md 2.3 and 2.5.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Answer:
     """
     What came back for one request, or how it failed.
 
-    *status* is 0 when no status line was read; then *failure* says what happened in a few words without any payload,
-    and *left* whether the request may have left this machine. *headers* have lower-case names. *text* is the beginning of the
-    body (at most 2,000 characters).
+    *status* is 0 when no status line was read; then *failure* says what happened in a few words
+    without any payload, and *left* whether the request may have left this machine. *headers* have
+    lower-case names. *text* is the beginning of the body (at most 2,000 characters).
     """
 
     status: int = 0
@@ -97,10 +98,12 @@ def verdict(answer: Answer) -> Verdict:
 
 def retry_after_s(answer: Answer, *, default: float) -> float:
     """
-    Seconds that the API asks to wait: ``Retry-After`` as seconds or as a date, else ``X-RateLimit-Reset``, else *default*.
+    Seconds that the API asks to wait: ``Retry-After`` as seconds or as a date, else
+    ``X-RateLimit-Reset``, else *default*.
 
-    A date is measured against the server's own ``Date`` header, never against this machine's clock. A value that is negative, past or
-    no number counts as *default*; an absurdly long one is returned as it is, for the caller to give the task back.
+    A date is measured against the server's own ``Date`` header, never against this machine's clock.
+    A value that is negative, past or no number counts as *default*; an absurdly long one is
+    returned as it is, for the caller to give the task back.
     """
     asked = answer.headers.get("retry-after", "").strip()
     seconds = _number(asked)
@@ -112,7 +115,10 @@ def retry_after_s(answer: Answer, *, default: float) -> float:
 
 
 def _is_limited(answer: Answer) -> bool:
-    """Whether whoever limits says so; that something is left of a limit is said of every answer, also of one that broke behind the limiter."""
+    """
+    Whether whoever limits says so; that something is left of a limit is said of every answer, also
+    of one that broke behind the limiter.
+    """
     if answer.headers.get("retry-after", "").strip():
         return True
     left = _number(answer.headers.get("x-ratelimit-remaining", "").strip())
@@ -120,7 +126,10 @@ def _is_limited(answer: Answer) -> bool:
 
 
 def words(answer: Answer) -> str:
-    """Return what the API said, fit to be kept: a page is only named, and e-mail addresses are taken out."""
+    """
+    Return what the API said, fit to be kept: a page is only named, and e-mail addresses are taken
+    out.
+    """
     if answer.is_page:
         return "(a web page)"
     said = answer.text or answer.failure

@@ -10,7 +10,8 @@ from masivo_engine.model.rows import Entity, Record
 
 class BatchState(StrEnum):
     """
-    Where a batch is. A record that a batch carries has its batch's state, so a receipt settles one row.
+    Where a batch is. A record that a batch carries has its batch's state, so a receipt settles one
+    row.
 
     ``packed`` and ``sending`` are on the way; the others are settled. ``given_back`` was provably never sent, and
     its records wait; ``refused`` was taken apart, and its records have states of their own.
@@ -25,7 +26,10 @@ class BatchState(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a batch is sent for; requests that only take a refused batch apart have a budget of their own."""
+    """
+    What a batch is sent for; requests that only take a refused batch apart have a budget of their
+    own.
+    """
 
     DELIVERY = ""
     ISOLATION = "isolation"
@@ -52,7 +56,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the API's answer made of a batch. *status* is 0 where no status line came; *words* are fit to be kept."""
+    """
+    What the API's answer made of a batch. *status* is 0 where no status line came; *words* are fit
+    to be kept.
+    """
 
     state: BatchState
     status: int

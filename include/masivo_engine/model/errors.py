@@ -28,7 +28,8 @@ class MigrationError(Exception):
     """
     Base of all errors that this project raises on purpose; the sentence is for people.
 
-    *exit_code* is what a command ends with: 3 for a set-up that is missing or wrong, which most of them are; 1 is for data, 2 for usage.
+    *exit_code* is what a command ends with: 3 for a set-up that is missing or wrong, which most of
+    them are; 1 is for data, 2 for usage.
     """
 
     exit_code: ClassVar[int] = 3
@@ -45,7 +46,10 @@ class Misused(Misconfigured):
 
 
 class MappingError(Misconfigured):
-    """A mapping folder is not usable: *where* names the file, *problem* the fault and *remedy* what to do."""
+    """
+    A mapping folder is not usable: *where* names the file, *problem* the fault and *remedy* what to
+    do.
+    """
 
     def __init__(self, where: str, problem: str, remedy: str = "") -> None:
         super().__init__(where, problem, remedy)
@@ -92,11 +96,17 @@ class TryAgainLater(MigrationError):
 
 
 class DatabaseFailed(MigrationError):
-    """A database failed, and not for a moment; the sentence names the error without its words, which may quote a row."""
+    """
+    A database failed, and not for a moment; the sentence names the error without its words, which
+    may quote a row.
+    """
 
 
 class Moved(TryAgainLater):
-    """Another slice of the run has a row that this one was about to send; nothing of its transaction is written."""
+    """
+    Another slice of the run has a row that this one was about to send; nothing of its transaction
+    is written.
+    """
 
 
 class Fenced(MigrationError):

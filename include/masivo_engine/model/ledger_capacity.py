@@ -1,7 +1,9 @@
 """
-What the ledger can hold: one table of limits, by which its columns are made, and records and texts are measured.
+What the ledger can hold: one table of limits, by which its columns are made, and records and texts
+are measured.
 
-A row of the legacy database that needs more is rejected, and named; a text that is only for people is cut. Lengths count characters.
+A row of the legacy database that needs more is rejected, and named; a text that is only for people
+is cut. Lengths count characters.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 
-# Of a row. A key of so many characters can be indexed by every database in four-byte UTF-8; what goes past it is no identity.
+# Of a row. A key of so many characters can be indexed by every database in four-byte UTF-8; what
+# goes past it is no identity.
 KEY = 191
 REWARD = 64
 ENTITY = STATE = KIND = 12
@@ -17,7 +20,8 @@ REASON = 40
 COLUMN_NAME = 190
 SHAPE = 250
 
-# Points, of one row or of all of a customer's balance: every whole number below this one, and its fractions.
+# Points, of one row or of all of a customer's balance: every whole number below this one, and its
+# fractions.
 POINTS_DIGITS, POINTS_PLACES = 20, 6
 POINTS_END = Decimal(10) ** (POINTS_DIGITS - POINTS_PLACES)
 # The points of many rows together.

@@ -11,8 +11,10 @@ class Limits:
     """
     What the account's API allows, from its connection; a response's headers may only slow it.
 
-    A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote nothing for *lease_s* counts as dead.
-    *isolation_per_hour* is how many of an hour's requests may go into taking refused batches apart. Sources: masivo_api.md 2.1 and 2.3; *body_bytes* is U14's safe guess. Times are seconds, from start to start.
+    A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote
+    nothing for *lease_s* counts as dead. *isolation_per_hour* is how many of an hour's requests may
+    go into taking refused batches apart. Sources: masivo_api.md 2.1 and 2.3; *body_bytes* is U14's
+    safe guess. Times are seconds, from start to start.
     """
 
     records: int = 1000
@@ -29,7 +31,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for the queue, in seconds, and how often to read; from the connection's extra."""
+    """
+    How long to wait for the queue, in seconds, and how often to read; from the connection's extra.
+    """
 
     settle_after_s: float = 180.0
     certain_after_s: float = 3600.0
@@ -40,7 +44,10 @@ HOUR_S = 3600.0
 
 
 def lane_hours(requests: int, limits: Limits) -> float:
-    """Return the hours that *requests* take on the lane: the interval with its margin, or the hourly cap, whichever is slower."""
+    """
+    Return the hours that *requests* take on the lane: the interval with its margin, or the hourly
+    cap, whichever is slower.
+    """
     apart = limits.interval_s + limits.margin_s if limits.interval_s else 0.0
     by_interval = requests * apart / 3600
     by_cap = requests / limits.per_hour if limits.per_hour else 0.0

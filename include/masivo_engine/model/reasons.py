@@ -13,7 +13,9 @@ from masivo_engine.model.rows import State
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason: its *code*, the *state* of the rows that have it, what it *means* and what to *do*."""
+    """
+    One reason: its *code*, the *state* of the rows that have it, what it *means* and what to *do*.
+    """
 
     code: str
     state: State
@@ -21,7 +23,8 @@ class Reason:
     do: str
 
 
-# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever confirm it.
+# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever
+# confirm it.
 RESENT_UNPROVEN = "resent_unproven"
 NOT_SHOWN = "not_shown"
 

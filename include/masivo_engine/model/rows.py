@@ -22,7 +22,10 @@ NO_BALANCE: Mapping[str, Decimal] = MappingProxyType({})
 
 
 class Entity(StrEnum):
-    """What is migrated, in the order in which it must be: the API knows a child only after its customer."""
+    """
+    What is migrated, in the order in which it must be: the API knows a child only after its
+    customer.
+    """
 
     CUSTOMERS = "customers"
     EVENTS = "events"
@@ -36,7 +39,8 @@ class Entity(StrEnum):
 
 class State(StrEnum):
     """
-    Where a row that was read has ended: exactly one of these, and per run they add up to the rows read.
+    Where a row that was read has ended: exactly one of these, and per run they add up to the rows
+    read.
 
     The comment says whose move it is next.
     """
@@ -55,9 +59,10 @@ class Record(NamedTuple):
     """
     One validated payload.
 
-    *body* is its canonical JSON (UTF-8, sorted keys, no spaces): the bytes that are hashed are the bytes that are sent.
-    *points* are what the record is worth to its customer: the sum of a customer's balance, a transaction's amount,
-    nothing for an event. *balance* is points by reward, for customers only. *is_odd* where it is valid and suspicious all the same.
+    *body* is its canonical JSON (UTF-8, sorted keys, no spaces): the bytes that are hashed are the
+    bytes that are sent. *points* are what the record is worth to its customer: the sum of a
+    customer's balance, a transaction's amount, nothing for an event. *balance* is points by reward,
+    for customers only. *is_odd* where it is valid and suspicious all the same.
     """
 
     entity: Entity
@@ -77,7 +82,8 @@ class Rejection(NamedTuple):
     """
     A row that did not become a record: which, why, and in which column.
 
-    *shape* describes the offending value without showing it ("text of 14 characters"), because rows hold personal data.
+    *shape* describes the offending value without showing it ("text of 14 characters"), because rows
+    hold personal data.
     """
 
     entity: Entity
@@ -104,9 +110,11 @@ class LegacyRow(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class UnreadableRow:
     """
-    A row of which only key and customer could be read; *reason* and *column* say what stood in the way.
+    A row of which only key and customer could be read; *reason* and *column* say what stood in the
+    way.
 
-    *amount* is that of a transaction, where it could be read too, so that the account in points is whole.
+    *amount* is that of a transaction, where it could be read too, so that the account in points is
+    whole.
     """
 
     key: Any

@@ -1,4 +1,6 @@
-"""Runs: why they read, which windows and slices they cover, and what they do with what they read."""
+"""
+Runs: why they read, which windows and slices they cover, and what they do with what they read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from masivo_engine.model.rows import Entity
 @dataclass(frozen=True, slots=True)
 class Slice:
     """
-    The part of an entity that one mapped task works off: the customers from *lower* up to, not including, *upper*.
+    The part of an entity that one mapped task works off: the customers from *lower* up to, not
+    including, *upper*.
 
     ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted meanwhile. Rows
     without a customer belong to the first. *rows* is what the plan counted. A slice that *selects* ``keys`` reads the rows that the
@@ -39,10 +42,11 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class Window:
     """
-    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given; else everything.
+    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given;
+    else everything.
 
-    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions: their customers), except what lies in
-    the window *besides*, which is read anyhow.
+    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions:
+    their customers), except what lies in the window *besides*, which is read anyhow.
     """
 
     since: datetime | None = None
@@ -109,13 +113,17 @@ class Mode(StrEnum):
     RELEASE_LOST = "release_lost"
 
 
-# A person who names rows means those and nothing else; these runs also take up what waited and is free now.
+# A person who names rows means those and nothing else; these runs also take up what waited and is
+# free now.
 _TAKES_UP_WAITING = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a run was asked for: its *kind*, and for some kinds the ends of a window (aware UTC) or the customers."""
+    """
+    What a run was asked for: its *kind*, and for some kinds the ends of a window (aware UTC) or the
+    customers.
+    """
 
     kind: RunKind
     since: datetime | None = None
@@ -138,7 +146,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """What a run covers, as the ledger keeps it: the kind of run, a window for each entity, and what it does with the rows."""
+    """
+    What a run covers, as the ledger keeps it: the kind of run, a window for each entity, and what
+    it does with the rows.
+    """
 
     kind: RunKind
     windows: Mapping[Entity, Window]
@@ -157,7 +168,8 @@ class Covers:
     def as_json(self) -> str:
         """Write it down, for the ledger."""
         windows = {str(name): _plain(window) for name, window in self.windows.items()}
-        # Named customers may be thousands, and are the same for all entities: the next one names the one that has them.
+        # Named customers may be thousands, and are the same for all entities: the next one names
+        # the one that has them.
         first: dict[tuple[str, ...], str] = {}
         for name, window in self.windows.items():
             if window.customers and (alike := first.setdefault(window.customers, str(name))) != str(name):

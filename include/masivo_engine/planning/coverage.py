@@ -1,10 +1,12 @@
 """
-What a run covers: for each entity the window of change times that it works off, settled once, by the first task.
+What a run covers: for each entity the window of change times that it works off, settled once, by
+the first task.
 
-A scheduled run goes on where the ledger's coverage ends, whatever Airflow calls its interval: a scheduler that slept or a run that failed
-leaves no gap. It ends a *lag* before the legacy database's own clock, because what was just written may still move, and counts as
-covered only what is older by an *overlap*, for rows that are committed late: the next run reads the overlap again, whoever read it in
-between. What it finds again is ``unchanged`` and costs no request.
+A scheduled run goes on where the ledger's coverage ends, whatever Airflow calls its interval: a
+scheduler that slept or a run that failed leaves no gap. It ends a *lag* before the legacy
+database's own clock, because what was just written may still move, and counts as covered only what
+is older by an *overlap*, for rows that are committed late: the next run reads the overlap again,
+whoever read it in between. What it finds again is ``unchanged`` and costs no request.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ def window_of(
     """
     Return what a run reads of one entity.
 
-    *covered* is where its coverage ends, *now* the legacy database's time. Entities that are not *is_dated*, whose rows do not say when
-    they changed, are read as a whole by runs that nobody gave a window. What a person adopts is what was there when the run was planned.
+    *covered* is where its coverage ends, *now* the legacy database's time. Entities that are not
+    *is_dated*, whose rows do not say when they changed, are read as a whole by runs that nobody
+    gave a window. What a person adopts is what was there when the run was planned.
     """
     if mode in {Mode.ADOPT, Mode.FROM_NOW_ON} and is_dated:
         return Window(until=now)
@@ -54,7 +57,8 @@ def window_of(
 
 def span_of(asked: Asked, window: Window, *, now: datetime, windows: Windows) -> Span | None:
     """
-    Return the change times that are worked off for good when a run has read *window*; None where that says nothing about a time.
+    Return the change times that are worked off for good when a run has read *window*; None where
+    that says nothing about a time.
 
     It may end before it begins: then whatever it read is read again.
     """
@@ -65,7 +69,10 @@ def span_of(asked: Asked, window: Window, *, now: datetime, windows: Windows) ->
 
 
 def covered_until(spans: Iterable[Span]) -> datetime | None:
-    """Return where the coverage that *spans* make together ends, counted from the beginning without a gap; None where it has none."""
+    """
+    Return where the coverage that *spans* make together ends, counted from the beginning without a
+    gap; None where it has none.
+    """
     end: datetime | None = None
     dated = [span for span in spans if span.until is not None]
     for span in sorted(dated, key=lambda span: (span.since is not None, span.since or span.until)):

@@ -1,8 +1,9 @@
 """
 Guards: what is so unusual about a source that a person should look before anything is sent.
 
-Each stops the run with one sentence and has a name that a person types to go on all the same (parameter ``override``). What was let
-through is in the ledger with who and when, and does not stop the next run as long as it does not get worse.
+Each stops the run with one sentence and has a name that a person types to go on all the same
+(parameter ``override``). What was let through is in the ledger with who and when, and does not stop
+the next run as long as it does not get worse.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     future: timedelta,
 ) -> Iterator[Alarm]:
     """
-    Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*, which works off *span*.
+    Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*,
+    which works off *span*.
 
     *future* is how far ahead of *now* a change time may be.
     """
@@ -97,10 +99,11 @@ def refuse(found: Collection[Alarm], overrides: Collection[str]) -> None:
 
 def refuse_first_load(ledger: Ledger, mapping: str, entities: Iterable[Entity], overrides: Collection[str]) -> None:
     """
-    Raise `Misconfigured` where one of *entities* was never loaded from its beginning with *mapping*; for runs that no person started.
+    Raise `Misconfigured` where one of *entities* was never loaded from its beginning with
+    *mapping*; for runs that no person started.
 
-    Such a run would read, and send, all there is, and nobody has seen a plan of it: switching a DAG on must not do that. What a person
-    tried with some customers, or for some days, is no load.
+    Such a run would read, and send, all there is, and nobody has seen a plan of it: switching a DAG
+    on must not do that. What a person tried with some customers, or for some days, is no load.
     """
     if Guard.FIRST_LOAD in overrides:
         return

@@ -1,8 +1,10 @@
 """
-A mapping that changed: what it makes of rows that were delivered, and what the operator wants done about it.
+A mapping that changed: what it makes of rows that were delivered, and what the operator wants done
+about it.
 
-A change of the SQL can change every record, and only a person knows whether the old ones were wrong. So a run whose mapping is not the
-one that the entity was last worked off with stops before anything is sent, says how many delivered rows would now differ and what sending them costs, and
+A change of the SQL can change every record, and only a person knows whether the old ones were
+wrong. So a run whose mapping is not the one that the entity was last worked off with stops before
+anything is sent, says how many delivered rows would now differ and what sending them costs, and
 waits for a choice. Where none would differ it goes on.
 """
 
@@ -24,7 +26,8 @@ from masivo_engine.records.stream import record_pages
 from masivo_engine.source.reader import Source
 
 
-# From which part of the delivered rows on missing ones beside new ones look as if their keys were made otherwise: business removes and adds less.
+# From which part of the delivered rows on missing ones beside new ones look as if their keys were
+# made otherwise: business removes and adds less.
 _RENAMED_FROM = 0.05
 CHOICES = ("ask", "send_all", "from_now_on", "adopt")
 SETTLES = frozenset({"from_now_on", "adopt"})  # without sending: they are typed a second time, into confirm
@@ -33,7 +36,8 @@ SETTLES = frozenset({"from_now_on", "adopt"})  # without sending: they are typed
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    Of *delivered* rows of one entity, how many the mapping now makes *different*, and the requests that these take.
+    Of *delivered* rows of one entity, how many the mapping now makes *different*, and the requests
+    that these take.
 
     *renamed* are delivered keys that it makes no more, where it makes as many new ones.
     """
@@ -46,15 +50,20 @@ class Difference:
 
     @property
     def looks_renamed(self) -> bool:
-        """Whether so many keys are others that what was delivered would be sent again under another name."""
+        """
+        Whether so many keys are others that what was delivered would be sent again under another
+        name.
+        """
         return self.renamed > _RENAMED_FROM * (self.delivered + self.renamed)
 
 
 def is_changed(ledger: Ledger, mapping: Mapping, entities: Iterable[Entity]) -> bool:
     """
-    Whether one of *entities* was last worked off with other files than *mapping* has now, under its name or, where that is new, any.
+    Whether one of *entities* was last worked off with other files than *mapping* has now, under its
+    name or, where that is new, any.
 
-    A run that was planned with these and did not get through has decided nothing: what it left would go on by another rule.
+    A run that was planned with these and did not get through has decided nothing: what it left
+    would go on by another rule.
     """
     return any(hashes_since(ledger, mapping.name, entity) - {mapping.content_hash} for entity in entities)
 
@@ -84,7 +93,10 @@ def difference(ledger: Ledger, mapping: Mapping, legacy: Source, limits: Limits)
 
 
 def refuse(found: Iterable[Difference], limits: Limits) -> None:
-    """Raise `Misconfigured` where a delivered row would now differ, or have another key, with what the operator may choose."""
+    """
+    Raise `Misconfigured` where a delivered row would now differ, or have another key, with what the
+    operator may choose.
+    """
     found = list(found)
     differing = [line for line in found if line.different]
     renamed = [line for line in found if line.looks_renamed]

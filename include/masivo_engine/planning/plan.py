@@ -1,9 +1,10 @@
 """
 The plan: what a run covers, what it will read, in which slices, and what that costs on the lane.
 
-It settles the window of each entity once, lets the guards look at the source, counts rows by customer in one pass per entity and writes the
-slices to the ledger, where the tasks find them. What waited and is free now is added when its turn comes, because whether
-a child is free is known only after the customers of the run are delivered.
+It settles the window of each entity once, lets the guards look at the source, counts rows by
+customer in one pass per entity and writes the slices to the ledger, where the tasks find them. What
+waited and is free now is added when its turn comes, because whether a child is free is known only
+after the customers of the run are delivered.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from masivo_engine.sql import portions
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run will read of one entity, in which slices, and the *requests* that it takes at least if all of it goes."""
+    """
+    What a run will read of one entity, in which slices, and the *requests* that it takes at least
+    if all of it goes.
+    """
 
     entity: Entity
     rows: int
@@ -50,7 +54,10 @@ class Planned:
 def settle(
     ledger: Ledger, mapping: Mapping, legacies: Sequence[Source], asked: Asked, mode: Mode = Mode.SEND
 ) -> Covers:
-    """Settle what a run covers of each entity, from what it was asked for and what the ledger has covered."""
+    """
+    Settle what a run covers of each entity, from what it was asked for and what the ledger has
+    covered.
+    """
     windows = {
         legacy.entity: window_of(
             asked,
@@ -93,7 +100,10 @@ class Planning:
         self._dry_run = dry_run
 
     def plan(self, legacies: Iterable[Source]) -> list[Planned]:
-        """Count all of *legacies* and let the guards look, before a slice of any is written. Raises `Misconfigured`."""
+        """
+        Count all of *legacies* and let the guards look, before a slice of any is written. Raises
+        `Misconfigured`.
+        """
         counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
         self.let_pass(alarm for one in counted for alarm in one.alarms)
         return [self._entered(one) for one in counted]
@@ -120,7 +130,8 @@ class Planning:
         cut = slices(legacy.entity, _noted(legacy.counts(window), by_size), self._limits)
         future = timedelta(minutes=settings.future)
         seen = Seen(legacy.newest(until=now + future), sum(part.rows for part in cut), legacy.types())
-        # A legacy clock that was ahead for a while would else cover a time that has not come yet, and nobody would read what is written in it.
+        # A legacy clock that was ahead for a while would else cover a time that has not come yet,
+        # and nobody would read what is written in it.
         sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
         span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
         found = guards.alarms(self._ledger, legacy, self._mapping.name, window, span, seen, now=now, future=future)
@@ -148,7 +159,10 @@ class _Counted:
 
 
 def add_waiting(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits: Limits) -> int:
-    """Add slices for the rows of *entity* that waited for something and are free now; return how many rows or customers."""
+    """
+    Add slices for the rows of *entity* that waited for something and are free now; return how many
+    rows or customers.
+    """
     if not Covers.from_json(run.covers).takes_up_waiting:
         return 0
     ledger.settle_dead(run.number, entity, lease_s=limits.lease_s)

@@ -1,11 +1,14 @@
 """
-What a person releases: rows that wait in the ledger, chosen by reason, key, run or customer, are read again from the source and judged anew.
+What a person releases: rows that wait in the ledger, chosen by reason, key, run or customer, are
+read again from the source and judged anew.
 
-The newest row counts, and the old entry becomes ``superseded``. Rows that were adopted do not wait: released by that reason, and the word
-typed again, they count as not delivered, wait from then on, and are sent. Rows in doubt are another matter: the API may have them, so a person
-must say, and type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and are sent again). Points
-that are sent twice count twice, so transactions are read back even then, and stay in doubt unless the API shows none of them in any year.
-Every release is in the ledger with who and when.
+The newest row counts, and the old entry becomes ``superseded``. Rows that were adopted do not wait:
+released by that reason, and the word typed again, they count as not delivered, wait from then on,
+and are sent. Rows in doubt are another matter: the API may have them, so a person must say, and
+type it again, that they arrived (nothing is sent) or that they did not (they wait from then on, and
+are sent again). Points that are sent twice count twice, so transactions are read back even then,
+and stay in doubt unless the API shows none of them in any year. Every release is in the ledger with
+who and when.
 """
 
 from __future__ import annotations
@@ -46,7 +49,10 @@ _TAKES_MORE = "transactions_already_migrated"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a person chose to release; each of the filters narrows, an empty one does not. *run* is a run's number in the ledger."""
+    """
+    What a person chose to release; each of the filters narrows, an empty one does not. *run* is a
+    run's number in the ledger.
+    """
 
     entities: tuple[Entity, ...]
     reasons: tuple[str, ...] = ()
@@ -74,7 +80,8 @@ class Chosen:
 
     def refuse_nonsense(self, confirmed: str) -> None:
         """
-        Raise `Misconfigured` where nothing is chosen, or where what may be there already was not *confirmed* or is not allowed.
+        Raise `Misconfigured` where nothing is chosen, or where what may be there already was not
+        *confirmed* or is not allowed.
         """
         if not (self.reasons or self.keys or self.customers or self.run is not None):
             raise Misconfigured(
@@ -101,7 +108,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What was released of one entity: *settled* entries in doubt, and *rows* (of transactions: customers) that are read again."""
+    """
+    What was released of one entity: *settled* entries in doubt, and *rows* (of transactions:
+    customers) that are read again.
+    """
 
     entity: Entity
     settled: int
@@ -112,7 +122,9 @@ class Released:
 
 
 def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str) -> list[Released]:
-    """Settle and select what is *chosen* for *run*, and enter who released it; safe to be done again."""
+    """
+    Settle and select what is *chosen* for *run*, and enter who released it; safe to be done again.
+    """
     made = []
     for entity in chosen.entities:
         doubtful = _in_doubt(ledger, run.number, entity, chosen) if chosen.in_doubt != LEAVE else []
@@ -122,7 +134,8 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
         keys |= {row[1] for row in adopted}
         keys.discard("")
         most = rows_per_slice(entity, limits)
-        # Before the doubts are settled: a try that dies in between finds the selection, and settles again.
+        # Before the doubts are settled: a try that dies in between finds the selection, and settles
+        # again.
         add_selected(ledger, run.number, entity, [(some, len(some)) for some in portions(sorted(keys), most=most)])
         _give_up(ledger, [row[0] for row in adopted])
         if not (entity is Entity.TRANSACTIONS and chosen.in_doubt == SEND_AGAIN):  # the slice reads those back first
@@ -150,7 +163,10 @@ def _waiting(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> set
 
 
 def _adopted(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> list[tuple[int, str]]:
-    """Return the entries that are *chosen* and adopted, each with what is read of it; not what has been sent since."""
+    """
+    Return the entries that are *chosen* and adopted, each with what is read of it; not what has
+    been sent since.
+    """
     entry, since, carried = schema.entry, schema.entry.alias("since"), schema.batch.alias("carried")
     read = entry.c.customer if entity is Entity.TRANSACTIONS else entry.c.key
     went = func.coalesce(since.c.state, carried.c.state).in_([*ARRIVED, *OUT])
@@ -176,7 +192,10 @@ def _adopted(ledger: Ledger, before: int, entity: Entity, chosen: Chosen) -> lis
 
 
 def _give_up(ledger: Ledger, entries: Sequence[int]) -> None:
-    """Let adopted *entries* count as not delivered: they wait until they are sent, whatever becomes of this run."""
+    """
+    Let adopted *entries* count as not delivered: they wait until they are sent, whatever becomes of
+    this run.
+    """
     entry = schema.entry
     with ledger.engine.begin() as connection:
         for some in portions(entries, most=10_000):

@@ -1,13 +1,14 @@
 """
-Where to cut an entity into slices, so that no task runs for hours and hardly a request goes out half full.
+Where to cut an entity into slices, so that no task runs for hours and hardly a request goes out
+half full.
 
-A slice ends between two customers. The last request of a slice is the one that is not full, so a cut is made where
-the slice's rows fall just under a multiple of what a request carries: of 19,998 rows, 20 requests leave 2 places empty; of
-19,010 it would be 990. For transactions a request is planned with a little slack, because whole customers seldom
-fill it to the last place.
+A slice ends between two customers. The last request of a slice is the one that is not full, so a
+cut is made where the slice's rows fall just under a multiple of what a request carries: of 19,998
+rows, 20 requests leave 2 places empty; of 19,010 it would be 990. For transactions a request is
+planned with a little slack, because whole customers seldom fill it to the last place.
 
-The counts are the plan's. Rows that are not sent in the end leave the last request of their slice emptier, no more.
-Sources: design section 7 (slices of bounded size); perf.md 5 (whole customers).
+The counts are the plan's. Rows that are not sent in the end leave the last request of their slice
+emptier, no more. Sources: design section 7 (slices of bounded size); perf.md 5 (whole customers).
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from masivo_engine.model.runs import Slice
 
 MOST_SLICES = 500  # half of what Airflow maps at most (core.max_map_length is 1024)
 
-# Measured on complete-journey (157,950 transactions of 2,469 customers in slices of 20 and 50 requests): without slack up
-# to 2.5 % more requests than the least possible, with one place in 1000 always 0.6 %, with more than two in 1000 no better.
+# Measured on complete-journey (157,950 transactions of 2,469 customers in slices of 20 and 50
+# requests): without slack up to 2.5 % more requests than the least possible, with one place in 1000
+# always 0.6 %, with more than two in 1000 no better.
 SLACK = 1000
 LOOK_BACK = 4  # requests by which a slice may end earlier; never more than a fifth of it
 
 
 def slices(entity: Entity, counts: Iterable[tuple[Any, int]], limits: Limits) -> list[Slice]:
     """
-    Plan the slices of *entity* from *counts*: every customer once, in the database's order, with its number of rows.
+    Plan the slices of *entity* from *counts*: every customer once, in the database's order, with
+    its number of rows.
 
     One pass, in which only the cuts are kept. A slice has at most ``slice_requests * records`` rows, and as many as the lane takes in
     ``slice_s`` seconds, except where one customer alone has more, or where there would be more than `MOST_SLICES`: then neighbours become one. ``None`` for
@@ -88,7 +91,10 @@ def _rows_per_request(entity: Entity, limits: Limits) -> int:
 
 
 def _fullest(ends: dict[int, tuple[Any, int]], per_request: int, look_back: int) -> tuple[Any, int]:
-    """Of *ends*, the last possible one by number of requests, give the one that leaves the fewest places empty."""
+    """
+    Of *ends*, the last possible one by number of requests, give the one that leaves the fewest
+    places empty.
+    """
     longest = max(ends)
     requests = min(
         (number for number in ends if number >= longest - look_back),

@@ -13,11 +13,13 @@ from masivo_engine.model.rows import Record
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """
-    A record that was sent for *customer* in batch *batch* of the ledger at *sent_at* (UTC, no zone) and is in doubt as *entry* of some run.
+    A record that was sent for *customer* in batch *batch* of the ledger at *sent_at* (UTC, no zone)
+    and is in doubt as *entry* of some run.
 
-    *refused* is the status with which the API refused the batch, and may have taken part of it all the same, else 0; *is_changed* where
-    the row has another content or customer now than what was sent; *is_resent* where that batch was a second sending, by policy and not by
-    proof, so that the answer to it says nothing of the first.
+    *refused* is the status with which the API refused the batch, and may have taken part of it all
+    the same, else 0; *is_changed* where the row has another content or customer now than what was
+    sent; *is_resent* where that batch was a second sending, by policy and not by proof, so that the
+    answer to it says nothing of the first.
     """
 
     record: Record
@@ -42,7 +44,10 @@ class Doubt:
 
 
 def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[Doubt]:
-    """Return the doubt about *record*, which was sent as *entry* and may have arrived; none where it was not sent."""
+    """
+    Return the doubt about *record*, which was sent as *entry* and may have arrived; none where it
+    was not sent.
+    """
     if not entry.batch or not entry.sent_at:
         return []
     is_changed = not is_same(entry, record)
@@ -62,7 +67,10 @@ def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[D
 
 
 def is_same(entry: Known, record: Record) -> bool:
-    """Whether *entry* is about the content of *record*; the customer counts, and stands outside an event's own JSON."""
+    """
+    Whether *entry* is about the content of *record*; the customer counts, and stands outside an
+    event's own JSON.
+    """
     return (entry.customer, entry.content_hash) == (record.customer, record.content_hash)
 
 

@@ -1,8 +1,10 @@
 """
-What a customer's number of purchases proves about events, which no address of the API shows (masivo_api.md 2.6).
+What a customer's number of purchases proves about events, which no address of the API shows
+(masivo_api.md 2.6).
 
-Metrics are the migrated ones until the first event is worked off, and are counted from then on (2.1, fact 9). Legacy metrics usually
-equal the events that are migrated, so **a number that fits proves nothing: only a number that did not fit before does.**
+Metrics are the migrated ones until the first event is worked off, and are counted from then on
+(2.1, fact 9). Legacy metrics usually equal the events that are migrated, so **a number that fits
+proves nothing: only a number that did not fit before does.**
 
 ==========  ==================================================================================================
 present     it was another number once, and is now that of all delivered events and these
@@ -30,7 +32,10 @@ _WITNESSES = 8
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """A customer's number when it was *shown* first, which is not the one *expected* once these events are counted."""
+    """
+    A customer's number when it was *shown* first, which is not the one *expected* once these events
+    are counted.
+    """
 
     shown: int
     expected: int
@@ -47,12 +52,16 @@ class Purchases:
         self._baselines: dict[str, _Baseline] = {}
 
     def note(self, records: Sequence[Record], *, everybody: bool = False) -> None:
-        """Read what the API counts now for some customers of *records*, or for *everybody*; whose number fits already is no use."""
+        """
+        Read what the API counts now for some customers of *records*, or for *everybody*; whose
+        number fits already is no use.
+        """
         events = Counter(record.customer for record in records)
         bought = Counter(record.customer for record in records if is_purchase(record))
         names = [customer for customer in events if bought[customer] and customer not in self._baselines]
         if not everybody and len(names) > _WITNESSES:
-            # The first and last may have events in other requests, so that their number is more likely to change.
+            # The first and last may have events in other requests, so that their number is more
+            # likely to change.
             names = [*names[: _WITNESSES // 2], *names[-_WITNESSES // 2 :]]
         before = delivered_events(self._ledger, names)
         doubled = resent_events(self._ledger, names)
@@ -65,7 +74,10 @@ class Purchases:
                 self._baselines[customer] = _Baseline(shown, expected, before.get(customer, 0), events[customer])
 
     def seen(self, records: Sequence[Record]) -> dict[str, bool | None]:
-        """Return for each of *records*, the events of one batch, by key whether it is counted; what is known of one customer says nothing of others."""
+        """
+        Return for each of *records*, the events of one batch, by key whether it is counted; what is
+        known of one customer says nothing of others.
+        """
         self.note(records, everybody=True)
         by_customer: dict[str, list[Record]] = {}
         for record in records:
@@ -83,7 +95,10 @@ class Purchases:
         return {record.key: None if record.customer in mute else said.get(record.customer) for record in records}
 
     def show_later(self, customers: Collection[str]) -> bool | None:
-        """Whether events of *customers*, all of them delivered, are counted; None where none of them can tell."""
+        """
+        Whether events of *customers*, all of them delivered, are counted; None where none of them
+        can tell.
+        """
         watched = [customer for customer in customers if customer in self._baselines]
         delivered = delivered_events(self._ledger, watched)
         told = False

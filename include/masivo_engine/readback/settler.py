@@ -1,9 +1,10 @@
 """
 Settling doubt: did what was sent without a usable answer arrive?
 
-Only a read-back can tell, and only after the API's queue had time. *Present* is proved by one read. *Absent* takes more: several reads
-apart, after `Patience.settle_after_s`, and something of the same kind that was sent later and is visible already, because the queue is
-worked off in order. Everything else stays in doubt.
+Only a read-back can tell, and only after the API's queue had time. *Present* is proved by one read.
+*Absent* takes more: several reads apart, after `Patience.settle_after_s`, and something of the same
+kind that was sent later and is visible already, because the queue is worked off in order.
+Everything else stays in doubt.
 
 ============  =======================================  ============================================================
 entity        read                                     present, or not visible
@@ -11,19 +12,22 @@ entity        read                                     present, or not visible
 customers     ``GET /customers/{id}``                  200, or 404; proves nothing of one that had arrived before
 transactions  ``GET /customers/{id}/transactions``     its ``details``, which must hold its key, are there, or none of
               of all years from 2020 on                the customer's (before 2020 the API shows none: U23); of a row that
-                                                       has changed since, no more than that it is there
+                                                       has changed since, no more than that it is
+                                                       there
 events        ``number_of_purchases``                  see `masivo_engine.readback.purchase_counts`; rarely anything
 ============  =======================================  ============================================================
 
-What was sent is looked for at the customer that it was sent for, whoever the row belongs to now. It is asked for by the same questions
-as what was sent later: an account may file transactions by a local year, or by that of their arrival (U24), so one year that shows none
-proves nothing.
+What was sent is looked for at the customer that it was sent for, whoever the row belongs to now. It
+is asked for by the same questions as what was sent later: an account may file transactions by a
+local year, or by that of their arrival (U24), so one year that shows none proves nothing.
 
-A refusal may have left a part behind, of a customer's transactions too (U8): so a part is looked for after it.
+A refusal may have left a part behind, of a customer's transactions too (U8): so a part is looked
+for after it.
 
-Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only for events that the API refused, and for
-customers, whose ids it keeps unique: a queue that stands still for long would else make us send points twice. It is also enough for
-transactions of which a person says that they have not arrived: the last ones of all have nothing behind them.
+Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only
+for events that the API refused, and for customers, whose ids it keeps unique: a queue that stands
+still for long would else make us send points twice. It is also enough for transactions of which a
+person says that they have not arrived: the last ones of all have nothing behind them.
 """
 
 from __future__ import annotations
@@ -73,7 +77,10 @@ class Settler:
         self._purchases = Purchases(ledger, reader)
 
     def note_baseline(self, records: Sequence[Record]) -> None:
-        """Note what the API shows now of some customers of a batch of events, for it may change or not: either can prove something later."""
+        """
+        Note what the API shows now of some customers of a batch of events, for it may change or
+        not: either can prove something later.
+        """
         if self._entity is Entity.EVENTS:
             self._purchases.note(records)
 
@@ -109,7 +116,10 @@ class Settler:
         return 0.0 if youngest is None else max(0.0, self._patience.settle_after_s - self._age_s(youngest))
 
     def _read(self, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, Finding]:
-        """Read the records of one batch; nothing that is not visible is called absent before the last read."""
+        """
+        Read the records of one batch; nothing that is not visible is called absent before the last
+        read.
+        """
         # Before the records themselves: what is visible afterwards may have come in between.
         is_worked_off = is_last and self._is_worked_off(doubts[0])
         seen = self._events_seen(doubts) if self._entity is Entity.EVENTS else self._seen(doubts, is_last=is_last)
@@ -136,10 +146,11 @@ class Settler:
 
     def _transactions_seen(self, customer: str, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, bool | None]:
         """
-        Look for a customer's transactions: all are there or none, or else nothing is said of those that are missing.
+        Look for a customer's transactions: all are there or none, or else nothing is said of those
+        that are missing.
 
-        Only of what was refused a part may have been taken. Where others than its own may show one, the last look finds it: that one is
-        missing is believed of that look alone.
+        Only of what was refused a part may have been taken. Where others than its own may show one,
+        the last look finds it: that one is missing is believed of that look alone.
         """
         bodies = {doubt.record.key: orjson.loads(doubt.record.body) for doubt in doubts}
         moments = {key: _moment(body["issued_at"]) for key, body in bodies.items()}
@@ -152,7 +163,8 @@ class Settler:
         changed = {doubt.record.key for doubt in doubts if doubt.is_changed}
         told: dict[str, bool] = {}
         for key, body in bodies.items():
-            # What has changed may have been sent with another text, and with a date whose year is not shown.
+            # What has changed may have been sent with another text, and with a date whose year is
+            # not shown.
             may_be_missed = key in changed or not _is_shown(moments[key]) or not is_everything_shown
             is_there = body["details"] in shown
             if _tells(body["details"], key, shown) and (is_there or not may_be_missed):
@@ -167,7 +179,10 @@ class Settler:
         return self._purchases.seen([doubt.record._replace(customer=doubt.customer) for doubt in doubts])
 
     def _is_worked_off(self, doubt: Doubt) -> bool:
-        """Whether the queue has passed what was sent with *doubt*, by something sent later that is visible."""
+        """
+        Whether the queue has passed what was sent with *doubt*, by something sent later that is
+        visible.
+        """
         later = delivered_after(self._ledger, self._entity, doubt.sent_at, doubt.batch)
         is_visible_later = self._is_visible_later(later) if later else None
         if is_visible_later is not None:
@@ -207,7 +222,10 @@ def _years_shown() -> range:
 
 
 def _years_asked(moments: Iterable[datetime], *, is_last: bool) -> set[int]:
-    """Return the years in which to look for what was issued at *moments*: where it is likely, and at *last* all those that the API shows."""
+    """
+    Return the years in which to look for what was issued at *moments*: where it is likely, and at
+    *last* all those that the API shows.
+    """
     likely = {year for moment in moments for year in _years_around(moment) if year >= _FIRST_YEAR_SHOWN}
     return likely.union(_years_shown()) if is_last else likely
 
@@ -236,10 +254,16 @@ def _by_batch(doubts: Iterable[Doubt]) -> list[list[Doubt]]:
 
 
 def _tells(text: str, key: str, shown: Collection[str]) -> bool:
-    """Whether *text*, the details that were sent or would be now, can be looked for: nothing else that is *shown* holds the key."""
+    """
+    Whether *text*, the details that were sent or would be now, can be looked for: nothing else that
+    is *shown* holds the key.
+    """
     return _names(text, key) and (text in shown or not any(_names(other, key) for other in shown))
 
 
 def _names(text: str, key: str) -> bool:
-    """Whether *text* holds *key* as a word of its own; a text that several transactions have proves none of them."""
+    """
+    Whether *text* holds *key* as a word of its own; a text that several transactions have proves
+    none of them.
+    """
     return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None

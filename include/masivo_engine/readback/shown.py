@@ -1,8 +1,8 @@
 """
 What the API shows of a customer, and what it does not say.
 
-Only an answer of the documented shape says anything: a captive portal answers 200 with a page, a wrong address 404 with one
-(masivo_api.md 2.5 and 2.6). *None* means that nothing can be concluded.
+Only an answer of the documented shape says anything: a captive portal answers 200 with a page, a
+wrong address 404 with one (masivo_api.md 2.5 and 2.6). *None* means that nothing can be concluded.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def shown_email(reading: Reading, asked: str) -> str:
 
 
 def purchases(reading: Reading, asked: str) -> int | None:
-    """Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has none such yet."""
+    """
+    Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has
+    none such yet.
+    """
     found: Any = _customer(reading, asked)
     if found is None:
         return None
@@ -78,7 +81,10 @@ def details(reading: Reading) -> set[str] | None:
 
 
 def _customer(reading: Reading, asked: str) -> Mapping[str, Any] | None:
-    """Return the customer *asked* for; an answer about another one, as of a server that reads a path otherwise, says nothing."""
+    """
+    Return the customer *asked* for; an answer about another one, as of a server that reads a path
+    otherwise, says nothing.
+    """
     if reading.answer.status != 200 or reading.answer.is_page or not isinstance(reading.json, dict):
         return None
     data = reading.json.get("data")
@@ -119,7 +125,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A customer as the API shows it: its fields, what it has of each reward, and the lines of its wallet."""
+    """
+    A customer as the API shows it: its fields, what it has of each reward, and the lines of its
+    wallet.
+    """
 
     fields: Mapping[str, Any]
     balance: Mapping[str, Decimal]
@@ -156,7 +165,10 @@ class Api:
         self._unanswered = 0
 
     def customer(self, customer: str) -> Shown | bool | None:
-        """Return *customer*; False where the API does not know it, None where its answer says nothing. Raises `NoReadsLeft`."""
+        """
+        Return *customer*; False where the API does not know it, None where its answer says nothing.
+        Raises `NoReadsLeft`.
+        """
         self._take_one()
         reading = self._reader.get_customer(customer)
         visible = is_visible(reading, customer)
@@ -167,7 +179,10 @@ class Api:
         return _shown(reading.json["data"]) if visible else False
 
     def transactions(self, customer: str, years: Collection[int]) -> list[Movement] | None:
-        """Return the transactions of *customer* in *years*; None where an answer says nothing. Raises `NoReadsLeft`."""
+        """
+        Return the transactions of *customer* in *years*; None where an answer says nothing. Raises
+        `NoReadsLeft`.
+        """
         found: dict[str, Movement] = {}
         for year in sorted(years):
             self._take_one()

@@ -10,7 +10,10 @@ _MOST = 72
 
 @dataclass(slots=True)
 class Spread:
-    """Keeps every n-th of the *count* keys that it was given; n grows with their number, so that never more than 72 are kept."""
+    """
+    Keeps every n-th of the *count* keys that it was given; n grows with their number, so that never
+    more than 72 are kept.
+    """
 
     count: int = 0
     _apart: int = 1

@@ -1,8 +1,10 @@
 """
-Letting a ledger know its account under another name: a new `account_id`, another address, a token that says something else.
+Letting a ledger know its account under another name: a new `account_id`, another address, a token
+that says something else.
 
-Which account it is shows in what the account has: customers that the ledger delivered last are asked for, and their e-mail addresses are
-compared with what was sent. An id alone proves nothing, because two accounts may both have a customer 17.
+Which account it is shows in what the account has: customers that the ledger delivered last are
+asked for, and their e-mail addresses are compared with what was sent. An id alone proves nothing,
+because two accounts may both have a customer 17.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ class Sight(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the account shows: of so many customers each `Sight`; *has_sent* whether the ledger has ever sent or adopted anything."""
+    """
+    What the account shows: of so many customers each `Sight`; *has_sent* whether the ledger has
+    ever sent or adopted anything.
+    """
 
     sights: Counter[Sight]
     has_sent: bool
@@ -68,7 +73,8 @@ class Found:
 
     def refusal(self, *, unlike: int = 0) -> str:
         """
-        Say why this is not to be taken for the ledger's account, empty where it may be. *unlike* is how many a person knows to be otherwise.
+        Say why this is not to be taken for the ledger's account, empty where it may be. *unlike* is
+        how many a person knows to be otherwise.
 
         Raises `TryAgainLater` where nothing can be said.
         """
@@ -93,7 +99,10 @@ class Found:
 
 
 def look(ledger: Ledger, reader: Reader, limits: Limits) -> Found:
-    """Ask the API for customers that *ledger* delivered last. Raises `LedgerError` where it shows customers who cannot be, `TryAgainLater`."""
+    """
+    Ask the API for customers that *ledger* delivered last. Raises `LedgerError` where it shows
+    customers who cannot be, `TryAgainLater`.
+    """
     keys = some_of(_newest(ledger), _ASKED)
     reads = Reads(ledger, usual_reads(limits.per_hour))
     nobody = f"masivo-nobody-{uuid4()}"
@@ -105,7 +114,10 @@ def look(ledger: Ledger, reader: Reader, limits: Limits) -> Found:
 
 
 def tie(ledger: Ledger, account: str, *, called: str, found: Found, by: str) -> None:
-    """Write down that *ledger* is that of *account*, which people know as *called*, and who said so. Raises `LedgerError`."""
+    """
+    Write down that *ledger* is that of *account*, which people know as *called*, and who said so.
+    Raises `LedgerError`.
+    """
     table = schema.ledger
     with ledger.engine.begin() as connection:
         mine = update(table).where(table.c.account == ledger.account).values(account=account)
@@ -140,7 +152,9 @@ def _sight(ledger: Ledger, reader: Reader, key: str) -> Sight:
 
 
 def _newest(ledger: Ledger) -> list[str]:
-    """Return the keys of the customers that the API got last, as the ledger has it, the newest first."""
+    """
+    Return the keys of the customers that the API got last, as the ledger has it, the newest first.
+    """
     entry = schema.entry
     statement = (
         select(entry.c.key)

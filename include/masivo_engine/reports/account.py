@@ -3,8 +3,9 @@ The account of a run: the equation of the promise, by SQL from the ledger, in re
 
 ``read = delivered + confirmed + unchanged + quarantined + held + in_doubt + superseded``
 
-*read* is what the slices counted where rows came out of the database; the states are counted from the entries, and of old runs from the
-tally of those that were forgotten. So the equation can fail, and a run whose account fails is red.
+*read* is what the slices counted where rows came out of the database; the states are counted from
+the entries, and of old runs from the tally of those that were forgotten. So the equation can fail,
+and a run whose account fails is red.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from masivo_engine.sql import MOST_KEYS, one_of, portions
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Rows of one entity in one state for one reason, and the column where that is named; *new* were not so before."""
+    """
+    Rows of one entity in one state for one reason, and the column where that is named; *new* were
+    not so before.
+    """
 
     entity: Entity
     state: str
@@ -95,7 +99,9 @@ class Account:
 
     @property
     def trouble(self) -> int:
-        """Rows that count against the tolerance: newly quarantined, held by an error, or in doubt."""
+        """
+        Rows that count against the tolerance: newly quarantined, held by an error, or in doubt.
+        """
         return sum(trouble.new for trouble in self.troubles if is_trouble(trouble))
 
     def verdict(self, tolerance: int) -> str:
@@ -120,7 +126,8 @@ class Account:
 
 # The states in which a row waits for somebody or something.
 OPEN = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
-# Held for these reasons is held by an error; other holds wait for a customer or a policy, as they should.
+# Held for these reasons is held by an error; other holds wait for a customer or a policy, as they
+# should.
 _HELD_BY_ERROR = frozenset({"api_unavailable", "run_stopped"})
 
 
@@ -132,7 +139,9 @@ def is_trouble(trouble: Trouble) -> bool:
 
 
 def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = None) -> Account:
-    """Make the account of the run that Airflow calls *run_id*, or of the latest. Raises `LedgerError`."""
+    """
+    Make the account of the run that Airflow calls *run_id*, or of the latest. Raises `LedgerError`.
+    """
     limits = limits or Limits()
     with ledger.reading() as connection:
         run = connection.execute(_run(run_id)).first()
@@ -214,7 +223,8 @@ def _counted(run: int, entity: Entity) -> Select[Any]:
     """
     Count entries and points by state, and those that requests carried.
 
-    First by batch and own state, in the order of an index that has it all, then with the state of a thousand entries' batch at once.
+    First by batch and own state, in the order of an index that has it all, then with the state of a
+    thousand entries' batch at once.
     """
     entry, batch = schema.entry, schema.batch
     alike = (
@@ -238,9 +248,11 @@ def _counted(run: int, entity: Entity) -> Select[Any]:
 
 def _sent_by_customer(connection: Connection, run: int, entity: Entity, carried: int, limits: Limits) -> Iterator[int]:
     """
-    Yield, for every customer of whom something was sent, how many records; grouped by SQL so that little is fetched.
+    Yield, for every customer of whom something was sent, how many records; grouped by SQL so that
+    little is fetched.
 
-    Not of events, of which *carried* records were sent, where a request takes as many customers as records: one for each asks for as much.
+    Not of events, of which *carried* records were sent, where a request takes as many customers as
+    records: one for each asks for as much.
     """
     if entity is Entity.EVENTS and limits.customers >= limits.records:
         yield from repeat(1, carried)
@@ -250,7 +262,8 @@ def _sent_by_customer(connection: Connection, run: int, entity: Entity, carried:
         select(func.count().label("records"))
         .select_from(schema.entry_and_batch)
         .where(entry.c.run == run, entry.c.entity == entity, batch.c.requests > 0)
-        # Not by the column itself: SQLite would read every run's entries in its order, rather than sort this one's.
+        # Not by the column itself: SQLite would read every run's entries in its order, rather than
+        # sort this one's.
         .group_by(func.coalesce(entry.c.key if entity is Entity.CUSTOMERS else entry.c.customer, ""))
         .subquery()
     )
@@ -260,9 +273,13 @@ def _sent_by_customer(connection: Connection, run: int, entity: Entity, carried:
 
 
 def _may_be_trouble(connection: Connection, run: int) -> ColumnElement[bool]:
-    """Whether an entry may be in trouble or have been sent again unproven; what an index knows tells it from the thousands that are not."""
+    """
+    Whether an entry may be in trouble or have been sent again unproven; what an index knows tells
+    it from the thousands that are not.
+    """
     entry, batch = schema.entry, schema.batch
-    # Asked first: most runs have none, and PostgreSQL takes an index for a list but not for a question within the question.
+    # Asked first: most runs have none, and PostgreSQL takes an index for a list but not for a
+    # question within the question.
     troubled = select(batch.c.id).where(batch.c.run == run, batch.c.state.in_(OPEN))
     batches = list(connection.execute(troubled).scalars())
     theirs = [one_of(entry.c.batch, some, connection.dialect.name) for some in portions(batches, most=MOST_KEYS)]
@@ -273,7 +290,8 @@ def _troubles(connection: Connection, run: int) -> list[Trouble]:
     entry = schema.entry
     earlier = entry.alias("earlier")
     state, reason = schema.state_of_entry, schema.reason_of_entry
-    # What a later run finds again it supersedes, so an entry is old news if a superseded one had its key and its reason.
+    # What a later run finds again it supersedes, so an entry is old news if a superseded one had
+    # its key and its reason.
     was_known = exists().where(
         earlier.c.entity == entry.c.entity,
         earlier.c.key == entry.c.key,

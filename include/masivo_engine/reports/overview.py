@@ -1,4 +1,7 @@
-"""The ledger at a glance, for whoever looks without having asked for a run: the newest runs, what stayed behind, the lane."""
+"""
+The ledger at a glance, for whoever looks without having asked for a run: the newest runs, what
+stayed behind, the lane.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ from masivo_engine.reports.account import OPEN, Trouble
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run in a list, by the ledger's *name*; times are UTC without a zone. *requests* were made, with *sent* records in them."""
+    """
+    One run in a list, by the ledger's *name*; times are UTC without a zone. *requests* were made,
+    with *sent* records in them.
+    """
 
     number: int
     name: str
@@ -41,7 +47,10 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """The account's lane now: requests in the *last_hour*, the seconds for which it stands still, and the margin in seconds."""
+    """
+    The account's lane now: requests in the *last_hour*, the seconds for which it stands still, and
+    the margin in seconds.
+    """
 
     last_hour: int
     frozen_s: float
@@ -83,7 +92,10 @@ def newest_runs(ledger: Ledger, most: int) -> list[RunLine]:
 
 
 def open_rows(ledger: Ledger) -> list[Trouble]:
-    """Return the rows that wait for somebody or something, over all runs; what an older run said of a row is superseded."""
+    """
+    Return the rows that wait for somebody or something, over all runs; what an older run said of a
+    row is superseded.
+    """
     entry, batch = schema.entry, schema.batch
     counted = (func.count(entry.c.id).label("rows"), func.sum(entry.c.points).label("points"))
     kinds = (entry.c.entity, entry.c.reason, entry.c.column_name, entry.c.state)

@@ -1,4 +1,6 @@
-"""What the ledger knows of one customer: every row of it that any run read, and where each ended."""
+"""
+What the ledger knows of one customer: every row of it that any run read, and where each ended.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from masivo_engine.ledger.writing.slice_ledger import Ledger
 
 
 def trail(ledger: Ledger, customer: str, unseal: Callable[[bytes], str] | None = None) -> Iterator[str]:
-    """Yield a line per row of *customer*, oldest first: run, entity, key, state, reason, receipt; with *unseal* what the ledger kept of it, too."""
+    """
+    Yield a line per row of *customer*, oldest first: run, entity, key, state, reason, receipt; with
+    *unseal* what the ledger kept of it, too.
+    """
     entry, batch, run, payload = schema.entry, schema.batch, schema.run, schema.payload
     statement = (
         select(

@@ -1,8 +1,8 @@
 """
 The tables of a sample database: made afresh, filled fast, and never in place of somebody else's.
 
-A table ``sample_origin`` says which sample a database holds and what in it is derived. A database that has tables of
-the same names without saying so belongs to somebody, and is refused.
+A table ``sample_origin`` says which sample a database holds and what in it is derived. A database
+that has tables of the same names without saying so belongs to somebody, and is refused.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from masivo_engine.model.errors import LegacyError
 
 CHUNK = 20_000
 
-# Byte-wise comparison, so that the same SQL gives the same rows as on the other dialects; InnoDB, because a build may
-# be cut short.
+# Byte-wise comparison, so that the same SQL gives the same rows as on the other dialects; InnoDB,
+# because a build may be cut short.
 MYSQL_OPTIONS: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
@@ -38,10 +38,11 @@ _origin = Table(
 
 def renew(engine: Engine, metadata: MetaData, *, sample: str, derived: str) -> None:
     """
-    Make the tables of *metadata*, empty; *derived* tells whoever reads the database what was invented.
+    Make the tables of *metadata*, empty; *derived* tells whoever reads the database what was
+    invented.
 
-    Tables that an earlier build of the same *sample* left are replaced. Raises `LegacyError` if the database holds
-    tables of these names that are not ours.
+    Tables that an earlier build of the same *sample* left are replaced. Raises `LegacyError` if the
+    database holds tables of these names that are not ours.
     """
     with engine.begin() as connection:
         present = set(inspect(connection).get_table_names())
@@ -63,8 +64,8 @@ def fill(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) 
     """
     Insert *rows*, each a value per column in the table's order, and return how many.
 
-    By COPY where the driver is psycopg, else by one statement run with `CHUNK` rows at a time, which is what is in
-    memory.
+    By COPY where the driver is psycopg, else by one statement run with `CHUNK` rows at a time,
+    which is what is in memory.
     """
     rows = _bound(connection, table, rows)
     if connection.dialect.driver == "psycopg":
@@ -80,7 +81,10 @@ def fill(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) 
 
 
 def finish(engine: Engine, metadata: MetaData) -> None:
-    """Gather the statistics that planners choose indexes by; a database does so by itself only minutes later."""
+    """
+    Gather the statistics that planners choose indexes by; a database does so by itself only minutes
+    later.
+    """
     with engine.begin() as connection:
         if connection.dialect.name in {"mysql", "mariadb"}:
             connection.execute(text(f"ANALYZE TABLE {', '.join(metadata.tables)}"))
@@ -89,7 +93,10 @@ def finish(engine: Engine, metadata: MetaData) -> None:
 
 
 def _bound(connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
-    """Write times the way SQLAlchemy does where the database has no type for them, so that they compare as text."""
+    """
+    Write times the way SQLAlchemy does where the database has no type for them, so that they
+    compare as text.
+    """
     binders: dict[int, Callable[[Any], Any]] = {}
     for index, column in enumerate(table.columns):
         binder = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)

@@ -1,8 +1,10 @@
 """
-What was planted in a sample database, and the exact account that a correct migration must give of it.
+What was planted in a sample database, and the exact account that a correct migration must give of
+it.
 
-Every row of the three entities has one expected outcome: the code of `masivo_engine.model.reasons` that it must end with, or `GOES`
-for a row that must be sent. A test demands that a run's account equals `Planted.outcomes`, row for row.
+Every row of the three entities has one expected outcome: the code of `masivo_engine.model.reasons`
+that it must end with, or `GOES` for a row that must be sent. A test demands that a run's account
+equals `Planted.outcomes`, row for row.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ GOES = ""
 @dataclass(frozen=True, slots=True)
 class Kind:
     """
-    One kind of planted row: *keys* are those of the rows concerned, in key order, with an empty text for a missing key.
+    One kind of planted row: *keys* are those of the rows concerned, in key order, with an empty
+    text for a missing key.
 
-    *reason* is the code that each of them must end with, `GOES` for an oddity that is no fault; *column* is the alias
-    that the rejection must name, empty where no single column is at fault.
+    *reason* is the code that each of them must end with, `GOES` for an oddity that is no fault;
+    *column* is the alias that the rejection must name, empty where no single column is at fault.
     """
 
     name: str
@@ -42,9 +45,11 @@ class Kind:
 @dataclass(frozen=True, slots=True)
 class Planted:
     """
-    The faults in a database of *customers* members built from *seed* on *dialect*, and what must come of every row.
+    The faults in a database of *customers* members built from *seed* on *dialect*, and what must
+    come of every row.
 
-    *outcomes* is by entity and reason code, `GOES` for the rows that must be sent; per entity it adds up to all rows.
+    *outcomes* is by entity and reason code, `GOES` for the rows that must be sent; per entity it
+    adds up to all rows.
     """
 
     seed: int

@@ -1,5 +1,6 @@
 """
-A stand-in for Masivo's API that keeps its contract on its own: nothing of the pipeline is imported here.
+A stand-in for Masivo's API that keeps its contract on its own: nothing of the pipeline is imported
+here.
 
 ``contract`` what a body must look like (straight from ``openapi/``) · ``intake`` what is refused and what is taken ·
 ``store`` what it holds · ``backlog`` the queue behind the 201 · ``readback`` the API's own GETs · ``limiter``, ``tokens`` ·

@@ -1,5 +1,6 @@
 """
-The sandbox on the command line: ``python -m masivo sandbox`` and ``python -m masivo_engine.sandbox``.
+The sandbox on the command line: ``python -m masivo sandbox`` and ``python -m
+masivo_engine.sandbox``.
 """
 
 from __future__ import annotations
@@ -129,8 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the sandbox as *arguments* say until it is stopped; return 2, with a sentence, if it cannot start."""
-    # Imported here so that a command line that only lists its options does not start a web server's worth of modules.
+    """
+    Run the sandbox as *arguments* say until it is stopped; return 2, with a sentence, if it cannot
+    start.
+    """
+    # Imported here so that a command line that only lists its options does not start a web server's
+    # worth of modules.
     from masivo_engine.sandbox.wire.server import serve  # noqa: PLC0415
 
     try:

@@ -25,7 +25,10 @@ class Telling(StrEnum):
 
 
 class Naming(StrEnum):
-    """What the prose of a 422 calls a record by: customer id, e-mail, its own key, or its place in the body."""
+    """
+    What the prose of a 422 calls a record by: customer id, e-mail, its own key, or its place in the
+    body.
+    """
 
     ID = "id"
     EMAIL = "email"
@@ -34,7 +37,10 @@ class Naming(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Where a thing that may exist only once is refused the second time: at the door with a 422, or silently behind it."""
+    """
+    Where a thing that may exist only once is refused the second time: at the door with a 422, or
+    silently behind it.
+    """
 
     AT_ONCE = "at_once"
     IN_QUEUE = "in_queue"
@@ -42,10 +48,11 @@ class Refusal(StrEnum):
 
 class Existing(StrEnum):
     """
-    What becomes of a customer whose id the account has already (masivo_api.md U5: not documented, so all are played).
+    What becomes of a customer whose id the account has already (masivo_api.md U5: not documented,
+    so all are played).
 
-    The newer content takes the place of the older one, balance included; or it is refused as any other duplicate; or the worst: it
-    takes its place and the balance is added to what was there.
+    The newer content takes the place of the older one, balance included; or it is refused as any
+    other duplicate; or the worst: it takes its place and the balance is added to what was there.
     """
 
     UPDATE = "update"
@@ -57,8 +64,8 @@ class Leaves(StrEnum):
     """
     What a 422 leaves taken of its batch (masivo_api.md U8: not documented, so all are played).
 
-    Nothing; the good records; or those that stand before the first bad one, where a batch is worked off in order: then also part of a
-    customer's transactions.
+    Nothing; the good records; or those that stand before the first bad one, where a batch is worked
+    off in order: then also part of a customer's transactions.
     """
 
     NOTHING = "nothing"
@@ -68,9 +75,11 @@ class Leaves(StrEnum):
 
 class Filing(StrEnum):
     """
-    By which year ``GET /customers/{id}/transactions`` finds a transaction (masivo_api.md U24: not documented, so all are played).
+    By which year ``GET /customers/{id}/transactions`` finds a transaction (masivo_api.md U24: not
+    documented, so all are played).
 
-    That of *issued_at* in UTC, or in America/Bogota as an account's own calendar has it; or that in which it was taken.
+    That of *issued_at* in UTC, or in America/Bogota as an account's own calendar has it; or that in
+    which it was taken.
     """
 
     UTC = "utc"
@@ -81,33 +90,42 @@ class Filing(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """
-    How the sandbox behaves. All times are seconds of the world that it plays; *speed* lets that world run faster.
+    How the sandbox behaves. All times are seconds of the world that it plays; *speed* lets that
+    world run faster.
 
     :param port: 0 takes any free one.
     :param store: the SQLite file that holds everything; ``None`` keeps it in memory.
     :param journal: the file of what happened; by default beside *store*, or a temporary one.
     :param accounts: API key to account name; the migration limits are an account's.
-    :param interval_s: least time from start to start of two migration requests (masivo_api.md 2.3); 0 lifts it.
+    :param interval_s: least time from start to start of two migration requests (masivo_api.md 2.3);
+        0 lifts it.
     :param per_hour: most migration requests within an hour (Dev 250, Prod 1000); 0 lifts it.
     :param delay_s: from the 201 until the work is visible.
     :param outages: spans after the start, in seconds, in which the queue stands still.
     :param record_limit: most records of one request (masivo_api.md 2.1).
     :param body_bytes: larger bodies get a 413 (not documented, U14).
-    :param atomic: whether a 422 refuses the whole batch; else its good records are taken all the same (U8).
+    :param atomic: whether a 422 refuses the whole batch; else its good records are taken all the
+        same (U8).
     :param leaves: what it leaves of one address, by entity, where that differs from *atomic*.
-    :param existing: what becomes of a customer whose id the account has; an id twice in one request is refused in any case.
-    :param duplicates: where a second customer with the same e-mail, or an id that is refused, is refused.
+    :param existing: what becomes of a customer whose id the account has; an id twice in one request
+        is refused in any case.
+    :param duplicates: where a second customer with the same e-mail, or an id that is refused, is
+        refused.
     :param second_transactions: where a customer's second delivery of transactions is refused.
-    :param unknown_customers: where events and transactions of a customer who is not visible yet are refused.
+    :param unknown_customers: where events and transactions of a customer who is not visible yet are
+        refused.
     :param poison: keys of records that are refused although they keep the contract.
     :param poison_rate: the share of all keys to refuse besides, chosen by *seed*.
-    :param transactions_months: how far ``GET /customers/{id}/transactions`` looks back without a year; 0 is no limit.
+    :param transactions_months: how far ``GET /customers/{id}/transactions`` looks back without a
+        year; 0 is no limit.
     :param filed_by: by which year it finds a transaction.
     :param rewards: the account's rewards, names by id in lower case; *tiers* likewise.
     :param control: whether ``POST /view/faults`` may replace the script.
-    :param speed: 100 makes an hour pass in 36 seconds: limits, delays, tokens and the waits that faults ask for.
+    :param speed: 100 makes an hour pass in 36 seconds: limits, delays, tokens and the waits that
+        faults ask for.
     :param clock_skew_s: how far the server's Date header is ahead of this machine's clock.
-    :param hang_s: how long a hanging fault hangs; *drip_s* is slow-loris's time per byte, *late_s* the delay of ``late_ok``.
+    :param hang_s: how long a hanging fault hangs; *drip_s* is slow-loris's time per byte, *late_s*
+        the delay of ``late_ok``.
     :param retry_after_s: what faults with a plain Retry-After ask for.
     """
 

@@ -1,8 +1,9 @@
 """
 What becomes of each row that was read: sent, or left with a state and a reason.
 
-The order of the questions matters and is the same for all: is the row itself sound, was it sent before, is its customer there, and,
-for transactions, may its customer's set go as a whole. A row's own fault is named before anybody else's.
+The order of the questions matters and is the same for all: is the row itself sound, was it sent
+before, is its customer there, and, for transactions, may its customer's set go as a whole. A row's
+own fault is named before anybody else's.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ class Judgement:
     """
     What is to be done with a page.
 
-    *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries that are *outdated* now, and
-    what is in doubt: *doubts* of an earlier try of this slice, *earlier* ones of another run. *never_sent* counts those of *entries* that are
-    adopted and were never sent.
+    *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries
+    that are *outdated* now, and what is in doubt: *doubts* of an earlier try of this slice,
+    *earlier* ones of another run. *never_sent* counts those of *entries* that are adopted and were
+    never sent.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -60,7 +62,10 @@ class Judgement:
 
 
 class Triage:
-    """Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be in one page."""
+    """
+    Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be
+    in one page.
+    """
 
     def __init__(
         self,
@@ -112,7 +117,10 @@ class Triage:
         return judged
 
     def _apart(self, groups: Iterable[list[Record]]) -> tuple[list[list[Record]], list[list[Record]]]:
-        """Tell the groups that nobody suspects from those with a record that is odd, or was refused in company."""
+        """
+        Tell the groups that nobody suspects from those with a record that is odd, or was refused in
+        company.
+        """
         clean: list[list[Record]] = []
         suspects: list[list[Record]] = []
         for group in groups:
@@ -154,7 +162,10 @@ class Triage:
                     yield row
 
     def _of_this_run(self, entries: Sequence[Known]) -> list[Known]:
-        """Return those of *entries* that this run has; without the one row that another slice gave up because of a row of this slice."""
+        """
+        Return those of *entries* that this run has; without the one row that another slice gave up
+        because of a row of this slice.
+        """
         here = [entry for entry in entries if entry.run == self._lease.run]
         if not here:
             return here
@@ -163,12 +174,14 @@ class Triage:
             for entry in here
             if entry.slice != self._lease.slice and entry.reason == _DUPLICATE_KEY and not entry.batch
         ]
-        # Two are the rows of one key that the other slice has read together: of them nobody knows which is right.
+        # Two are the rows of one key that the other slice has read together: of them nobody knows
+        # which is right.
         return [entry for entry in here if entry is not given_up[0]] if len(given_up) == 1 else here
 
     def _plain(self, rows: Sequence[Row]) -> list[Record] | None:
         """
-        Return *rows*, of which the ledger knows nothing, if they are sound records of different keys, None otherwise.
+        Return *rows*, of which the ledger knows nothing, if they are sound records of different
+        keys, None otherwise.
 
         Most pages of a first load are so; then nothing has to be asked of each row.
         """
@@ -178,13 +191,19 @@ class Triage:
         return records if is_each_alone and fit_by_far(records, self._limits) else None
 
     def _is_of_dead_try(self, entry: Known, row: Row) -> bool:
-        """Whether an earlier try of this slice sent *row*; what this try has sent or entered is another row of the same key."""
+        """
+        Whether an earlier try of this slice sent *row*; what this try has sent or entered is
+        another row of the same key.
+        """
         this = (self._lease.slice, row.customer, row.occurrence)
         is_earlier = entry.fence is not None and entry.fence < self._lease.fence
         return is_earlier and (entry.slice, entry.customer, entry.occurrence) == this
 
     def _sent_by_dead_try(self, row: Row, entry: Known, history: Sequence[Known], judged: Judgement) -> None:
-        """Leave a row alone that an earlier try of this slice sent, but have it read back where nobody knows its fate."""
+        """
+        Leave a row alone that an earlier try of this slice sent, but have it read back where nobody
+        knows its fate.
+        """
         self.seen_again += 1
         self._migrated.add(row.customer)
         if entry.is_out and isinstance(row, Record):
@@ -221,7 +240,8 @@ class Triage:
 
     def of_changed(self, record: Record, *, was_held: bool = False) -> Entry | None:
         """
-        Return how *record* ends, whose key was delivered with other content; None where it is sent again.
+        Return how *record* ends, whose key was delivered with other content; None where it is sent
+        again.
 
         If it *was_held* for that already, another mapping does not settle it.
         """
@@ -237,7 +257,10 @@ class Triage:
         return None if policy == "resend" else Entry(record, State.HELD, _CHANGED)
 
     def _refused_for_good(self, records: Sequence[Record], history: Mapping[str, list[Known]]) -> set[str]:
-        """Return the keys of *records* of which the API judged exactly this content, or set, by itself, and nobody asks it to do so again."""
+        """
+        Return the keys of *records* of which the API judged exactly this content, or set, by
+        itself, and nobody asks it to do so again.
+        """
         if self._mode in _RELEASES:
             return set()
         refused: dict[str, Known] = {}
@@ -247,7 +270,8 @@ class Triage:
                 refused[record.key] = entries[-1]
         if self._entity is not Entity.TRANSACTIONS or not refused:
             return set(refused)
-        # Of a customer's it refused all for one that was bad: with another one, or without it, it is another set.
+        # Of a customer's it refused all for one that was bad: with another one, or without it, it
+        # is another set.
         others = [record for record in records if record.key not in refused]
         changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
         read = {entry.id for entry in refused.values()}
@@ -263,7 +287,10 @@ class Triage:
         return self._knowledge.owners([(record.email, record.key) for record in records])
 
     def of_own_email(self, records: Sequence[Record]) -> tuple[list[Record], list[Entry]]:
-        """Claim the addresses of customers who are to be sent, and return those who have them alone; and how the others end."""
+        """
+        Claim the addresses of customers who are to be sent, and return those who have them alone;
+        and how the others end.
+        """
         kept, shared = [], []
         for record, owner in zip(records, self._owners(records), strict=True):
             if owner == record.key:
@@ -286,7 +313,10 @@ class Triage:
     def _whole_sets(
         self, records: Sequence[Record], family: Mapping[str, Parent], judged: Judgement
     ) -> Iterator[list[Record]]:
-        """Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to the balance."""
+        """
+        Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to
+        the balance.
+        """
         sendable: dict[str, list[Record]] = {}
         for record in records:
             # Not by groupby: a database that takes A1 and a1 for one customer mixes their rows.
@@ -299,7 +329,8 @@ class Triage:
         # As the API has them, not as their rows are now: one may be gone, changed or renamed since.
         gone_before = self._knowledge.points_of(sendable) if self._takes_more else {}
         self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
-        # Rows that were sent once and are no longer there count as well: the API takes a customer's transactions once.
+        # Rows that were sent once and are no longer there count as well: the API takes a customer's
+        # transactions once.
         for customer, is_out in self._knowledge.sent_of(self._entity, sendable).items():
             (self._in_doubt if is_out else self._migrated).add(customer)
         for customer, group in sendable.items():

@@ -19,7 +19,10 @@ _PERSONAL = frozenset({"dob"})
 
 
 def of_fields(owed: Expected, shown: Shown) -> Iterator[Difference]:
-    """Yield the fields that were sent and are shown otherwise; what the API does not show is not compared."""
+    """
+    Yield the fields that were sent and are shown otherwise; what the API does not show is not
+    compared.
+    """
     account = owed.account
     if account is None or account.body is None:
         return
@@ -46,7 +49,9 @@ def _folded(value: object) -> str:
 
 
 def of_balances(owed: Expected, shown: Shown, *, at: datetime) -> Iterator[Difference]:
-    """Yield what is wrong with the points of a customer who was delivered; *at* is now, aware UTC."""
+    """
+    Yield what is wrong with the points of a customer who was delivered; *at* is now, aware UTC.
+    """
     account = owed.account
     if account is None:
         return
@@ -83,7 +88,10 @@ def _of_amount(
 
 
 def _of_lines(account: Delivered, reward: str, shown: Shown) -> Iterator[Difference]:
-    """Compare the dates of lines that can be told apart; an API that keeps other lines for the same sum is within its rights."""
+    """
+    Compare the dates of lines that can be told apart; an API that keeps other lines for the same
+    sum is within its rights.
+    """
     expected = [line for line in _lines(account) if line.reward == reward and line.amount]
     found = [line for line in shown.lines if line.reward == reward and line.amount]
     if sorted(line.amount for line in expected) != sorted(line.amount for line in found):

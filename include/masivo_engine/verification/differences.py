@@ -98,7 +98,10 @@ _TWICE = " twice"
 
 
 def points_off(entity: Entity, expected: str, found: str) -> Decimal:
-    """Return how many points more Masivo has than were delivered (below zero: fewer), by the texts of a finding; 0 where it is not about points."""
+    """
+    Return how many points more Masivo has than were delivered (below zero: fewer), by the texts of
+    a finding; 0 where it is not about points.
+    """
     if entity is Entity.EVENTS:
         return Decimal(0)
     try:
@@ -111,7 +114,10 @@ def points_off(entity: Entity, expected: str, found: str) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference: of the record *key*, or of all that its customer has where no record can be named (*key* is the customer's then)."""
+    """
+    One difference: of the record *key*, or of all that its customer has where no record can be
+    named (*key* is the customer's then).
+    """
 
     entity: Entity
     key: str

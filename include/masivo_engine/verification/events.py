@@ -1,8 +1,10 @@
 """
-A customer's events, by what the API counts: no address of the API shows them (masivo_api.md 2.6), only a number of purchases and a sum.
+A customer's events, by what the API counts: no address of the API shows them (masivo_api.md 2.6),
+only a number of purchases and a sum.
 
-Metrics are the migrated ones until the first event is worked off, and are counted from then on (fact 9). So a number that fits
-proves something only where it could not have fitted before; and the sum tells which of the events is missing or counted twice.
+Metrics are the migrated ones until the first event is worked off, and are counted from then on
+(fact 9). So a number that fits proves something only where it could not have fitted before; and the
+sum tells which of the events is missing or counted twice.
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ def _migrated(owed: Expected) -> tuple[Decimal | None, Decimal | None] | None:
 
 
 def _fits(purchases: list[Delivered], spent: Decimal | None) -> bool:
-    """Whether the sum is that of the purchases, before discounts or after; true where nothing can be said against it."""
+    """
+    Whether the sum is that of the purchases, before discounts or after; true where nothing can be
+    said against it.
+    """
     if spent is None or any(one.body is None for one in purchases):
         return True
     return any(abs(sum(values, Decimal(0)) - spent) < _CENT for values in _columns(purchases))

@@ -1,8 +1,10 @@
 """
-What was delivered to some customers: the ledger's entries of all runs, each with the payload it was made of.
+What was delivered to some customers: the ledger's entries of all runs, each with the payload it was
+made of.
 
-The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload counts only where its hash is the one
-that was delivered; of a row that has changed since, or is gone, the ledger still knows key, points and balance.
+The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload
+counts only where its hash is the one that was delivered; of a row that has changed since, or is
+gone, the ledger still knows key, points and balance.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ from masivo_engine.source.reader import Source
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A record that the API accepted, or that a person said it has; *body* is its payload, None where the source has another by now."""
+    """
+    A record that the API accepted, or that a person said it has; *body* is its payload, None where
+    the source has another by now.
+    """
 
     sent: Sent
     body: Mapping[str, Any] | None
@@ -42,7 +47,10 @@ class Delivered:
 
 @dataclass(slots=True)
 class Expected:
-    """What one customer must be found to have. *in_doubt* are records of which nobody knows whether they arrived."""
+    """
+    What one customer must be found to have. *in_doubt* are records of which nobody knows whether
+    they arrived.
+    """
 
     customer: str
     account: Delivered | None = None

@@ -1,8 +1,9 @@
 """
-Reading the chosen customers, in rounds: what is not visible yet is read again later, after growing pauses.
+Reading the chosen customers, in rounds: what is not visible yet is read again later, after growing
+pauses.
 
-Who waits, how often they were read and when they are due is in the ledger, so a try that dies costs at most the page it had in hand, and
-nothing is held in memory or in Airflow between two rounds.
+Who waits, how often they were read and when they are due is in the ledger, so a try that dies costs
+at most the page it had in hand, and nothing is held in memory or in Airflow between two rounds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ _SHORTEST_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The customers that one task reads: those who wait in the ledger's rows from *first* to *last*."""
+    """
+    The customers that one task reads: those who wait in the ledger's rows from *first* to *last*.
+    """
 
     first: int
     last: int
@@ -44,7 +47,10 @@ class Part:
 
 @dataclass(slots=True)
 class Result:
-    """What one reading of one customer came to; *is_silent* where the API's answer said nothing, *not_shown* are entries that it cannot show."""
+    """
+    What one reading of one customer came to; *is_silent* where the API's answer said nothing,
+    *not_shown* are entries that it cannot show.
+    """
 
     confirmed: list[int] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
@@ -58,7 +64,10 @@ class Result:
 
 
 class Rounds:
-    """Reads parts of a read-back. *pause_s* is that after the first round, each following one is twice as long."""
+    """
+    Reads parts of a read-back. *pause_s* is that after the first round, each following one is twice
+    as long.
+    """
 
     def __init__(
         self,
@@ -79,7 +88,8 @@ class Rounds:
 
     def work_off(self, part: Part) -> datetime | None:
         """
-        Read who is due in *part*, and return when somebody is due next (aware UTC); None where nobody is.
+        Read who is due in *part*, and return when somebody is due next (aware UTC); None where
+        nobody is.
 
         Raises `TryAgainLater` where the API or a database cannot be read now.
         """
@@ -94,7 +104,10 @@ class Rounds:
         return min(one.due for one in left).replace(tzinfo=UTC) if left else None
 
     def _waiting(self, part: Part) -> list[Waiting]:
-        """Return who is still to be read; of whom the last round brought no answer, that is left to another read-back."""
+        """
+        Return who is still to be read; of whom the last round brought no answer, that is left to
+        another read-back.
+        """
         return [one for one in waiting_in(self._ledger, part.first, part.last) if one.reads < self._rounds]
 
     def _read(self, page: Sequence[Waiting]) -> None:
@@ -161,7 +174,8 @@ class Rounds:
             return None
         compared = of_transactions(owed, movements)
         if is_last and any(variance.bucket is Bucket.MISSING for variance in compared.found):
-            # The year may be that of another date than the one that was sent (U24), or of a date that was moved.
+            # The year may be that of another date than the one that was sent (U24), or of a date
+            # that was moved.
             more = self._api.transactions(owed.customer, every_year() - years)
             if more is None:
                 return None

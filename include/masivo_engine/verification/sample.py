@@ -37,7 +37,10 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Of *all* customers with something to confirm, so many were *chosen*, of which so many at *random*."""
+    """
+    Of *all* customers with something to confirm, so many were *chosen*, of which so many at
+    *random*.
+    """
 
     runs: tuple[int, ...]
     all: int
@@ -58,12 +61,18 @@ class Choice:
 
 
 def most_wrong(drawn: int) -> float:
-    """Return the largest share that can be wrong, at 95 % confidence, where none of *drawn* at random is."""
+    """
+    Return the largest share that can be wrong, at 95 % confidence, where none of *drawn* at random
+    is.
+    """
     return 1.0 if drawn <= 0 else float(1 - (1 - _CONFIDENCE) ** (1 / drawn))
 
 
 class Chooser:
-    """Chooses customers of *runs*, the same for the same *seed*, to be read *settle_after_s* after the last delivery."""
+    """
+    Chooses customers of *runs*, the same for the same *seed*, to be read *settle_after_s* after the
+    last delivery.
+    """
 
     def __init__(
         self, ledger: Ledger, runs: Sequence[int], people: Source | None, *, settle_after_s: float, seed: str
@@ -76,9 +85,11 @@ class Chooser:
 
     def choose(self, *, size: int | None, customers: Sequence[str] = ()) -> tuple[Choice, list[Part]]:
         """
-        Let the chosen customers wait in the ledger, and return who they are in parts for the tasks that read.
+        Let the chosen customers wait in the ledger, and return who they are in parts for the tasks
+        that read.
 
-        *size* None is everybody; *customers* are read whatever the size, whichever run delivered to them last, and nobody else is.
+        *size* None is everybody; *customers* are read whatever the size, whichever run delivered to
+        them last, and nobody else is.
         """
         named = candidates.runs_of(self._ledger, customers)
         self._runs = tuple(sorted({*named.values()})) or self._runs
@@ -156,7 +167,9 @@ def _tiers(people: Source, customers: Sequence[str]) -> Iterator[tuple[str, str]
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Part]:
-    """Cut the rows that wait into parts for tasks: not too small to be worth one, and not too many."""
+    """
+    Cut the rows that wait into parts for tasks: not too small to be worth one, and not too many.
+    """
     size = max(_LEAST_OF_A_PART, -(-len(ids) // _PARTS))
     for first in range(0, len(ids), size):
         part = ids[first : first + size]

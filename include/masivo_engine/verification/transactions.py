@@ -1,8 +1,9 @@
 """
 A customer's transactions, one by one, against those that the API shows.
 
-They are told apart by their ``details``, the only text that comes back (U25), which should hold their key; where it does not, by amount,
-reward and date. What the API shows besides (U4: it may write a line of its own for a migrated balance) is nobody's fault.
+They are told apart by their ``details``, the only text that comes back (U25), which should hold
+their key; where it does not, by amount, reward and date. What the API shows besides (U4: it may
+write a line of its own for a migrated balance) is nobody's fault.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from masivo_engine.verification.expected import Delivered, Expected
 
 @dataclass(slots=True)
 class Compared:
-    """What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown* because they are too old."""
+    """
+    What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown*
+    because they are too old.
+    """
 
     confirmed: list[int] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
@@ -29,7 +33,10 @@ class Compared:
 
 
 def years_of(owed: Expected) -> set[int]:
-    """Return the years in which to look for the transactions of a customer: all of them, where the source does not say any more."""
+    """
+    Return the years in which to look for the transactions of a customer: all of them, where the
+    source does not say any more.
+    """
     dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
     if any(date is None for date in dates):
         return every_year()
@@ -102,7 +109,10 @@ def _is_twin(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_told(one: Delivered, movement: Movement) -> bool:
-    """Whether the texts say that it is this one: they are the same, or hold its key where the source cannot be asked."""
+    """
+    Whether the texts say that it is this one: they are the same, or hold its key where the source
+    cannot be asked.
+    """
     if one.body is None:
         return _names(movement.text, one.key)
     return movement.text == (one.body.get("details") or "")
@@ -118,7 +128,10 @@ def _is_dated(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_too_old(one: Delivered) -> bool:
-    """Whether the API does not show it; of a row that the source has otherwise by now, an earlier reading may have said so."""
+    """
+    Whether the API does not show it; of a row that the source has otherwise by now, an earlier
+    reading may have said so.
+    """
     issued_at = _issued_at(one)
     return one.sent.is_not_shown if issued_at is None else issued_at.year < FIRST_YEAR_SHOWN
 

@@ -1,4 +1,7 @@
-"""What a read-back came to: counts by bucket from the ledger, and one sentence where it is worse than tolerated."""
+"""
+What a read-back came to: counts by bucket from the ledger, and one sentence where it is worse than
+tolerated.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ from masivo_engine.verification.differences import Bucket
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    Counts of records by entity and bucket, of what the runs delivered by entity and state, and of customers who were not read.
+    Counts of records by entity and bucket, of what the runs delivered by entity and state, and of
+    customers who were not read.
 
-    Of these, some have not been visible long enough to be judged, or the reads were used up. *not_shown* is how much of what is delivered can
-    never be confirmed, because the API does not show such records.
+    Of these, some have not been visible long enough to be judged, or the reads were used up.
+    *not_shown* is how much of what is delivered can never be confirmed, because the API does not
+    show such records.
     """
 
     found: dict[Entity, dict[Bucket, int]]

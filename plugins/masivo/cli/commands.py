@@ -1,8 +1,10 @@
 """
-The commands that read Airflow's connections and Variables, as the tasks do: from the environment, a secrets backend, Airflow's database.
+The commands that read Airflow's connections and Variables, as the tasks do: from the environment, a
+secrets backend, Airflow's database.
 
-Where none of them has a connection of ours and a demo has run here, they use the demo's. What is not from the environment they say on
-standard error. What a command is asked for goes to *out*, and nothing else does.
+Where none of them has a connection of ours and a demo has run here, they use the demo's. What is
+not from the environment they say on standard error. What a command is asked for goes to *out*, and
+nothing else does.
 """
 
 from __future__ import annotations
@@ -90,7 +92,10 @@ def tie_ledger(given: argparse.Namespace) -> int:
 
 
 def print_check(given: argparse.Namespace) -> int:
-    """Print a line per finding, worst first; fail if one of them is a blocker, and otherwise if that is one of the set-up."""
+    """
+    Print a line per finding, worst first; fail if one of them is a blocker, and otherwise if that
+    is one of the set-up.
+    """
     with _workplace() as place:
         findings = list(_checked(place, Bounds(None, None) if given.all else Bounds(given.rows or ROWS)))
         origins = ", ".join(f"{conn_id} ({origin_of(conn_id) or 'not defined'})" for conn_id in _CONNECTIONS)
@@ -164,11 +169,15 @@ def print_preview(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _workplace(*used: str, only_looks: bool = False) -> Iterator[Services]:
-    """Open what a command works with, and say which of the connections that it has *used* are not from the environment."""
+    """
+    Open what a command works with, and say which of the connections that it has *used* are not from
+    the environment.
+    """
     logging.getLogger("airflow").setLevel(logging.ERROR)
     with with_airflows_database() as airflow:
         demo = latest()
-        # Where there is an Airflow that cannot be asked, nobody knows whose connections its tasks use: never a demo's.
+        # Where there is an Airflow that cannot be asked, nobody knows whose connections its tasks
+        # use: never a demo's.
         if demo is not None and (airflow.is_asked or not airflow.is_there) and not any(map(origin_of, _CONNECTIONS)):
             print(f"(no connection is defined: using the demo's in {os.path.relpath(demo.path)})", file=sys.stderr)
             mapping = {name: os.environ[name] for name in ("MASIVO_MAPPING",) if name in os.environ}

@@ -101,7 +101,10 @@ def _count(text: str) -> int:
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], int]:
-    """Return a command that imports its module when it is run; what it is asked for goes to ``given.out``."""
+    """
+    Return a command that imports its module when it is run; what it is asked for goes to
+    ``given.out``.
+    """
 
     def run(given: argparse.Namespace) -> int:
         with _apart() as given.out:
@@ -113,7 +116,10 @@ def _later(name: str) -> Callable[[argparse.Namespace], int]:
 
 @contextmanager
 def _apart() -> Iterator[TextIO]:
-    """Give a way out for what was asked for: the logs of Airflow and others go to standard error, and Airflow makes no folder for them."""
+    """
+    Give a way out for what was asked for: the logs of Airflow and others go to standard error, and
+    Airflow makes no folder for them.
+    """
     before, out = dict(os.environ), sys.stdout
     os.environ.setdefault("AIRFLOW__LOGGING__BASE_LOG_FOLDER", tempfile.gettempdir())
     try:

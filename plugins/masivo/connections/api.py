@@ -1,7 +1,8 @@
 """
 The connection to Masivo's API, read: where it is, with what key, how fast, how patiently.
 
-This is the only reader of that connection. Every extra is read by its name; none ever becomes a header.
+This is the only reader of that connection. Every extra is read by its name; none ever becomes a
+header.
 
 ======================  ==================================================================================
 field of the connection  meaning
@@ -42,7 +43,8 @@ _PER_HOUR = {"dev": 250, "prod": 1000}  # masivo_api.md 2.3
 _MOST_RECORDS = 1000  # the API's own cap; seed 002 and masivo_api.md 2.1
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
-# What a token says of itself, of where it is good and of what for: another one tomorrow, or the same for every account.
+# What a token says of itself, of where it is good and of what for: another one tomorrow, or the
+# same for every account.
 _NO_IDENTITY = frozenset(
     {"iat", "exp", "nbf", "jti", "auth_time", "nonce", "sid", "iss", "aud", "typ", "scope", "scopes", "token_use"}
 )
@@ -51,9 +53,11 @@ _NO_IDENTITY = frozenset(
 @dataclass(frozen=True, slots=True)
 class ApiConnection:
     """
-    One account at one address. *called* is how messages name the connection; secrets stay out of ``repr``.
+    One account at one address. *called* is how messages name the connection; secrets stay out of
+    ``repr``.
 
-    *deadline_s* is the total time of one POST, a token that is renewed within it included, *verify* the path of a CA bundle or empty for the machine's own.
+    *deadline_s* is the total time of one POST, a token that is renewed within it included, *verify*
+    the path of a CA bundle or empty for the machine's own.
     """
 
     called: str
@@ -87,11 +91,13 @@ class ApiConnection:
 
     def fingerprint(self, token: str = "") -> str:
         """
-        Which account this is, as 16 hexadecimal digits; the ledger is tied to it. Empty where that cannot be said without a *token*.
+        Which account this is, as 16 hexadecimal digits; the ledger is tied to it. Empty where that
+        cannot be said without a *token*.
 
-        The address and *account_id*, or without one what a token, static or handed out for the key, says of the account: never the key
-        or the token itself, which are changed. Two addresses are two accounts, because a sandbox may have the name of the real one.
-        Raises `Misconfigured` where the token says nothing.
+        The address and *account_id*, or without one what a token, static or handed out for the key,
+        says of the account: never the key or the token itself, which are changed. Two addresses are
+        two accounts, because a sandbox may have the name of the real one. Raises `Misconfigured`
+        where the token says nothing.
         """
         if self.account_id:
             return _digest(self.base_url, "account", self.account_id)
@@ -113,7 +119,9 @@ class ApiConnection:
 
 
 def target_of(connection: Connection) -> ApiConnection:
-    """Read *connection*; raises `Misconfigured` with a sentence that names the field and what to do."""
+    """
+    Read *connection*; raises `Misconfigured` with a sentence that names the field and what to do.
+    """
     called = f"connection {connection.conn_id!r}"
     extras = Extras(called, connection.extra)
     api_key, token = _secret(called, "API key", connection.password), _secret(called, "token", extras.text("token"))
@@ -141,7 +149,10 @@ def target_of(connection: Connection) -> ApiConnection:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """Return what a JWT says about itself, unverified; nothing where it is no JWT. It is the API's job to verify."""
+    """
+    Return what a JWT says about itself, unverified; nothing where it is no JWT. It is the API's job
+    to verify.
+    """
     try:
         _, middle, _ = token.split(".")
         said = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
@@ -216,9 +227,11 @@ def _patience(extras: Extras) -> Patience:
 
 def _refuse_impatience(target: ApiConnection) -> None:
     """
-    Refuse settings by which a read-back would believe to know what became of a request that may still be on its way.
+    Refuse settings by which a read-back would believe to know what became of a request that may
+    still be on its way.
 
-    Not of the sandbox, which is all that there is on this machine: its points are nobody's, and it may be played with in a hurry.
+    Not of the sandbox, which is all that there is on this machine: its points are nobody's, and it
+    may be played with in a hurry.
     """
     patience, arrival_s = target.patience, latest_arrival_s(target.deadline_s)
     if target.is_loopback:

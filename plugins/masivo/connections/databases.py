@@ -39,7 +39,8 @@ _DRIVERS = {
     "mssql": "mssql+pyodbc",
     "oracle": "oracle+oracledb",
 }
-# Extras of Airflow's own types that mean the same to the driver; a URL with a driver's name passes all of its query on.
+# Extras of Airflow's own types that mean the same to the driver; a URL with a driver's name passes
+# all of its query on.
 _OPTIONS = {
     "postgresql": (
         "sslmode",
@@ -60,7 +61,8 @@ _MSSQL_DRIVER = "ODBC Driver 18 for SQL Server"
 
 def connection_named(conn_id: str) -> Connection:
     """
-    Return the connection from wherever Airflow keeps it: environment, secrets backend, UI (see `masivo.connections.lookup`).
+    Return the connection from wherever Airflow keeps it: environment, secrets backend, UI (see
+    `masivo.connections.lookup`).
 
     Raises `Misconfigured` if there is none.
     """
@@ -114,7 +116,10 @@ def url_for(connection: Connection) -> URL:
 
 
 def engine_for(conn_id: str) -> Engine:
-    """Return an engine of the database behind *conn_id* that may write, not yet connected; raises `Misconfigured`."""
+    """
+    Return an engine of the database behind *conn_id* that may write, not yet connected; raises
+    `Misconfigured`.
+    """
     return _opened(conn_id, engines.plain, Misconfigured, "the database")
 
 
@@ -122,8 +127,8 @@ def legacy_engine(conn_id: str = "legacy_db") -> Engine:
     """
     Return an engine that reads the legacy database and has proved that it can be reached.
 
-    Its sessions are read only where the database knows that; server-side cursors are set per statement by the caller. A
-    SQLite file must exist. Raises `LegacyError`.
+    Its sessions are read only where the database knows that; server-side cursors are set per
+    statement by the caller. A SQLite file must exist. Raises `LegacyError`.
     """
     return _opened(conn_id, engines.legacy, LegacyError, "the legacy database")
 
@@ -132,10 +137,11 @@ def ledger_engine(conn_id: str = "masivo_ledger", *, only_looks: bool = False) -
     """
     Return an engine of the ledger's database that has proved that it can be reached and written.
 
-    SQLite: folder and file (mode 0600) are made if missing. Every transaction takes the write lock at its start,
-    because one that reads first and writes later fails at once when another wrote in between, whatever the time-out;
-    with the execution option ``reads_only=True`` it takes none. PostgreSQL and MySQL: READ COMMITTED, sessions in UTC.
-    Who *only_looks* makes no file and takes no lock, and does without the proof of writing. Raises `LedgerError`.
+    SQLite: folder and file (mode 0600) are made if missing. Every transaction takes the write lock
+    at its start, because one that reads first and writes later fails at once when another wrote in
+    between, whatever the time-out; with the execution option ``reads_only=True`` it takes none.
+    PostgreSQL and MySQL: READ COMMITTED, sessions in UTC. Who *only_looks* makes no file and takes
+    no lock, and does without the proof of writing. Raises `LedgerError`.
     """
     return _opened(conn_id, engines.ledger_to_look_at if only_looks else engines.ledger, LedgerError, "the ledger")
 
@@ -174,7 +180,10 @@ def _whole_url(connection: Connection, whole: Any) -> URL:
 
 
 def _checked(connection: Connection, url: URL) -> URL:
-    """A relative path would be another file in every process, and a database in memory another one in every task."""
+    """
+    A relative path would be another file in every process, and a database in memory another one in
+    every task.
+    """
     if url.get_backend_name() == "sqlite" and not (url.database or "").startswith("/"):
         raise Misconfigured(
             f"connection {connection.conn_id!r} must name a SQLite file by its absolute path: sqlite:////folder/file.db"
@@ -195,7 +204,10 @@ def _query(connection: Connection, kind: str, extras: dict[str, Any]) -> dict[st
 
 
 def _oracle_database(schema: str | None, extras: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
-    """Airflow's type has the SID in an extra or the service's name as schema; SQLAlchemy wants it the other way."""
+    """
+    Airflow's type has the SID in an extra or the service's name as schema; SQLAlchemy wants it the
+    other way.
+    """
     if extras.get("sid"):
         return str(extras["sid"]), {}
     return None, {"service_name": schema} if schema else {}

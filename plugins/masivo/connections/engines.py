@@ -1,10 +1,12 @@
 """
-SQLAlchemy engines with the settings that a migration needs, and why a database cannot be used, in one sentence.
+SQLAlchemy engines with the settings that a migration needs, and why a database cannot be used, in
+one sentence.
 
-A process has one engine for each ledger, however often it is opened, and carries none of SQLite's connections over a fork. The file of a
-SQLite ledger is made, and never opened by hand again: whoever closes a file, by whatever descriptor, drops all locks that the process has on
-it, those of its open connections too (sqlite.org/howtocorrupt.html, 2.2). Others then take the ledger for unused and remove the log with what
-was committed last.
+A process has one engine for each ledger, however often it is opened, and carries none of SQLite's
+connections over a fork. The file of a SQLite ledger is made, and never opened by hand again:
+whoever closes a file, by whatever descriptor, drops all locks that the process has on it, those of
+its open connections too (sqlite.org/howtocorrupt.html, 2.2). Others then take the ledger for unused
+and remove the log with what was committed last.
 """
 
 from __future__ import annotations
@@ -47,10 +49,12 @@ _opening = threading.RLock()
 _carried: set[str] = set()
 _in_use: set[str] = set()
 
-# How long a slice may read nothing while it sends, waits behind another one or for the hour's requests: longer than any of these.
+# How long a slice may read nothing while it sends, waits behind another one or for the hour's
+# requests: longer than any of these.
 _PATIENCE_S = 86_400
-# What every transaction with the legacy database begins with: no statement of a mapping can change anything, and none is cut off for waiting.
-# Said of the transaction and not of the session, which a pooler may hand on to the shop's own programs.
+# What every transaction with the legacy database begins with: no statement of a mapping can change
+# anything, and none is cut off for waiting. Said of the transaction and not of the session, which a
+# pooler may hand on to the shop's own programs.
 _UNHURRIED = (
     f"SELECT set_config(name, '{_PATIENCE_S * 1000}', true) FROM pg_settings"  # noqa: S608 (a number of ours)
     " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout') AND setting <> '0'"
@@ -60,7 +64,8 @@ _BEGINNINGS = {
     "mysql": ("START TRANSACTION READ ONLY",),
     "mariadb": ("START TRANSACTION READ ONLY",),
 }
-# MySQL knows time-outs of sessions only; the latter two are MariaDB's. They harm nobody whom a pooler hands the session on to.
+# MySQL knows time-outs of sessions only; the latter two are MariaDB's. They harm nobody whom a
+# pooler hands the session on to.
 _MYSQL_PATIENCE = (
     f"SET SESSION net_write_timeout = GREATEST(@@net_write_timeout, {_PATIENCE_S}),"
     f" wait_timeout = GREATEST(@@wait_timeout, {_PATIENCE_S})"
@@ -92,7 +97,8 @@ def legacy(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _reached(_legacy_sqlite(url))
     page = {"arraysize": _PAGE} if url.get_backend_name() == "oracle" else {}  # rows per round trip; 100 otherwise
-    # Behind a pooler the next transaction may be on another session, which does not know what was prepared on this one.
+    # Behind a pooler the next transaction may be on another session, which does not know what was
+    # prepared on this one.
     unprepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
     engine = _create(url, connect_args=_connect_args(url) | unprepared, pool_size=2, max_overflow=4, **page)
     _tell_sessions(engine, _PATIENT)
@@ -109,7 +115,10 @@ def ledger(url: URL) -> Engine:
 
 
 def ledger_to_look_at(url: URL) -> Engine:
-    """Return the ledger's engine, which has connected and written nothing, for whoever only reads; raises `Unusable`."""
+    """
+    Return the ledger's engine, which has connected and written nothing, for whoever only reads;
+    raises `Unusable`.
+    """
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise Absent("is empty: no run has written to it yet, or its file is not on this machine")
     with _opening:
@@ -117,7 +126,9 @@ def ledger_to_look_at(url: URL) -> Engine:
 
 
 def place(url: URL) -> str:
-    """Return where *url* points, for people: dialect, host and port, or file; never user or password."""
+    """
+    Return where *url* points, for people: dialect, host and port, or file; never user or password.
+    """
     backend = url.get_backend_name()
     if backend == "sqlite":
         return f"sqlite, {url.database}"
@@ -161,7 +172,8 @@ def _connect_args(url: URL) -> dict[str, Any]:
     driver = url.get_driver_name()
     args: dict[str, Any] = {}
     if driver == "psycopg":
-        # A network that swallows packets is noticed after a minute, without a limit for slow queries.
+        # A network that swallows packets is noticed after a minute, without a limit for slow
+        # queries.
         keepalives = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
         args = {"connect_timeout": _CONNECT_S, "tcp_user_timeout": _DEAD_PEER_MS, **keepalives}
     elif driver == "pymysql":
@@ -202,10 +214,11 @@ def _legacy_sqlite(url: URL) -> Engine:
 
 def _sqlite(url: URL, *, mode: str) -> Engine:
     """
-    Return an engine of a file that is there, to read it (*mode* ``ro``) or to write to it too (``rw``).
+    Return an engine of a file that is there, to read it (*mode* ``ro``) or to write to it too
+    (``rw``).
 
-    A connection that reads can change nothing, not even the log: of those that may write, the last one that closes the database brings what was
-    committed from there into the file, and removes it.
+    A connection that reads can change nothing, not even the log: of those that may write, the last
+    one that closes the database brings what was committed from there into the file, and removes it.
     """
     file = url.database or ""
 
@@ -221,7 +234,10 @@ def _sqlite(url: URL, *, mode: str) -> Engine:
 
 
 def _make(file: Path) -> None:
-    """Make *file* and its folder, unless it is there; it names customers, so it is nobody else's to read."""
+    """
+    Make *file* and its folder, unless it is there; it names customers, so it is nobody else's to
+    read.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -268,7 +284,10 @@ def _reached(engine: Engine, *, reads_only: bool = False) -> Engine:
 
 
 def _before_fork() -> None:
-    """Close the idle connections to SQLite's files, so that no child gets them; of a file that is being used it must keep away."""
+    """
+    Close the idle connections to SQLite's files, so that no child gets them; of a file that is
+    being used it must keep away.
+    """
     _opening.acquire()
     for engine in list(_made):
         if engine.dialect.name == "sqlite":

@@ -1,8 +1,8 @@
 """
 The extras of a connection, read by name and checked.
 
-The form in the UI gives JSON types and nulls, ``AIRFLOW_CONN_*`` as a URI gives text: both mean the same here. An empty
-field is an absent one.
+The form in the UI gives JSON types and nulls, ``AIRFLOW_CONN_*`` as a URI gives text: both mean the
+same here. An empty field is an absent one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0":
 
 
 class Extras:
-    """The extras of the connection that is *called* so; every reader raises `Misconfigured` naming the field."""
+    """
+    The extras of the connection that is *called* so; every reader raises `Misconfigured` naming the
+    field.
+    """
 
     def __init__(self, called: str, extra: str | None) -> None:
         self._called = called
@@ -83,7 +86,10 @@ class Extras:
         return number
 
     def warn_of_unread(self) -> None:
-        """Log the names that nobody asked for, each with the nearest that is known: a typo must not pass in silence."""
+        """
+        Log the names that nobody asked for, each with the nearest that is known: a typo must not
+        pass in silence.
+        """
         for name in sorted(self._values.keys() - self._read):
             near = nearest(name, self._read)
             hint = f"; did you mean {near!r}?" if near else ""
@@ -106,14 +112,18 @@ class Extras:
         return number
 
     def _wrong(self, name: str, expected: str, value: Any) -> Misconfigured:
-        # A number is shown because it helps; text is not, because people paste keys into the wrong field.
+        # A number is shown because it helps; text is not, because people paste keys into the wrong
+        # field.
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         shape = f"{value:g}" if is_number else f"a {type(value).__name__} of {len(str(value))} characters"
         return Misconfigured(f"extra `{name}` of {self._called} must be {expected}, but is {shape}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return which of *known* names is likely meant by *name*, whatever its case and its dashes; empty where none is near."""
+    """
+    Return which of *known* names is likely meant by *name*, whatever its case and its dashes; empty
+    where none is near.
+    """
     by_letters = {_letters(one): one for one in sorted(known)}
     near = difflib.get_close_matches(_letters(name), by_letters, n=1)
     return by_letters[near[0]] if near else ""

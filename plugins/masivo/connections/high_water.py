@@ -1,4 +1,7 @@
-"""Airflow Variables as the place where ledgers' high-water marks are kept: they outlive a ledger that is restored from a copy."""
+"""
+Airflow Variables as the place where ledgers' high-water marks are kept: they outlive a ledger that
+is restored from a copy.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,14 @@ class Variables:
     """Keeps marks in Airflow Variables, one for each ledger."""
 
     def read(self, name: str) -> str | None:
-        """Return the Variable *name*, None where there is none. Raises `TryAgainLater` where that cannot be said."""
+        """
+        Return the Variable *name*, None where there is none. Raises `TryAgainLater` where that
+        cannot be said.
+        """
         try:
             text = str(Variable.get(name, default=""))
-            # A Variable that could not be read looks as if there were none; the list of names does not.
+            # A Variable that could not be read looks as if there were none; the list of names does
+            # not.
             is_there = bool(text) or name in list(Variable.keys(prefix=name))
         except Exception as error:
             raise _cannot("read", name) from error
@@ -38,7 +45,10 @@ class Variables:
 
 
 def memory() -> Memory | None:
-    """Return where a task keeps marks; None outside of a task of Airflow's, where there are no Variables and nothing is sent."""
+    """
+    Return where a task keeps marks; None outside of a task of Airflow's, where there are no
+    Variables and nothing is sent.
+    """
     runner = sys.modules.get(_RUNNER)
     return Variables() if getattr(runner, "SUPERVISOR_COMMS", None) is not None else None
 

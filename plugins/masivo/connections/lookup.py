@@ -1,8 +1,9 @@
 """
 Where this process finds Airflow's connections and Variables, and which it found where.
 
-Tasks ask Airflow. A command is nobody's task: Airflow's SDK shows it the environment and a secrets backend, and what was typed into the UI only
-if it is told that it may ask Airflow's database. It may where that database is there; nothing is made where it is not.
+Tasks ask Airflow. A command is nobody's task: Airflow's SDK shows it the environment and a secrets
+backend, and what was typed into the UI only if it is told that it may ask Airflow's database. It
+may where that database is there; nothing is made where it is not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ _NOBODY = "masivo-asks-whether-you-are-there"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Airflow's own database as a command sees it: whether it *is_asked* for connections, and *why_not*; *is_there* even if it cannot be asked."""
+    """
+    Airflow's own database as a command sees it: whether it *is_asked* for connections, and
+    *why_not*; *is_there* even if it cannot be asked.
+    """
 
     is_asked: bool
     is_there: bool
@@ -45,7 +49,10 @@ _seen: ContextVar[Database | None] = ContextVar("seen", default=None)
 
 @contextmanager
 def with_airflows_database() -> Iterator[Database]:
-    """Let this process look into Airflow's database, too, if it can be read; for commands, until the block ends."""
+    """
+    Let this process look into Airflow's database, too, if it can be read; for commands, until the
+    block ends.
+    """
     role = os.environ.get(_CONTEXT)
     if role is not None:
         found = Database(role == "server", is_there=True, why_not="" if role == "server" else "a task may not")
@@ -90,7 +97,10 @@ def _looked_at() -> Database:
 
 
 def origin_of(conn_id: str) -> str:
-    """Return, for people, where Airflow finds the connection *conn_id*, also if it cannot read it there; empty if nowhere."""
+    """
+    Return, for people, where Airflow finds the connection *conn_id*, also if it cannot read it
+    there; empty if nowhere.
+    """
     unread = ""
     for backend in _backends():
         called = _called(backend)
@@ -110,7 +120,10 @@ def places() -> str:
 
 
 def setting(name: str, default: str = "") -> tuple[str, str]:
-    """Return the value of the setting *name* and, for people, where it is from: environment variable, else Airflow Variable, else default."""
+    """
+    Return the value of the setting *name* and, for people, where it is from: environment variable,
+    else Airflow Variable, else default.
+    """
     if os.environ.get(name):
         return os.environ[name], f"environment variable {name}"
     found = Variable.get(name, default=None)

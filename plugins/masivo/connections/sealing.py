@@ -1,7 +1,9 @@
 """
-Sealing by Airflow's own Fernet key, for the payloads of quarantined records that the ledger keeps if it is asked to.
+Sealing by Airflow's own Fernet key, for the payloads of quarantined records that the ledger keeps
+if it is asked to.
 
-Environment variable, else Airflow Variable ``MASIVO_KEEP_PAYLOADS``: true or false, false by default. Without a Fernet key nothing is kept.
+Environment variable, else Airflow Variable ``MASIVO_KEEP_PAYLOADS``: true or false, false by
+default. Without a Fernet key nothing is kept.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""``make demo``, ``make up`` and ``make down``: the whole migration on one machine, with embedded parts only."""
+"""
+``make demo``, ``make up`` and ``make down``: the whole migration on one machine, with embedded
+parts only.
+"""

@@ -1,8 +1,9 @@
 """
 ``python -m masivo demo | up | down``: what `make` calls.
 
-A demo builds what is missing, runs the migration once under Airflow's own scheduler, prints the account and leaves
-nothing running. It may be stopped at any moment, in any way; the next one goes on where it stood.
+A demo builds what is missing, runs the migration once under Airflow's own scheduler, prints the
+account and leaves nothing running. It may be stopped at any moment, in any way; the next one goes
+on where it stood.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ UI_PORT = 8080
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``demo``, ``up`` and ``down`` to a command line; each sets `run`, which takes the parsed arguments."""
+    """
+    Add ``demo``, ``up`` and ``down`` to a command line; each sets `run`, which takes the parsed
+    arguments.
+    """
     demo = commands.add_parser("demo", help="the migration once, start to end, with embedded parts only")
     up = commands.add_parser("up", help="Airflow with its UI, the sandbox and the sample database, until `down`")
     for command in (demo, up):
@@ -44,7 +48,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run_demo(folder: Folder, customers: int | None, *, is_fresh: bool) -> int:
-    """Run the migration once and read it back; return 0 only if both succeeded and the account adds up."""
+    """
+    Run the migration once and read it back; return 0 only if both succeeded and the account adds
+    up.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     clock = Clock()
@@ -58,7 +65,8 @@ def run_demo(folder: Folder, customers: int | None, *, is_fresh: bool) -> int:
         stack = Stack(folder, programs, free_port(but=folder.settings().sandbox_port), is_scheduled=False)
         with programs.guarded():
             running, legacy = stack.start(customers, clock)
-            # The faults in the sample are there to be found; one more than those must turn the run red.
+            # The faults in the sample are there to be found; one more than those must turn the run
+            # red.
             state, tasks = _run(stack, running, DAG_ID, {"tolerance": legacy.faults}, clock)
             if any(task["task_id"] == "delivered" and task["state"] == "success" for task in tasks):
                 # Airflow starts nothing by itself in a demo, so that nothing but this happens.

@@ -1,5 +1,6 @@
 """
-The environment that the demo's programs run in: Airflow's settings, the three connections, the mapping.
+The environment that the demo's programs run in: Airflow's settings, the three connections, the
+mapping.
 
 Nothing of the caller's own Airflow is taken over, and nothing here leaves the loopback.
 """
@@ -15,11 +16,13 @@ from masivo.demo.folder import ROOT, Folder, write_private
 from masivo_engine.sandbox.options import DEFAULT_KEY
 
 
-# What the sandbox is set to, and the connection with it: quick, so that a demo is short. Masivo's own is 5 s.
+# What the sandbox is set to, and the connection with it: quick, so that a demo is short. Masivo's
+# own is 5 s.
 INTERVAL_S = {"sample": 0.1, "complete-journey": 0.0}
 MAPPINGS = {"sample": "sample", "complete-journey": "complete_journey"}
 _NO_HOURLY_CAP = 1_000_000
-# The sandbox's queue takes two seconds; Masivo's own is given three minutes before a read-back asks.
+# The sandbox's queue takes two seconds; Masivo's own is given three minutes before a read-back
+# asks.
 _SETTLE_AFTER_S = 10
 # A demo that is run again after its plug was pulled does not wait for the dead.
 _LEASE_S = 30
@@ -51,7 +54,8 @@ def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, s
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__BASE_URL": address,
             "AIRFLOW__API__WORKERS": "1",
-            # One secret for all: components that start together on an empty home would each make their own (research 5.4).
+            # One secret for all: components that start together on an empty home would each make
+            # their own (research 5.4).
             "AIRFLOW__API_AUTH__JWT_SECRET": settings.jwt_secret,
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
@@ -71,7 +75,8 @@ def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, s
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(is_scheduled),
-            # A task's supervisor notices only at its next heartbeat that the task has ended, and holds its slot until then.
+            # A task's supervisor notices only at its next heartbeat that the task has ended, and
+            # holds its slot until then.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -79,7 +84,9 @@ def environment(folder: Folder, *, port: int, is_scheduled: bool) -> dict[str, s
 
 
 def connections(folder: Folder) -> dict[str, str]:
-    """Return what ties the project to this demo's databases and sandbox, as people would set it, too."""
+    """
+    Return what ties the project to this demo's databases and sandbox, as people would set it, too.
+    """
     api = {
         "conn_type": "masivo",
         "schema": "http",
@@ -104,6 +111,9 @@ def connections(folder: Folder) -> dict[str, str]:
 
 
 def write_for_people(folder: Folder, settings: Mapping[str, str]) -> None:
-    """Leave *settings* in a file that a shell can read, so that ``python -m masivo`` works on this demo afterwards."""
+    """
+    Leave *settings* in a file that a shell can read, so that ``python -m masivo`` works on this
+    demo afterwards.
+    """
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
     write_private(folder.environment, "".join(lines))

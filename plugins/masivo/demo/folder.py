@@ -1,8 +1,9 @@
 """
 Where one demo keeps everything: ``.demo/<data>/``.
 
-It outlives the processes: a demo that was stopped half-way goes on with the same legacy database, the same ledger and
-the same sandbox, at the same address, because the ledger is tied to the account it delivers to.
+It outlives the processes: a demo that was stopped half-way goes on with the same legacy database,
+the same ledger and the same sandbox, at the same address, because the ledger is tied to the account
+it delivers to.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from masivo_engine.model.errors import Misconfigured
 
 
 ROOT = Path(__file__).parents[3]
-# Below the range from which the system hands out ports by itself, so that a chosen port is still free tomorrow.
+# Below the range from which the system hands out ports by itself, so that a chosen port is still
+# free tomorrow.
 _PORTS = range(18_080, 18_980)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a demo chose at its start and must keep: secrets of this machine only, and the sandbox's port."""
+    """
+    What a demo chose at its start and must keep: secrets of this machine only, and the sandbox's
+    port.
+    """
 
     sandbox_port: int
     jwt_secret: str
@@ -83,7 +88,9 @@ class Folder:
 
     @property
     def unfinished_run(self) -> Path:
-        """Holds the DAG and the id of the Airflow run that this demo follows, until it has ended."""
+        """
+        Holds the DAG and the id of the Airflow run that this demo follows, until it has ended.
+        """
         return self.path / "unfinished-run"
 
     def settings(self) -> Settings:
@@ -140,7 +147,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_port(*, but: int = 0) -> int:
-    """Return a port of the loopback on which nothing listens, and not *but*; any, so that two checkouts seldom meet."""
+    """
+    Return a port of the loopback on which nothing listens, and not *but*; any, so that two
+    checkouts seldom meet.
+    """
     for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
         if port != but and is_free(port):
             return port

@@ -23,8 +23,8 @@ CUSTOMERS = 5_000
 @dataclass(frozen=True, slots=True)
 class Legacy:
     """
-    What was built: for how many *customers* (``None``: all there are), *faults*, the rows that cannot be sent, and a
-    *note* on what a reader of the account should know.
+    What was built: for how many *customers* (``None``: all there are), *faults*, the rows that
+    cannot be sent, and a *note* on what a reader of the account should know.
     """
 
     customers: int | None
@@ -34,9 +34,11 @@ class Legacy:
 
 def build_legacy(folder: Folder, customers: int | None) -> Legacy:
     """
-    Build the demo's legacy database unless it is there: *customers* of them, or as many as the data set has.
+    Build the demo's legacy database unless it is there: *customers* of them, or as many as the data
+    set has.
 
-    :raises Misconfigured: it is there in another size than the one that was asked for, or cannot have that size.
+    :raises Misconfigured: it is there in another size than the one that was asked for, or cannot
+        have that size.
     """
     note = folder.path / "legacy.json"
     if folder.legacy.exists():
@@ -45,7 +47,8 @@ def build_legacy(folder: Folder, customers: int | None) -> Legacy:
             raise Misconfigured(f"{folder.legacy} was built for {built.customers} customers; start over with FRESH=1")
         return built
 
-    # Under another name until it is whole, so that one that was stopped half-way is not taken for it.
+    # Under another name until it is whole, so that one that was stopped half-way is not taken for
+    # it.
     part = folder.legacy.with_suffix(".part")
     for left in part.parent.glob(f"{part.name}*"):  # with its journal, which would be taken for the new one's
         left.unlink()

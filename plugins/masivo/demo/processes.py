@@ -1,11 +1,12 @@
 """
 Starting programs so that none is left behind.
 
-Every program leads a session of its own, and its number is written to a list on disk. Stopping means: everything in
-those sessions, whatever process groups it made for itself (Airflow's scheduler starts executors, those start
-supervisors, those start tasks; none leaves its session, and a mark in the environment would not do, because Airflow
-overwrites it with the title of the process). A guard, which is no member of any, stops them too when the demo itself
-dies, be it by ``kill -9``: the pipe between the two closes with either.
+Every program leads a session of its own, and its number is written to a list on disk. Stopping
+means: everything in those sessions, whatever process groups it made for itself (Airflow's scheduler
+starts executors, those start supervisors, those start tasks; none leaves its session, and a mark in
+the environment would not do, because Airflow overwrites it with the title of the process). A guard,
+which is no member of any, stops them too when the demo itself dies, be it by ``kill -9``: the pipe
+between the two closes with either.
 """
 
 from __future__ import annotations
@@ -73,9 +74,11 @@ class Program:
 @dataclass(frozen=True, slots=True)
 class Programs:
     """
-    The programs that were started together; *path* is the list of their sessions, each with its time of birth.
+    The programs that were started together; *path* is the list of their sessions, each with its
+    time of birth.
 
-    :param patience_s: how long all of them have to end, once the programs themselves have been asked, until they are killed.
+    :param patience_s: how long all of them have to end, once the programs themselves have been
+        asked, until they are killed.
     """
 
     path: Path
@@ -122,8 +125,9 @@ class Programs:
         """
         Stop them and all that they started; return how many processes that were.
 
-        The programs are asked first, so that they can end their own children in order; then everyone is (a scheduler
-        waits for its tasks until it is asked again, and a request that is out deserves its answer); then killed.
+        The programs are asked first, so that they can end their own children in order; then
+        everyone is (a scheduler waits for its tasks until it is asked again, and a request that is
+        out deserves its answer); then killed.
 
         :param is_done: nothing is under way any more, so nobody needs time.
         """
@@ -141,7 +145,9 @@ class Programs:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Stop them at the end of the block, however it ends, the death of this process included."""
+        """
+        Stop them at the end of the block, however it ends, the death of this process included.
+        """
         with subprocess.Popen(
             [sys.executable, "-m", "masivo.demo.processes", str(self.path)],
             stdin=subprocess.PIPE,
@@ -180,7 +186,10 @@ def _birth(pid: int) -> float | None:
 
 
 def _is_still(session: int, birth: float) -> bool:
-    """Whether *session* is the one whose leader was born then: nobody else can have the number while it has members."""
+    """
+    Whether *session* is the one whose leader was born then: nobody else can have the number while
+    it has members.
+    """
     leader = _birth(session)
     return leader is None or abs(leader - birth) < 2  # the system's clock may have been set meanwhile
 

@@ -17,7 +17,9 @@ _TRIES = 5
 
 
 class Airflow:
-    """Airflow's API server at *address*, where everyone is an admin (it listens on the loopback only)."""
+    """
+    Airflow's API server at *address*, where everyone is an admin (it listens on the loopback only).
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -53,7 +55,10 @@ class Airflow:
         return False
 
     def trigger(self, dag_id: str, run_id: str, parameters: dict[str, Any]) -> None:
-        """Switch the DAG on and start one run of it, with the two requests of the UI's *Trigger* button."""
+        """
+        Switch the DAG on and start one run of it, with the two requests of the UI's *Trigger*
+        button.
+        """
         self.switch_on(dag_id)
         body = {"dag_run_id": run_id, "logical_date": datetime.now(UTC).isoformat(), "conf": parameters}
         self._call("POST", f"dags/{dag_id}/dagRuns", json=body)
@@ -92,7 +97,10 @@ class Airflow:
         return answer.json()
 
     def _answer(self, method: str, path: str, **request: Any) -> requests.Response:
-        """Ask, and ask again what may be asked twice: on a busy machine Airflow's SQLite is locked for longer than an answer may take."""
+        """
+        Ask, and ask again what may be asked twice: on a busy machine Airflow's SQLite is locked for
+        longer than an answer may take.
+        """
         tries = 1 if method == "POST" else _TRIES
         while True:
             tries -= 1

@@ -50,7 +50,8 @@ class Stack:
 
     def start(self, customers: int | None, clock: Clock) -> tuple[list[Program], Legacy]:
         """
-        Build what is missing, start everything, and return when it is healthy; read-backs start by themselves from then on.
+        Build what is missing, start everything, and return when it is healthy; read-backs start by
+        themselves from then on.
 
         :raises Died: a program ended at once.
         :raises MigrationError: a program does not become healthy, or Airflow cannot read the DAG.
@@ -97,7 +98,8 @@ class Stack:
     def _start_airflow(self) -> list[Program]:
         server = self._start_part("api-server")
         if self.folder.unfinished_run.exists():
-            # Its tasks died with the demo before this one; a scheduler would first wait for them to come back.
+            # Its tasks died with the demo before this one; a scheduler would first wait for them to
+            # come back.
             airflow = self.airflow
             _wait(airflow.answers, [server], "Airflow's API server")
             dag_id, _, run_id = self.folder.unfinished_run.read_text().rpartition(" ")

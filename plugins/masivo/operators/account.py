@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class MasivoAccountOperator(BaseOperator):
-    """Make the run's account, and fail if it does not add up or holds more trouble than the run's tolerance."""
+    """
+    Make the run's account, and fail if it does not add up or holds more trouble than the run's
+    tolerance.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the account as plain JSON: counts and points, no keys."""
@@ -37,7 +40,8 @@ class MasivoAccountOperator(BaseOperator):
                 raise LedgerError(msg)
             run = place.ledger.run(run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:
-                # An account of nothing adds up, and this is the task that says whether the run is green.
+                # An account of nothing adds up, and this is the task that says whether the run is
+                # green.
                 place.ledger.finish_run(run.number, NOT_PLANNED)
                 raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
@@ -57,7 +61,8 @@ class MasivoAccountOperator(BaseOperator):
 
 class MasivoPruneOperator(BaseOperator):
     """
-    Count the settled rows of old runs instead of keeping them: those of runs that ended more days ago than the parameter *keep_days* says.
+    Count the settled rows of old runs instead of keeping them: those of runs that ended more days
+    ago than the parameter *keep_days* says.
 
     It is about older runs only, so a run that failed is pruned after as well as one that did not.
     """

@@ -1,4 +1,7 @@
-"""The gate: a person's approval in Airflow's UI, between the plan and the first request, where the plan exceeds its bounds."""
+"""
+The gate: a person's approval in Airflow's UI, between the plan and the first request, where the
+plan exceeds its bounds.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ _SEND, _STOP = "Send it", "Send nothing"
 
 class MasivoApprovalOperator(HITLOperator):
     """
-    Pass at once where the plan is inside the run's bounds; else wait, without a worker's slot, until a person decides.
+    Pass at once where the plan is inside the run's bounds; else wait, without a worker's slot,
+    until a person decides.
 
     Who approved what, and when, is in the ledger and in the run's pack.
     """

@@ -1,8 +1,10 @@
 """
-The operators of a sync: slices and migrate; see also `masivo.operators.plan` and `masivo.operators.account`.
+The operators of a sync: slices and migrate; see also `masivo.operators.plan` and
+`masivo.operators.account`.
 
-Each reads like the row's journey and leaves the work to ``masivo_engine``; what they return is counts only. The run, its window and its
-slices are in the ledger, where the first task wrote them, so that every later task and every retry works on the same.
+Each reads like the row's journey and leaves the work to ``masivo_engine``; what they return is
+counts only. The run, its window and its slices are in the ledger, where the first task wrote them,
+so that every later task and every retry works on the same.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 
 class MasivoSlicesOperator(BaseOperator):
-    """Return the slices of one entity, for the migrate tasks to be mapped over; none in a dry run."""
+    """
+    Return the slices of one entity, for the migrate tasks to be mapped over; none in a dry run.
+    """
 
     def __init__(self, *, entity: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -51,7 +55,8 @@ class MasivoMigrateOperator(BaseOperator):
     """
     Work off one slice of one entity: read, judge, pack, send, enter.
 
-    A try that dies is followed by one that reads the slice again, skips what was sent, and calls in doubt what was on its way.
+    A try that dies is followed by one that reads the slice again, skips what was sent, and calls in
+    doubt what was on its way.
     """
 
     template_fields: Sequence[str] = ("part",)

@@ -1,7 +1,8 @@
 """
 The audit pack as the tasks write it: a page that cannot be written never changes how a run ends.
 
-The ledger has everything that is in a pack, so one that is missing is written again with ``python -m masivo pack``.
+The ledger has everything that is in a pack, so one that is missing is written again with ``python
+-m masivo pack``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def keep_pack(place: Services, made: Account, log: Any) -> None:
 
 
 def keep_pack_of(place: Services, run: int, log: Any) -> None:
-    """Write the whole pack of the run with that number again, from the ledger, and log where it is, or in one warning why not."""
+    """
+    Write the whole pack of the run with that number again, from the ledger, and log where it is, or
+    in one warning why not.
+    """
 
     def write() -> Path:
         made = account(place.ledger, str(run), place.hook.limits)

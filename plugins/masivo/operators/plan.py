@@ -1,4 +1,6 @@
-"""The first task of a sync: what the run covers, counted and written to the ledger. Nothing is sent."""
+"""
+The first task of a sync: what the run covers, counted and written to the ledger. Nothing is sent.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,13 @@ NOTHING_SENT, NOT_PLANNED = "dry run: nothing was sent", "not planned: nothing w
 
 class MasivoPlanOperator(BaseOperator):
     """
-    Resolve what the run covers, make sure that it can work at all, count, and write the slices to the ledger.
+    Resolve what the run covers, make sure that it can work at all, count, and write the slices to
+    the ledger.
 
-    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose only; *never_sends* that its DAG makes plans
-    alone, whatever its parameters say, and ends with this task. A wrong key, a missing file, an unknown alias or a ledger that cannot be
-    written ends the run here, with one sentence; so does a first load that no person started.
+    Nothing is sent. *kind* says why the run reads what it reads, where its DAG is for one purpose
+    only; *never_sends* that its DAG makes plans alone, whatever its parameters say, and ends with
+    this task. A wrong key, a missing file, an unknown alias or a ledger that cannot be written ends
+    the run here, with one sentence; so does a first load that no person started.
     """
 
     def __init__(self, *, kind: str | None = None, never_sends: bool = False, **kwargs: Any) -> None:
@@ -66,7 +70,8 @@ class MasivoPlanOperator(BaseOperator):
             try:
                 made = self._planned(place, run, parameters, legacies)
             except Misconfigured:
-                # What stops a run stops a plan of it, and no task comes after this one that would say how it ended.
+                # What stops a run stops a plan of it, and no task comes after this one that would
+                # say how it ended.
                 if self.never_sends:
                     place.ledger.finish_run(run.number, NOT_PLANNED)
                 raise
@@ -80,7 +85,10 @@ class MasivoPlanOperator(BaseOperator):
         return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
 
     def _planned(self, place: Services, run: Run, parameters: Parameters, legacies: list[Source]) -> Forecast:
-        """Count, let the guards look, foretell what becomes of each row, and keep that; enter what a person chose. Raises `Misconfigured`."""
+        """
+        Count, let the guards look, foretell what becomes of each row, and keep that; enter what a
+        person chose. Raises `Misconfigured`.
+        """
         ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
         planning = Planning(
             ledger,
@@ -105,7 +113,10 @@ class MasivoPlanOperator(BaseOperator):
         return made
 
     def _run(self, context: Context, place: Services, parameters: Parameters, legacies: list[Source]) -> Run:
-        """Return the run as an earlier try of this task entered it; where there is none, or it has ended, settle what it covers and enter it."""
+        """
+        Return the run as an earlier try of this task entered it; where there is none, or it has
+        ended, settle what it covers and enter it.
+        """
         ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
         ledger.set_aside(run_id)
         if ledger.has_run(run_id):
@@ -122,7 +133,10 @@ class MasivoPlanOperator(BaseOperator):
         )
 
     def _as_remapped(self, place: Services, parameters: Parameters, legacies: list[Source]) -> tuple[Asked, Mode]:
-        """Return what to read and what to do with it, as the operator chose for a mapping that changed. Raises `Misconfigured`."""
+        """
+        Return what to read and what to do with it, as the operator chose for a mapping that
+        changed. Raises `Misconfigured`.
+        """
         choice = parameters.mapping_change
         if choice == Mode.ADOPT:
             return Asked(RunKind.FULL), Mode.ADOPT

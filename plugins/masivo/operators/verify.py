@@ -1,7 +1,9 @@
 """
-The operators of a read-back: choose, read, judge; and the one by which a sync says that something was delivered.
+The operators of a read-back: choose, read, judge; and the one by which a sync says that something
+was delivered.
 
-Whom to read, how far that has come and what was found is in the ledger; between tasks travel numbers of runs and rows, and counts.
+Whom to read, how far that has come and what was found is in the ledger; between tasks travel
+numbers of runs and rows, and counts.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class MasivoDeliveredOperator(BaseOperator):
         super().__init__(**{"outlets": [DELIVERIES], "trigger_rule": "all_done", **kwargs})
 
     def execute(self, context: Context) -> dict[str, int]:
-        """Return how many records were delivered; the asset's event carries the number of the run."""
+        """
+        Return how many records were delivered; the asset's event carries the number of the run.
+        """
         with airflow_errors():
             place = Services()
             place.ledger.open()
@@ -67,7 +71,9 @@ class MasivoDeliveredOperator(BaseOperator):
 
 
 class MasivoChooseOperator(BaseOperator):
-    """Choose whom to read, enter them in the ledger, and return them in parts for the tasks that read."""
+    """
+    Choose whom to read, enter them in the ledger, and return them in parts for the tasks that read.
+    """
 
     def execute(self, context: Context) -> list[dict[str, int]]:
         """Return the first and last row of each part; counts are pushed beside it."""
@@ -93,7 +99,10 @@ class MasivoChooseOperator(BaseOperator):
         return [asdict(part) for part in parts]
 
     def _runs(self, context: Context, place: Services, asked: Verification) -> list[int]:
-        """Return the run that a person named, else those that the events tell of, else the latest that delivered."""
+        """
+        Return the run that a person named, else those that the events tell of, else the latest that
+        delivered.
+        """
         latest = last_run_that_delivered(place.ledger)
         if asked.run is not None:
             if latest is None or asked.run > place.ledger.newest_run() or asked.run < 1:
@@ -114,7 +123,8 @@ class MasivoReadBackSensor(BaseSensorOperator):
     """
     Read one part of the chosen customers, and again later those who are not visible yet.
 
-    No worker waits in between: the task gives its slot back until the next round is due, and goes on from the ledger.
+    No worker waits in between: the task gives its slot back until the next round is due, and goes
+    on from the ledger.
 
     :param part: first and last row of the part in the ledger.
     :param deferrable: wait in the triggerer rather than in the scheduler's table; by default as the deployment's
@@ -130,7 +140,10 @@ class MasivoReadBackSensor(BaseSensorOperator):
         self.deferrable = wanted if deferrable is None else deferrable
 
     def execute(self, context: Context) -> None:
-        """Work off who is due, and come back when the next are; a wait of seconds is not worth giving the slot back."""
+        """
+        Work off who is due, and come back when the next are; a wait of seconds is not worth giving
+        the slot back.
+        """
         with airflow_errors():
             place = Services()
             place.ledger.open()
@@ -168,7 +181,10 @@ class MasivoReadBackSensor(BaseSensorOperator):
 
 
 class MasivoVerdictOperator(BaseOperator):
-    """Say what the read-back came to, write the packs of its runs again, and fail where more differs than tolerated."""
+    """
+    Say what the read-back came to, write the packs of its runs again, and fail where more differs
+    than tolerated.
+    """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts by bucket and state."""

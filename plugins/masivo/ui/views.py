@@ -1,8 +1,10 @@
 """
-The page in Airflow's UI: all runs of the ledger, and the account and the plan of one, also while it is under way.
+The page in Airflow's UI: all runs of the ledger, and the account and the plan of one, also while it
+is under way.
 
-Only the API server imports this module (`masivo.plugin`). Who may not see a DAG's runs in Airflow sees nothing of them here. Nothing can be
-changed here, and nothing of a customer is shown: counts, points, reasons, and what Airflow calls its runs.
+Only the API server imports this module (`masivo.plugin`). Who may not see a DAG's runs in Airflow
+sees nothing of them here. Nothing can be changed here, and nothing of a customer is shown: counts,
+points, reasons, and what Airflow calls its runs.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from masivo_engine.reports.pages.live_page import message_page, plan_as_it_stand
 _VERIFY = "masivo_verify"
 _HAVE_RUNS = frozenset({"masivo_plan", SYNC, "masivo_sweep", "masivo_replay"})
 
-# The pages are whole as they are: no script, nothing from elsewhere, and in no frame but Airflow's own.
+# The pages are whole as they are: no script, nothing from elsewhere, and in no frame but Airflow's
+# own.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -76,14 +79,19 @@ def application() -> FastAPI:
 
 
 def _of_run(request: Request, dag_id: str, run_id: str, page: Callable[[Ledger, Limits, str], str]) -> HTMLResponse:
-    """Answer with the page of the run that Airflow calls *run_id* of *dag_id*; other DAGs' runs have none."""
+    """
+    Answer with the page of the run that Airflow calls *run_id* of *dag_id*; other DAGs' runs have
+    none.
+    """
     if dag_id not in {*_HAVE_RUNS, _VERIFY}:
         return _said(request, "This run is of another DAG: it sends nothing to Masivo and has no account.", 404)
     return _answer(request, lambda ledger, limits: page(ledger, limits, _name(ledger, dag_id, run_id)) or _no_plan())
 
 
 def _answer(request: Request, page: _Page) -> HTMLResponse:
-    """Make a page from the ledger as it is now, or one that says in a sentence why there is none."""
+    """
+    Make a page from the ledger as it is now, or one that says in a sentence why there is none.
+    """
     place = Services(only_looks=True)
     try:
         engine = place.ledger_engine
@@ -99,7 +107,8 @@ def _answer(request: Request, page: _Page) -> HTMLResponse:
     except _Nothing as nothing:
         return _said(request, str(nothing), 404)
     except (MigrationError, SQLAlchemyError) as error:
-        # What it says names hosts, users and paths: for the administrator, not for everybody who may look.
+        # What it says names hosts, users and paths: for the administrator, not for everybody who
+        # may look.
         _log.warning("Masivo's page cannot be made: %s", error)
         return _said(request, "The ledger cannot be read here; the log of Airflow's API server says why.", 503)
 

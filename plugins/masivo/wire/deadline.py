@@ -1,13 +1,15 @@
 """
 A request under way, watched: what `requests` does not tell, and points depend on.
 
-* **Whether it left.** A failure counts as *not left* only if not one byte of the request was given to a socket. This
-  is observed at the socket, not concluded from an exception: `requests.ConnectionError` is the same before and after.
-  Name lookup, connect (refused, unreachable, timed out), a proxy's CONNECT, the TLS handshake and the check of the
-  certificate all come before the first byte, so each is provably safe to repeat; everything later is not.
+* **Whether it left.** A failure counts as *not left* only if not one byte of the request was given
+  to a socket. This is observed at the socket, not concluded from an exception:
+  `requests.ConnectionError` is the same before and after. Name lookup, connect (refused,
+  unreachable, timed out), a proxy's CONNECT, the TLS handshake and the check of the certificate all
+  come before the first byte, so each is provably safe to repeat; everything later is not.
 * **Its status, once the status line was read**, whatever happens to the rest of the answer.
-* **When it ends.** The time-outs of sockets are per read, so a server that drips a byte at a time is never cut by them
-  (data_and_reliability.md 2.2: 61 s past a time-out of 1 s). A watchdog shuts the socket down at the deadline.
+* **When it ends.** The time-outs of sockets are per read, so a server that drips a byte at a time
+  is never cut by them (data_and_reliability.md 2.2: 61 s past a time-out of 1 s). A watchdog shuts
+  the socket down at the deadline.
 
 Nothing is ever repeated, redirected or answered from a cache below this module.
 """
@@ -39,7 +41,9 @@ _log = logging.getLogger(__name__)
 
 
 class WatchedSession(Session):
-    """A session that keeps its connections, repeats nothing and follows no redirect, whoever uses it."""
+    """
+    A session that keeps its connections, repeats nothing and follows no redirect, whoever uses it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,8 +60,9 @@ class RequestWatch:
     """
     What is known of the request under way, and the watchdog that ends it.
 
-    The watchdog holds a duplicate of the socket's descriptor: `shutdown` acts on the socket behind it, so it works in
-    the middle of a TLS handshake and after `http.client` has let go of its own reference.
+    The watchdog holds a duplicate of the socket's descriptor: `shutdown` acts on the socket behind
+    it, so it works in the middle of a TLS handshake and after `http.client` has let go of its own
+    reference.
     """
 
     def __init__(self, deadline_s: float) -> None:
@@ -84,7 +89,10 @@ class RequestWatch:
 
     @property
     def is_over(self) -> bool:
-        """Whether the deadline has passed: a socket's own time-out may notice it before a late watchdog does."""
+        """
+        Whether the deadline has passed: a socket's own time-out may notice it before a late
+        watchdog does.
+        """
         return self.was_cut or time.monotonic() >= self._until
 
     def hold(self, sock: socket.socket) -> None:
@@ -96,7 +104,10 @@ class RequestWatch:
             self._lifeline = socket.socket(fileno=os.dup(sock.fileno()))
 
     def leave(self, sock: socket.socket) -> None:
-        """The request is about to go out on *sock*: give it the time that remains, or refuse if there is none."""
+        """
+        The request is about to go out on *sock*: give it the time that remains, or refuse if there
+        is none.
+        """
         if self._lifeline is None:  # a kept connection; a new one is held since it was made
             self.hold(sock)
         with self._lock:
@@ -127,9 +138,11 @@ _UNDER_WAY: ContextVar[RequestWatch | None] = ContextVar("masivo_request_under_w
 
 class _CutHeaders(logging.Filter):
     """
-    Keeps back urllib3's warning about headers that it could not parse: a page of traceback with the URL, which names a customer.
+    Keeps back urllib3's warning about headers that it could not parse: a page of traceback with the
+    URL, which names a customer.
 
-    Only for our own requests: what the status line said counts, and what became of the rest is in the `Answer`.
+    Only for our own requests: what the status line said counts, and what became of the rest is in
+    the `Answer`.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -147,7 +160,8 @@ class _WatchedResponse(http.client.HTTPResponse):
             super().begin()
         finally:
             watch = _UNDER_WAY.get()
-            # Whatever answers before the request has left, as a proxy does to CONNECT, does not answer the request.
+            # Whatever answers before the request has left, as a proxy does to CONNECT, does not
+            # answer the request.
             if watch is not None and watch.left and isinstance(self.status, int):
                 watch.status = self.status
 
@@ -161,7 +175,10 @@ class _WatchedConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the pool may use it again: open, and not idle for so long that the server may be closing it."""
+        """
+        Whether the pool may use it again: open, and not idle for so long that the server may be
+        closing it.
+        """
         return time.monotonic() < self._reuse_until and super().is_connected
 
     def connect(self) -> None:
@@ -225,7 +242,8 @@ def _reuse_s(keep_alive: str) -> float:
     """
     Seconds that a connection may idle and be used again, from ``Keep-Alive: timeout=5``.
 
-    Node.js closes after 5 s by default, which is the API's own pace: without this, requests and closes would race.
+    Node.js closes after 5 s by default, which is the API's own pace: without this, requests and
+    closes would race.
     """
     for part in keep_alive.split(","):
         name, _, value = part.strip().partition("=")

@@ -1,7 +1,8 @@
 """
 One request on the wire: sent once, watched, and told as it was.
 
-What is known of it comes from `masivo.wire.deadline`: whether it left, its status, and when it has to end.
+What is known of it comes from `masivo.wire.deadline`: whether it left, its status, and when it has
+to end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _PIECE = 65_536
 
 _log = logging.getLogger(__name__)
 
-# Everything that the network, the server or its bytes can make requests, urllib3 and http.client raise.
+# Everything that the network, the server or its bytes can make requests, urllib3 and http.client
+# raise.
 _FAILURES = (OSError, HTTPError, http.client.HTTPException, ValueError)
 
 
@@ -38,10 +40,12 @@ def exchange(
     spent_s: float = 0.0,
 ) -> tuple[Answer, bytes]:
     """
-    Send *request* once and return what came back, with at most *most_bytes* of the body; never raises for the network.
+    Send *request* once and return what came back, with at most *most_bytes* of the body; never
+    raises for the network.
 
-    It ends after *deadline_s* seconds whatever the server does, of which *spent_s* are over when it begins. Only a name lookup and connects to several addresses
-    of one host, during which nothing has left, may take longer.
+    It ends after *deadline_s* seconds whatever the server does, of which *spent_s* are over when it
+    begins. Only a name lookup and connects to several addresses of one host, during which nothing
+    has left, may take longer.
     """
     started = time.monotonic()
     left_s = deadline_s - spent_s
@@ -72,7 +76,10 @@ def exchange(
 
 
 def _read_into(body: bytearray, response: Response, most_bytes: int) -> None:
-    """Read to the end, so that the connection can be kept, or to *most_bytes*; what was read stays in *body*."""
+    """
+    Read to the end, so that the connection can be kept, or to *most_bytes*; what was read stays in
+    *body*.
+    """
     while len(body) < most_bytes:
         piece = response.raw.read1(min(_PIECE, most_bytes - len(body)), decode_content=True)
         if not piece:

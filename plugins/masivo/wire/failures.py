@@ -15,7 +15,8 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 _DISTRUST = "its certificate cannot be trusted"
 
-# First match wins; sought through the whole chain of an exception, because requests wraps urllib3 wraps http.client.
+# First match wins; sought through the whole chain of an exception, because requests wraps urllib3
+# wraps http.client.
 _BEFORE_IT_LEFT: tuple[tuple[type[BaseException], str], ...] = (
     (InvalidProxyURL, "the proxy's URL is not usable (SOCKS is not supported)"),
     (exceptions.ProxyError, "the proxy cannot be reached, or does not let us through"),
@@ -47,7 +48,10 @@ _AFTER_IT_LEFT: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def failure_of(error: BaseException, *, left: bool, was_cut: bool, deadline_s: float) -> str:
-    """Say what *error* means for a request that has *left* or not, and *was_cut* at its deadline or not."""
+    """
+    Say what *error* means for a request that has *left* or not, and *was_cut* at its deadline or
+    not.
+    """
     if was_cut:
         return f"{'no whole answer' if left else 'not connected'} within {deadline_s:g} s"
     chain = tuple(_chain(error))
@@ -74,7 +78,10 @@ def _detail(link: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Every exception behind *error*: causes, contexts, and those that urllib3 and requests keep as arguments."""
+    """
+    Every exception behind *error*: causes, contexts, and those that urllib3 and requests keep as
+    arguments.
+    """
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

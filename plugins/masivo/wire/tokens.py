@@ -39,7 +39,8 @@ class _Grant:
     renew_at: float  # monotonic
 
 
-# A task makes several hooks; each new token would cost a request of the general limiter (1,000 a day in Dev).
+# A task makes several hooks; each new token would cost a request of the general limiter (1,000 a
+# day in Dev).
 _grants: dict[str, _Grant] = {}
 _lock = threading.Lock()
 
@@ -61,7 +62,9 @@ class NoToken(MigrationError):
 
 
 class Tokens:
-    """The tokens of *target*; *ask* does the GET with the API key and returns the answer and its body."""
+    """
+    The tokens of *target*; *ask* does the GET with the API key and returns the answer and its body.
+    """
 
     def __init__(self, target: ApiConnection, ask: Callable[[], tuple[Answer, bytes]]) -> None:
         self._target = target
@@ -69,7 +72,9 @@ class Tokens:
 
     @property
     def at_hand(self) -> str:
-        """The token that this process has, whether or not it is still good; empty where it has none."""
+        """
+        The token that this process has, whether or not it is still good; empty where it has none.
+        """
         grant = _grants.get(self._target.secret_digest)
         return self._target.token or (grant.token if grant else "")
 
@@ -84,7 +89,10 @@ class Tokens:
             return grant.token
 
     def renewed(self, refused: str) -> str:
-        """Return a token that was fetched after *refused*, which the API did not take; raises `NoToken`."""
+        """
+        Return a token that was fetched after *refused*, which the API did not take; raises
+        `NoToken`.
+        """
         with _lock:
             grant = _grants.get(self._target.secret_digest)
             if grant is not None and grant.token == refused:
@@ -140,7 +148,10 @@ def _life_s(token: str, answer: Answer) -> float:
 
 
 def refusal_of(target: ApiConnection, answer: Answer) -> Stopped | TryAgainLater:
-    """Say why *answer* is no way to begin: the sentence names the connection, what is wrong with it and what to do."""
+    """
+    Say why *answer* is no way to begin: the sentence names the connection, what is wrong with it
+    and what to do.
+    """
     if answer.status == 0 and not is_distrust(answer.failure):
         return TryAgainLater(f"Masivo's API at {target.place} cannot be reached ({answer.failure})")
     if answer.status in _LATER or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -171,10 +182,15 @@ def _sentence(target: ApiConnection, answer: Answer) -> str:
 
 
 def _no_token(refusal: Stopped | TryAgainLater, answer: Answer) -> NoToken:
-    """Translate *refusal* for a batch, which did not leave: an answer of its own, because nobody answered to the batch."""
+    """
+    Translate *refusal* for a batch, which did not leave: an answer of its own, because nobody
+    answered to the batch.
+    """
     if isinstance(refusal, Stopped):
-        # 403 whatever it was: a 401 would read as "renew the token", which is what just failed, a 201 as "delivered".
+        # 403 whatever it was: a 401 would read as "renew the token", which is what just failed, a
+        # 201 as "delivered".
         return NoToken(refusal, Answer(status=HTTPStatus.FORBIDDEN, text=str(refusal), left=False))
-    # A status is kept where it says when to come back; a 500 would read as if the batch had been sent.
+    # A status is kept where it says when to come back; a 500 would read as if the batch had been
+    # sent.
     kept = replace(answer, left=False) if answer.status in _LATER else Answer(failure=str(refusal), left=False)
     return NoToken(refusal, kept)

@@ -1,4 +1,6 @@
-"""What a bench measures of a process: wall and CPU seconds, and the most memory that it has used."""
+"""
+What a bench measures of a process: wall and CPU seconds, and the most memory that it has used.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from typing import Any
 
 @contextmanager
 def measured() -> Iterator[dict[str, Any]]:
-    """Measure the block and print the result, to which the block adds its *rows* and what it knows better, as one line of JSON."""
+    """
+    Measure the block and print the result, to which the block adds its *rows* and what it knows
+    better, as one line of JSON.
+    """
     result: dict[str, Any] = {"rows": 0}
     wall, cpu = time.perf_counter(), time.process_time()
     yield result
@@ -24,6 +29,9 @@ def measured() -> Iterator[dict[str, Any]]:
 
 
 def peak() -> float:
-    """Return the most memory in MB that this process has had; getrusage would count its parent's, from before the exec."""
+    """
+    Return the most memory in MB that this process has had; getrusage would count its parent's, from
+    before the exec.
+    """
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1000 if found else 0.0

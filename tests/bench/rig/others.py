@@ -1,5 +1,6 @@
 """
-The same work by other ways, as a program: ``others.py WAY LEGACY_URL SINK_URL ENTITY``. Prints what `rig.measured` measures.
+The same work by other ways, as a program: ``others.py WAY LEGACY_URL SINK_URL ENTITY``. Prints what
+`rig.measured` measures.
 
 ========  ========================================================================================================
 hand      what people write first: read all, a pydantic model per row, ``requests.post(json=...)`` with 1000 records
@@ -11,7 +12,8 @@ dlt-rows  the same with dlt's default, rows as dicts in JSON lines
 drt       ``drt run`` of the project in ``drt_project/``: SQL that casts, a Jinja template per request, nothing validated
 ========  ========================================================================================================
 
-Lists come as JSON made by PostgreSQL where a tool can take a row only as it is. None of them keeps a ledger or resumes.
+Lists come as JSON made by PostgreSQL where a tool can take a row only as it is. None of them keeps
+a ledger or resumes.
 """
 
 from __future__ import annotations
@@ -186,7 +188,10 @@ def _dlt(legacy_url: str, url: str, entity: str, backend: str = "arrow") -> int:
 
 
 def _column(values: Sequence[Any]) -> Any:
-    """Make a column of Arrow; decimals as wide as the shop's columns, as the backend has them from there."""
+    """
+    Make a column of Arrow; decimals as wide as the shop's columns, as the backend has them from
+    there.
+    """
     import pyarrow as pa
 
     is_decimal = any(isinstance(value, Decimal) for value in values)

@@ -1,5 +1,6 @@
 """
-This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL STEP``.
+This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL
+STEP``.
 
 *STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an entity, whose slices are worked off with
 validation, hashing and ledger: as an executor does it, each slice in a process of its own and two at a time, or ``one`` after the other, where that is said last.
@@ -45,7 +46,8 @@ def main() -> None:
                 result["rows"] = _foretold(trip, run)
             trip.close()
             return
-        # Forked, as LocalExecutor does it: what is imported already is imported for all. Whoever forks has no connection.
+        # Forked, as LocalExecutor does it: what is imported already is imported for all. Whoever
+        # forks has no connection.
         context = multiprocessing.get_context("fork")
         with context.Pool(1 if "one" in how else AT_A_TIME, maxtasksperchild=1) as tasks:
             numbers = tasks.apply(_slices, (legacy_url, run_id, step))
@@ -67,7 +69,9 @@ def _slices(legacy_url: str, run_id: str, step: str) -> list[int]:
 
 
 def _worked_off(legacy_url: str, run_id: str, step: str, number: int) -> tuple[int, float]:
-    """Work off a slice, and return its rows and the most memory that this process has used, in MB."""
+    """
+    Work off a slice, and return its rows and the most memory that this process has used, in MB.
+    """
     trip = _trip(legacy_url)
     trip.place.ledger.open()
     run = trip.place.ledger.run(run_id)

@@ -1,8 +1,10 @@
 """
-The seeded shop of the benches, made by PostgreSQL itself: customers with a balance, receipts with lines, points.
+The seeded shop of the benches, made by PostgreSQL itself: customers with a balance, receipts with
+lines, points.
 
-Five events and five transactions a customer, distributed as purchases are: a few customers have thousands, most have a handful. The same
-size gives the same rows, and every customer's transactions sum to the balance.
+Five events and five transactions a customer, distributed as purchases are: a few customers have
+thousands, most have a handful. The same size gives the same rows, and every customer's transactions
+sum to the balance.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ SMALL = 100_000
 EVENTS = int(os.environ.get("MASIVO_BENCH_EVENTS", SMALL))
 EVENTS_PER_CUSTOMER = 5
 
-# Pseudo-random numbers in [0, 1) that are the same on every machine: a hash of the row's number and the column's.
+# Pseudo-random numbers in [0, 1) that are the same on every machine: a hash of the row's number and
+# the column's.
 _RANDOM = """
 CREATE FUNCTION random_of(number bigint, salt bigint) RETURNS double precision IMMUTABLE PARALLEL SAFE LANGUAGE sql AS
 $$ SELECT (hashint8extended(number, salt) & 2147483647)::double precision / 2147483648 $$
@@ -90,7 +93,10 @@ _TABLES = (
 
 @contextmanager
 def shop(events: int = EVENTS) -> Iterator[str]:
-    """Yield the URL of a shop with *events*; it is dropped afterwards, unless ``MASIVO_BENCH_KEEP`` says otherwise."""
+    """
+    Yield the URL of a shop with *events*; it is dropped afterwards, unless ``MASIVO_BENCH_KEEP``
+    says otherwise.
+    """
     keeps = bool(os.environ.get("MASIVO_BENCH_KEEP"))
     name = f"masivo_bench_{events}"
     with servers._statements(servers.POSTGRES) as execute:

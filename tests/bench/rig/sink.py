@@ -1,8 +1,10 @@
 """
-A sink in the API's place: real HTTP on the loopback, in a process of its own, that answers every POST with 201 at once.
+A sink in the API's place: real HTTP on the loopback, in a process of its own, that answers every
+POST with 201 at once.
 
-It counts requests, bytes and records. With ``--digest`` it also adds up a hash of every record with its customer, whatever their order, so
-that two ways of sending can be compared; that costs far more than the sending, so it is off where time is taken.
+It counts requests, bytes and records. With ``--digest`` it also adds up a hash of every record with
+its customer, whatever their order, so that two ways of sending can be compared; that costs far more
+than the sending, so it is off where time is taken.
 """
 
 from __future__ import annotations

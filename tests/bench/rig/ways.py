@@ -18,7 +18,10 @@ _RIG = Path(__file__).parent
 
 
 def ledger(stack: ExitStack, kind: str) -> str:
-    """Return the URL of an empty ledger in ``sqlite`` or ``postgres``, which goes when *stack* is closed."""
+    """
+    Return the URL of an empty ledger in ``sqlite`` or ``postgres``, which goes when *stack* is
+    closed.
+    """
     if kind == "postgres":
         return stack.enter_context(servers.fresh_database(servers.POSTGRES))
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="masivo-bench-"))
@@ -26,12 +29,18 @@ def ledger(stack: ExitStack, kind: str) -> str:
 
 
 def ours(legacy_url: str, ledger_url: str, sink_url: str, step: str, *how: str) -> dict[str, Any]:
-    """Do one *step* of this project's way, two slices at a time or ``one``, for the first time or ``again``, and return what was measured."""
+    """
+    Do one *step* of this project's way, two slices at a time or ``one``, for the first time or
+    ``again``, and return what was measured.
+    """
     return _measured(sys.executable, "ours.py", legacy_url, ledger_url, sink_url, step, *how)
 
 
 def other(way: str, legacy_url: str, sink_url: str, entity: str, rows: int, *, python: str = "") -> dict[str, Any]:
-    """Do it another *way*, and return what was measured; *python* is that of an environment that has the tool."""
+    """
+    Do it another *way*, and return what was measured; *python* is that of an environment that has
+    the tool.
+    """
     return _measured(python or sys.executable, "others.py", way, legacy_url, sink_url, entity, str(rows))
 
 

@@ -1,5 +1,6 @@
 """
-The mapping against the account, over HTTP against a sandbox: rewards and tiers that exist, that do not, and an API that does not say.
+The mapping against the account, over HTTP against a sandbox: rewards and tiers that exist, that do
+not, and an API that does not say.
 """
 
 from __future__ import annotations

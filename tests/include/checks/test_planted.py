@@ -1,5 +1,6 @@
 """
-Every kind of fault that is planted in the sample appears in the check, under its own code and column, on the databases that can hold it.
+Every kind of fault that is planted in the sample appears in the check, under its own code and
+column, on the databases that can hold it.
 """
 
 from __future__ import annotations

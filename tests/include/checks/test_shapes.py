@@ -1,7 +1,9 @@
 """
-The shapes of real legacy data, one case each: what is done to a sound shop, and what the check says of it then.
+The shapes of real legacy data, one case each: what is done to a sound shop, and what the check says
+of it then.
 
-The cases name the systems that have the shape; all of them are data, because that is what the next shape will be.
+The cases name the systems that have the shape; all of them are data, because that is what the next
+shape will be.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ Spoil = Callable[[SoundShop], None]
 
 @dataclass(frozen=True)
 class Case:
-    """*statements* or *spoil* change the data, *files* the mapping; the finding has *code* at *where* and says *words*."""
+    """
+    *statements* or *spoil* change the data, *files* the mapping; the finding has *code* at *where*
+    and says *words*.
+    """
 
     name: str
     where: str
@@ -234,7 +239,8 @@ def test_a_missing_index_is_seen_on_every_dialect(engine, tmp_path):
 
 
 KEYS = {
-    # PostgreSQL keeps apart what MariaDB takes for one; blanks are dropped on reading, whatever the database thinks.
+    # PostgreSQL keeps apart what MariaDB takes for one; blanks are dropped on reading, whatever the
+    # database thinks.
     "postgresql": {"keys_padded", "keys_by_case"},
     "mysql": {"keys_alike"},
     "sqlite": {"keys_padded", "keys_by_case"},

@@ -1,5 +1,6 @@
 """
-The stations from lane to receipt on a real ledger, and the hook against a real sandbox; no legacy database, no waiting.
+The stations from lane to receipt on a real ledger, and the hook against a real sandbox; no legacy
+database, no waiting.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ class Bench:
         return self._delivery(lease, self.sending(lease))
 
     def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
-        """Do what a slice does with *batches*, the last rounds included; return state and reason by key."""
+        """
+        Do what a slice does with *batches*, the last rounds included; return state and reason by
+        key.
+        """
         lease = self.lease(batches[0][0].entity)
         sending = self.sending(lease)
         delivery = self._delivery(lease, sending)
@@ -144,7 +148,10 @@ class Bench:
         )
 
     def states(self) -> dict[str, tuple[str, str]]:
-        """State and reason of every record, by key; what was delivered has none, whatever its batch went through."""
+        """
+        State and reason of every record, by key; what was delivered has none, whatever its batch
+        went through.
+        """
         entry = schema.entry
         statement = select(entry.c.key, schema.state_of_entry.label("s"), schema.reason_of_entry.label("r"))
         with self.ledger.reading() as connection:

@@ -1,8 +1,10 @@
 """
-Eight processes on one lane: ``python -m tests.include.delivery.lane_contention LEDGER_URL ACCOUNT PORT TOKEN TURNS INTERVAL_S MARGIN_S``.
+Eight processes on one lane: ``python -m tests.include.delivery.lane_contention LEDGER_URL ACCOUNT
+PORT TOKEN TURNS INTERVAL_S MARGIN_S``.
 
-Each takes its turns as a task does (turn, a write that takes a while, start, POST) and repeats a turn that met a 429. They are forked
-from one process that has imported everything, so that they begin together.
+Each takes its turns as a task does (turn, a write that takes a while, start, POST) and repeats a
+turn that met a 429. They are forked from one process that has imported everything, so that they
+begin together.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-An increment and a backfill on one lane, each in its own process: ``python -m tests.include.delivery.lane_priorities LEDGER_URL TURNS``.
+An increment and a backfill on one lane, each in its own process: ``python -m
+tests.include.delivery.lane_priorities LEDGER_URL TURNS``.
 
 Both take TURNS turns; what is printed is whose each was, in the order of their starts.
 """

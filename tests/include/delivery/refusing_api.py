@@ -1,5 +1,6 @@
 """
-An API in memory that refuses every batch with a bad record in it, and whoever sends batches to it until each record has a verdict.
+An API in memory that refuses every batch with a bad record in it, and whoever sends batches to it
+until each record has a verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class RefusingApi:
     """
     Refuses with 422 what holds one of *bad*, with 413 what has more than *body_bytes*.
 
-    *prose* makes the sentence of the bad records and their batch. What was accepted is counted by key.
+    *prose* makes the sentence of the bad records and their batch. What was accepted is counted by
+    key.
     """
 
     bad: Collection[str] = ()
@@ -94,7 +96,8 @@ def send_all(
     groups: Iterable[Unit], api: RefusingApi, limits: Limits, *, per_hour: int = 10**9, accepted_before: int = 0
 ) -> dict[str, str]:
     """
-    Pack and send *groups*, all of one entity, as a slice does; return the reasons of what was quarantined, by key.
+    Pack and send *groups*, all of one entity, as a slice does; return the reasons of what was
+    quarantined, by key.
 
     *accepted_before* is how many units the API has taken of this slice already.
     """

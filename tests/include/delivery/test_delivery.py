@@ -84,7 +84,9 @@ def test_with_nothing_sent_later_a_refused_batch_stays_in_doubt_until_enough_tim
 
 @BOTH
 def test_what_was_sent_again_unproven_tells_nothing_of_refusals_and_keeps_no_other_from_telling(tmp_path, atomic):
-    """C1 and C2 may be there from an earlier request, which the second batch cannot be mistaken for."""
+    """
+    C1 and C2 may be there from an earlier request, which the second batch cannot be mistaken for.
+    """
     with bench(tmp_path, atomic=atomic, poison=frozenset({"C2", "C6"})) as on:
         delivery = on.delivery(Entity.CUSTOMERS)
         delivery._resent |= {"C1", "C2"}
@@ -95,7 +97,10 @@ def test_what_was_sent_again_unproven_tells_nothing_of_refusals_and_keeps_no_oth
 
 
 def test_a_batch_of_nothing_but_bad_rows_teaches_nothing(tmp_path):
-    """All of it is absent, as of an atomic refusal; had that been believed, the next batch would go out twice."""
+    """
+    All of it is absent, as of an atomic refusal; had that been believed, the next batch would go
+    out twice.
+    """
     with bench(tmp_path, atomic=False, poison=frozenset({"C1", "C2", "C7"})) as on:
         states = on.migrate(people(1, 2), people(3, 4), people(5, 6, 7, 8), people(9, 10))
         assert learned(on) == "partial"
@@ -163,7 +168,10 @@ def test_transactions_go_together_whatever_a_refusal_leaves_behind(tmp_path, ato
 
 
 def test_events_of_a_refused_batch_are_settled_by_what_their_customers_show(tmp_path):
-    """Customers without metrics show a number as soon as an event is counted; the one whose event was refused shows none."""
+    """
+    Customers without metrics show a number as soon as an event is counted; the one whose event was
+    refused shows none.
+    """
     with bench(tmp_path, atomic=False, poison=frozenset({"O2"})) as on:
         on.migrate(people(*range(1, 7)))
         states = on.migrate([event(f"O{n}", f"C{n}") for n in (1, 2, 3)], [event(f"O{n}", f"C{n}") for n in (4, 5, 6)])

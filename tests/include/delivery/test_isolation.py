@@ -59,7 +59,10 @@ HONEST = [telling for telling in TELLINGS if telling.startswith(("names", "opaqu
 
 @st.composite
 def loads(draw, entity):
-    """Customers with keys that mislead (numbers, one within another), and which of their records are bad."""
+    """
+    Customers with keys that mislead (numbers, one within another), and which of their records are
+    bad.
+    """
     names = draw(st.permutations([*(f"C-{n}" for n in range(1, 30)), *map(str, range(1000, 1010))]))
     names = names[: draw(st.integers(2, len(names)))]
     groups = []
@@ -111,7 +114,8 @@ def test_isolation_stays_within_its_bound(bad, seed):
     random.Random(seed).shuffle(names[1:])
     api = RefusingApi({names[number] for number in bad})
     send_all([[customer(name)] for name in names], api, Limits(records=100))
-    # The batches, the probe of the first refusal, and for each bad record its way through a batch, its company and itself.
+    # The batches, the probe of the first refusal, and for each bad record its way through a batch,
+    # its company and itself.
     assert api.requests <= 2 + 1 + len(bad) * (2 * math.ceil(math.log2(100)) + 2)
 
 

@@ -1,5 +1,6 @@
 """
-The budget of isolation is the account's and the hour's; what it leaves behind is found by later runs, by themselves.
+The budget of isolation is the account's and the hour's; what it leaves behind is found by later
+runs, by themselves.
 """
 
 from __future__ import annotations

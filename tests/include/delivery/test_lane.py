@@ -55,7 +55,8 @@ def margin(engine):
 @pytest.mark.parametrize(("dialect", "is_strict"), [("sqlite", False), ("postgres", True)])
 @pytest.mark.slow
 def test_eight_processes_never_start_closer_than_the_interval(request, dialect, is_strict):
-    # Without the sandbox's limiter, the margin alone takes up what a busy machine adds to the way from the gate to the sandbox.
+    # Without the sandbox's limiter, the margin alone takes up what a busy machine adds to the way
+    # from the gate to the sandbox.
     turns, interval_s, margin_s = 25, 0.02, 0.05 if is_strict else 0.12
     url = request.getfixturevalue(f"{dialect}_url")
     engine = engines.ledger(make_url(url))

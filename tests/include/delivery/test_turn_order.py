@@ -1,5 +1,6 @@
 """
-Runs that work on one entity at the same time, in threads and in processes that are killed: they take turns, and no key goes twice.
+Runs that work on one entity at the same time, in threads and in processes that are killed: they
+take turns, and no key goes twice.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def opened(request, memory, monkeypatch):
 
 
 class Other(threading.Thread):
-    """Somebody else's work on the same site, with connections of its own; `done` hands on what it raised."""
+    """
+    Somebody else's work on the same site, with connections of its own; `done` hands on what it
+    raised.
+    """
 
     def __init__(self, site, work):
         super().__init__(daemon=True)
@@ -288,7 +292,9 @@ def test_a_row_that_moves_to_another_customer_between_two_slices_is_not_sent_twi
 
 
 def test_a_row_that_moves_while_two_slices_are_read_is_sent_by_one_of_them(opened):
-    """The slice that has read it and not sent it finds that the other one has it, and reads again."""
+    """
+    The slice that has read it and not sent it finds that the other one has it, and reads again.
+    """
     site = opened()
     site.trip.migrate("people", entities=[CUSTOMERS])
     run = site.trip.begin("run", entities=[EVENTS])
@@ -322,7 +328,10 @@ def sell_twice(site, key):
 def test_a_key_of_two_slices_goes_once_whether_it_is_looked_for_or_found_when_it_is_packed(
     opened, monkeypatch, caplog, is_first_load
 ):
-    """In a first load no key is looked for; the slice that packs it second reads again in the same try, and looks then."""
+    """
+    In a first load no key is looked for; the slice that packs it second reads again in the same
+    try, and looks then.
+    """
     caplog.set_level("INFO")
     site = opened()
     site.trip.migrate("people", entities=[CUSTOMERS])

@@ -1,5 +1,6 @@
 """
-The plan's forecast: what it says of every row is what the run then does, and asking for it leaves nothing behind.
+The plan's forecast: what it says of every row is what the run then does, and asking for it leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def entries(trip):
 
 
 def agrees(forecast, account):
-    """Whether the account of a run is what its forecast said, row for row, request for request and point for point."""
+    """
+    Whether the account of a run is what its forecast said, row for row, request for request and
+    point for point.
+    """
     by_entity = {one.entity: one for one in account.entities}
     for one in forecast.entities:
         done = by_entity.get(one.entity)

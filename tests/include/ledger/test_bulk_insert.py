@@ -1,4 +1,7 @@
-"""Entries by the thousand: what was given by column is read back row by row, whatever stands in it and however many there are."""
+"""
+Entries by the thousand: what was given by column is read back row by row, whatever stands in it and
+however many there are.
+"""
 
 from __future__ import annotations
 

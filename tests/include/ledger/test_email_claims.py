@@ -1,5 +1,6 @@
 """
-An address belongs to one customer at a time: it is let go when the API has taken another one in its place, and not before.
+An address belongs to one customer at a time: it is let go when the API has taken another one in its
+place, and not before.
 """
 
 from __future__ import annotations

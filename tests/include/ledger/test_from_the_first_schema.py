@@ -1,5 +1,6 @@
 """
-A ledger of the first schema under today's code: brought forward once, whatever interrupted it, and nothing of it is sent again.
+A ledger of the first schema under today's code: brought forward once, whatever interrupted it, and
+nothing of it is sent again.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def make_first(engine):
 
 
 def as_the_first_code_left_it(engine):
-    """Take what is in a ledger of today, make the ledger one of the first schema, and write it there by SQL."""
+    """
+    Take what is in a ledger of today, make the ledger one of the first schema, and write it there
+    by SQL.
+    """
     quote = engine.dialect.identifier_preparer.quote_identifier
     names = {
         table: columns.replace('"key"', quote("key")).replace('"of"', quote("of")) for table, columns in _FIRST.items()

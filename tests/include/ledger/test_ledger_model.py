@@ -1,5 +1,6 @@
 """
-Whatever was done to a ledger: its account, and what is known of a key, are what a plain look at every entry finds.
+Whatever was done to a ledger: its account, and what is known of a key, are what a plain look at
+every entry finds.
 
 The code asks so that an index answers; here each entry is read and counted by hand.
 """
@@ -219,7 +220,8 @@ def walk(ledger):
     return lambda: Walk(ledger)
 
 
-# Without shrinking: what fails here fails on a database, where looking for a smaller one takes minutes.
+# Without shrinking: what fails here fails on a database, where looking for a smaller one takes
+# minutes.
 @settings(
     max_examples=40,
     deadline=None,

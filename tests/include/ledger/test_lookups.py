@@ -1,8 +1,9 @@
 """
-What is asked of the ledger again and again, for each page and each batch, is looked up and never read through.
+What is asked of the ledger again and again, for each page and each batch, is looked up and never
+read through.
 
-A database without statistics may take any index that fits, also one by run or entity that answers with every row of a load so far; then a
-load takes the time of its square.
+A database without statistics may take any index that fits, also one by run or entity that answers
+with every row of a load so far; then a load takes the time of its square.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, journey
 
 
-# The indexes, as SQLite tells of them, whose answers do not grow with the load: by key, by customer, by batch.
+# The indexes, as SQLite tells of them, whose answers do not grow with the load: by key, by
+# customer, by batch.
 _LOOKS_UP = re.compile(
     r"\((key=\? AND entity=\?|customer=\?|batch=\?|rowid=\?|run=\? AND entity=\? AND slice=\? AND batch=\?)"
 )

@@ -22,7 +22,10 @@ def free(ledger, run):
 
 @pytest.fixture
 def runs(ledger):
-    """Return the numbers of a run of transactions, and of a run of customers that is at work beside it."""
+    """
+    Return the numbers of a run of transactions, and of a run of customers that is at work beside
+    it.
+    """
     return begin(ledger, "transactions", *Entity), begin(ledger, "customers", *Entity)
 
 
@@ -48,7 +51,10 @@ def test_transactions_wait_for_a_customer_who_is_delivered_again(ledger, runs):
 
 
 def test_a_customer_who_was_written_down_before_and_delivered_after_frees_its_transactions(ledger, runs):
-    """A batch is written down ahead of its turn; its entry is older than the transactions that were judged without it."""
+    """
+    A batch is written down ahead of its turn; its entry is older than the transactions that were
+    judged without it.
+    """
     of_transactions, of_customers = runs
     lease = ledger.claim(of_customers, Entity.CUSTOMERS, 1)
     number = ledger.pack(lease, batch([customer("A")]))

@@ -1,5 +1,6 @@
 """
-The examples of docs/mappings/expiry.md, read from the page and run on the real schemas: what expired adds up to the balance.
+The examples of docs/mappings/expiry.md, read from the page and run on the real schemas: what
+expired adds up to the balance.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def test_a_state_change_becomes_the_row_that_it_stands_for_and_no_other_gap_is_c
         "loyalty_history": (
             columns,
             [
-                # 40 of these 100 were used before the other 60 expired; the line itself no longer says so.
+                # 40 of these 100 were used before the other 60 expired; the line itself no longer
+                # says so.
                 (1, 1, "S1", "2024-03-31", False, 100, 0, 0, "2023-04-01 10:00:00"),
                 (2, 1, "S2", "2025-01-31", True, 70.5, 70.5, 0, "2024-02-01 10:00:00"),
                 (3, 1, "S3", None, False, 0, 0, 40, "2024-03-01 10:00:00"),

@@ -1,5 +1,6 @@
 """
-The mapping of OpenCart with its reward points, on its real schema in MariaDB: a whole migration, row for row.
+The mapping of OpenCart with its reward points, on its real schema in MariaDB: a whole migration,
+row for row.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def test_a_customer_has_the_sum_of_the_rows_and_no_html(trip):
 
 
 def test_an_order_is_what_its_totals_say_less_its_shipping(trip):
-    # 87.00 to pay: less shipping of 10.00, and the voucher's 10.00 were paid as well. Points and coupon took off 9.00.
+    # 87.00 to pay: less shipping of 10.00, and the voucher's 10.00 were paid as well. Points and
+    # coupon took off 9.00.
     assert ready_mappings.payloads(trip, Entity.EVENTS)["1"] == {
         "type": "PURCHASE",
         "brand_id": "main",

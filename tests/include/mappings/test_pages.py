@@ -1,5 +1,6 @@
 """
-The SQL in the pages of the ready mappings, read from the pages and run on the real schemas: it says of the shops what it claims to.
+The SQL in the pages of the ready mappings, read from the pages and run on the real schemas: it says
+of the shops what it claims to.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-The mapping of WooCommerce with Points and Rewards, on its real schema in MariaDB: a whole migration, row for row.
+The mapping of WooCommerce with Points and Rewards, on its real schema in MariaDB: a whole
+migration, row for row.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def test_what_an_award_is_short_of_is_taken_from_the_others(trip):
 
 
 def test_an_order_is_a_purchase_less_what_was_refunded(trip):
-    # Paid 59.16 with 5.80 of shipping, after a coupon of 4.64; then one of the two teas, 20.88, was given back.
+    # Paid 59.16 with 5.80 of shipping, after a coupon of 4.64; then one of the two teas, 20.88, was
+    # given back.
     assert ready_mappings.payloads(trip, Entity.EVENTS)["1001"] == {
         "type": "PURCHASE",
         "brand_id": "main",

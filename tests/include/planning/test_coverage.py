@@ -56,7 +56,10 @@ def test_coverage_ends_where_the_next_span_leaves_a_gap(spans):
     st.lists(st.tuples(st.integers(1, 90), st.booleans(), st.sampled_from([0, 1, 30])), min_size=1, max_size=12),
 )
 def test_increments_of_which_any_may_fail_cover_every_moment(steps):
-    """Time passes, a run is made, and may fail; a row is read if it changed before the last run's lag and some good run held it."""
+    """
+    Time passes, a run is made, and may fail; a row is read if it changed before the last run's lag
+    and some good run held it.
+    """
     now, spans = EPOCH, []
     for minutes, is_good, late in steps:
         now += timedelta(minutes=minutes)

@@ -1,5 +1,6 @@
 """
-The plan: it counts what there is, and promises no more requests and no less time than the lane allows.
+The plan: it counts what there is, and promises no more requests and no less time than the lane
+allows.
 """
 
 from __future__ import annotations

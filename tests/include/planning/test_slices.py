@@ -1,4 +1,6 @@
-"""Slicing: every row in one slice, slices of bounded size, and hardly a request that is not full."""
+"""
+Slicing: every row in one slice, slices of bounded size, and hardly a request that is not full.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ def test_customers_are_cut_after_full_requests() -> None:
 
 
 def test_a_slice_ends_earlier_where_its_last_request_is_fuller() -> None:
-    # Before the 9 there are 96 rows, which leave 4 places empty; before the last 6 there are 90, which leave none.
+    # Before the 9 there are 96 rows, which leave 4 places empty; before the last 6 there are 90,
+    # which leave none.
     counts = [*[10] * 9, 6, 9, 5]
 
     first, second = slices(Entity.EVENTS, enumerate(counts), SMALL)

@@ -142,10 +142,11 @@ def test_a_customer_who_was_there_before_does_not_show_that_the_queue_has_passed
 
 def test_metrics_that_equal_the_events_prove_nothing(tmp_path):
     """
-    Legacy metrics count the purchases that are migrated: the number fits before a single event is worked off.
+    Legacy metrics count the purchases that are migrated: the number fits before a single event is
+    worked off.
 
-    Taken for a proof, lost events would be called delivered; and in an outage, a later batch would seem visible and what is only late would be
-    sent twice.
+    Taken for a proof, lost events would be called delivered; and in an outage, a later batch would
+    seem visible and what is only late would be sent twice.
     """
     script = lost(Entity.EVENTS, "rst_before")
     with bench(tmp_path, faults=script) as on:

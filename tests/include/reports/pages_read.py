@@ -19,8 +19,9 @@ class Page(HTMLParser):
     """
     A page's tree as far as a test asks for it.
 
-    *equations* by unit, what and state; *troubles* the number of rows by state, entity, reason and column; *findings* those of a read-back by
-    entity and bucket; *tags* every element with its attributes; *text* all that is seen.
+    *equations* by unit, what and state; *troubles* the number of rows by state, entity, reason and
+    column; *findings* those of a read-back by entity and bucket; *tags* every element with its
+    attributes; *text* all that is seen.
     """
 
     def __init__(self, text: str) -> None:

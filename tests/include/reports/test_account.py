@@ -1,5 +1,6 @@
 """
-The account: it is counted from the ledger, so it fails where the ledger does not add up, and says why.
+The account: it is counted from the ledger, so it fails where the ledger does not add up, and says
+why.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-The pack as a person opens it: from a folder, in a real browser, without a network, on a desk and on a phone.
+The pack as a person opens it: from a folder, in a real browser, without a network, on a desk and on
+a phone.
 """
 
 from __future__ import annotations

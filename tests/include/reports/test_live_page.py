@@ -1,5 +1,6 @@
 """
-What Airflow's UI shows of the ledger: the same numbers as the account, at any moment of a run, and nothing that its reader could be harmed by.
+What Airflow's UI shows of the ledger: the same numbers as the account, at any moment of a run, and
+nothing that its reader could be harmed by.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-The audit pack: what it says is what the ledger says, nothing in it can be turned against its reader, and it is whole or not there.
+The audit pack: what it says is what the ledger says, nothing in it can be turned against its
+reader, and it is whole or not there.
 """
 
 from __future__ import annotations
@@ -302,7 +303,10 @@ def test_memory_does_not_grow_with_the_ledger(ledger, tmp_path):
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory):
-    """The pack of a migration of the sample with all its dirt, made as the tasks make it, and the account."""
+    """
+    The pack of a migration of the sample with all its dirt, made as the tasks make it, and the
+    account.
+    """
     place = tmp_path_factory.mktemp("pack")
     urls = [f"sqlite:///{place / name}.sqlite" for name in ("legacy", "ledger")]
     engine = create_engine(urls[0])

@@ -1,5 +1,6 @@
 """
-What a read-back found, in the pack of its run: on the page, in the rows, and for machines; all of it from the ledger.
+What a read-back found, in the pack of its run: on the page, in the rows, and for machines; all of
+it from the ledger.
 """
 
 from __future__ import annotations
@@ -185,7 +186,8 @@ def test_what_the_api_cannot_show_is_a_count_of_its_own_and_never_missing(tmp_pa
         assert {one["reason"] for one in rows(folder, "transactions.delivered.csv")} == {"not_shown"}
         assert "Older ones are not missing" in page(folder).text
 
-        # Nobody is left to be read for their sake; who is named is read, also where the source has another date by now.
+        # Nobody is left to be read for their sake; who is named is read, also where the source has
+        # another date by now.
         assert on.choose()[0].chosen == 0
         book(on, "2018-12-31 12:00:00", "P1-b1")
         assert on.verify(customers=["P1", "P2"]).wrong == 0

@@ -1,4 +1,7 @@
-"""The two mappings' SQL: one text that every dialect runs, whose aliases are paths of the API's payloads."""
+"""
+The two mappings' SQL: one text that every dialect runs, whose aliases are paths of the API's
+payloads.
+"""
 
 from __future__ import annotations
 

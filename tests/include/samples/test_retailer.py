@@ -1,4 +1,7 @@
-"""The invented retailer: what is planted is there, counted by SQL that knows nothing of how it was planted."""
+"""
+The invented retailer: what is planted is there, counted by SQL that knows nothing of how it was
+planted.
+"""
 
 from __future__ import annotations
 

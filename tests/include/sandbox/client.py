@@ -1,5 +1,6 @@
 """
-A client that hides nothing: one connection, no retries, no redirects, the standard library's errors as they come.
+A client that hides nothing: one connection, no retries, no redirects, the standard library's errors
+as they come.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class Response:
 
 
 class Client:
-    """Talks to *port*; the token is fetched at once, and patiently, unless one is given. *timeout* holds from then on."""
+    """
+    Talks to *port*; the token is fetched at once, and patiently, unless one is given. *timeout*
+    holds from then on.
+    """
 
     def __init__(self, port: int, *, key: str = DEFAULT_KEY, token: str | None = None, timeout: float = 10) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

@@ -1,5 +1,6 @@
 """
-What becomes of each row that was read: every row ends once, for its own fault first, and a customer's transactions go together.
+What becomes of each row that was read: every row ends once, for its own fault first, and a
+customer's transactions go together.
 """
 
 from __future__ import annotations
@@ -318,7 +319,9 @@ def test_a_customers_transactions_go_once_even_if_the_first_ones_are_gone(ledger
 
 
 def test_customers_whom_the_database_takes_for_one_are_not_mixed_up(ledger):
-    """MySQL's default collation sorts A1 and a1 as equals, so their rows come in one another's midst."""
+    """
+    MySQL's default collation sorts A1 and a1 as equals, so their rows come in one another's midst.
+    """
     delivered(ledger, customer("A1", points=10), customer("a1", points=5))
     page = [transaction("1", "A1"), transaction("2", "a1"), transaction("3", "A1")]
     assert sorted(Try(ledger, Entity.TRANSACTIONS).judge(*page)) == [("1", "goes"), ("2", "goes"), ("3", "goes")]

@@ -1,4 +1,7 @@
-"""No false alarm: what arrived as it was sent is confirmed, or stays delivered because the API shows too little, and never differs."""
+"""
+No false alarm: what arrived as it was sent is confirmed, or stays delivered because the API shows
+too little, and never differs.
+"""
 
 from __future__ import annotations
 

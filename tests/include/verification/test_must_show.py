@@ -1,5 +1,6 @@
 """
-What the issue asks a read-back to show: each thing that can go wrong with one record ends in its bucket, and all others are confirmed.
+What the issue asks a read-back to show: each thing that can go wrong with one record ends in its
+bucket, and all others are confirmed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reading in rounds: what the queue has not worked off is read again, what dies goes on, and reads are not wasted."""
+"""
+Reading in rounds: what the queue has not worked off is read again, what dies goes on, and reads are
+not wasted.
+"""
 
 from __future__ import annotations
 
@@ -199,7 +202,8 @@ def test_rows_that_changed_in_the_source_since_are_compared_by_what_the_ledger_k
         made = on.verify()
         assert on.findings() == [("transactions", "P1-b1", "sign")]
         assert made.wrong == 1
-        # Whether a number of purchases was another one before cannot be said without the customer's row.
+        # Whether a number of purchases was another one before cannot be said without the customer's
+        # row.
         assert {entity for entity, _ in on.states("delivered")} == {"events", "transactions"}
 
 

@@ -20,7 +20,10 @@ def no_tokens_from_before():
 
 @pytest.fixture
 def hook_for(monkeypatch):
-    """Return a maker of hooks on a server or port; *conn* are fields of the connection, other keywords its extras."""
+    """
+    Return a maker of hooks on a server or port; *conn* are fields of the connection, other keywords
+    its extras.
+    """
     tokens._grants.clear()
     made = []
 

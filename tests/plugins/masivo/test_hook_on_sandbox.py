@@ -1,5 +1,6 @@
 """
-The hook on the sandbox: whatever breaks, what it says is never contradicted by what the API really took.
+The hook on the sandbox: whatever breaks, what it says is never contradicted by what the API really
+took.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-What every process of Airflow loads for the sake of the UI's page: next to nothing, found by its entry point.
+What every process of Airflow loads for the sake of the UI's page: next to nothing, found by its
+entry point.
 """
 
 from __future__ import annotations

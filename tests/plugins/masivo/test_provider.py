@@ -1,5 +1,6 @@
 """
-What Airflow makes of the provider: the connection type, its form, and a test of it through Airflow itself.
+What Airflow makes of the provider: the connection type, its form, and a test of it through Airflow
+itself.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ ROOT = Path(__file__).parents[3]
 
 def _in_airflow(tmp_path: Path, program: str, **environment: str) -> str:
     """
-    Run *program* in a process of its own, in which the provider is found as an installed distribution.
+    Run *program* in a process of its own, in which the provider is found as an installed
+    distribution.
 
-    A folder of metadata on the path is as good as an installation, and says nothing about the machine the tests run on.
+    A folder of metadata on the path is as good as an installation, and says nothing about the
+    machine the tests run on.
     """
     metadata = tmp_path / "site" / "masivo_migration-0.1.0.dist-info"
     metadata.mkdir(parents=True)

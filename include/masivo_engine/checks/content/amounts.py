@@ -1,5 +1,6 @@
 """
-Do the numbers make sense: places that are rounded away, cents taken for pesos, signs, quantities, lines that miss their total.
+Do the numbers make sense: places that are rounded away, cents taken for pesos, signs, quantities,
+lines that miss their total.
 
 Nothing of this keeps a row from going; that is why somebody has to look.
 """
@@ -28,7 +29,10 @@ _OUT = frozenset({"REDEMPTION", "EXPIRATION"})
 
 
 class Decimals:
-    """Looks for values with more decimal places than are sent: *places* are column, position in a row, places kept."""
+    """
+    Looks for values with more decimal places than are sent: *places* are column, position in a row,
+    places kept.
+    """
 
     def __init__(self, entity: Entity, places: Sequence[tuple[str, int, int]], *, path: str = "") -> None:
         self._entity = entity

@@ -1,7 +1,9 @@
 """
-The codes that stand in the data and not in the contract: each once, with how often, so that a mapping can name them.
+The codes that stand in the data and not in the contract: each once, with how often, so that a
+mapping can name them.
 
-Codes are no personal data. A column that holds too many or too long ones is none of codes, and its values are not shown.
+Codes are no personal data. A column that holds too many or too long ones is none of codes, and its
+values are not shown.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ KNOWN = {
 
 def strangers(asked: Asked, query: Query) -> dict[str, str]:
     """
-    Return, for people, the values that the contract does not know, for each column of codes or of Masivo's ids in *query*.
+    Return, for people, the values that the contract does not know, for each column of codes or of
+    Masivo's ids in *query*.
 
     Columns of a list are named ``path[].column``.
     """
@@ -72,7 +75,9 @@ def strangers(asked: Asked, query: Query) -> dict[str, str]:
 
 
 def ids_in(asked: Asked, query: Query, alias: str) -> list[str]:
-    """Return the different UUIDs in *alias* of *query*, in lower case; none where it cannot be asked."""
+    """
+    Return the different UUIDs in *alias* of *query*, in lower case; none where it cannot be asked.
+    """
     if query not in asked.columns or alias not in {name.lower() for name in asked.columns[query]}:
         return []
     table = asked.table(query)

@@ -1,5 +1,6 @@
 """
-Are the keys what they must be: one row each, and no two that the database or the reading takes for one.
+Are the keys what they must be: one row each, and no two that the database or the reading takes for
+one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _LONGEST = 24
 
 
 def keys(asked: Asked, entity: Entity, *, are_counted: bool = False) -> Iterator[Finding]:
-    """Yield what is wrong with the keys of *entity*; rows of one key were found already if they *are_counted*."""
+    """
+    Yield what is wrong with the keys of *entity*; rows of one key were found already if they
+    *are_counted*.
+    """
     _, _, key = asked.key(entity)
     where = str(entity)
     try:
@@ -61,7 +65,10 @@ def _repeated(asked: Asked, where: str, key: ColumnElement[Any]) -> Iterator[Fin
 
 
 def _alike(asked: Asked, where: str, alias: str, key: ColumnElement[Any]) -> Iterator[Finding]:
-    """Two spellings are alike if the database's collation says so, or if only blanks and letter case tell them apart."""
+    """
+    Two spellings are alike if the database's collation says so, or if only blanks and letter case
+    tell them apart.
+    """
     exact = asked.exactly(key)
     trimmed = func.trim(cast(key, String))
     asks = (

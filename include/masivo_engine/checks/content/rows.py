@@ -1,5 +1,6 @@
 """
-The first rows of an entity, made into records as a sync makes them: what would not go, by reason, and what looks odd.
+The first rows of an entity, made into records as a sync makes them: what would not go, by reason,
+and what looks odd.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ class Rows:
     """
     Looks at the rows of one entity, as many as *most*; *columns* are the aliases of each file.
 
-    *strangers* are the values, for people, that the contract does not know, by column. Afterwards *rows* is how many were looked at, and
-    *elements* those of each list; it *is_whole* unless it was cut short by *most*, and *has_ended* if the last row was reached.
+    *strangers* are the values, for people, that the contract does not know, by column. Afterwards
+    *rows* is how many were looked at, and *elements* those of each list; it *is_whole* unless it
+    was cut short by *most*, and *has_ended* if the last row was reached.
     """
 
     def __init__(

@@ -1,8 +1,10 @@
 """
-Do the times make sense: the zone that the mapping states, days without a time, offsets, the hours the clocks skip, the future.
+Do the times make sense: the zone that the mapping states, days without a time, offsets, the hours
+the clocks skip, the future.
 
-A naive timestamp does not say its zone. What can be seen of it is when a shop is quiet, whether two columns differ by the same whole
-quarters of an hour, and whether a time lies ahead of the database's own clock.
+A naive timestamp does not say its zone. What can be seen of it is when a shop is quiet, whether two
+columns differ by the same whole quarters of an hour, and whether a time lies ahead of the
+database's own clock.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class _Column:
 
 class Moments:
     """
-    Looks at the times of one file: *places* are their columns with their position in a row and their zone.
+    Looks at the times of one file: *places* are their columns with their position in a row and
+    their zone.
 
     *now* is the database's clock, aware.
     """
@@ -150,7 +153,10 @@ class Moments:
             yield note(where, "clock_fold", matter, "each is sent as the first of the two", rows=column.repeated)
 
     def _of_zone(self, where: str, called: str, column: _Column) -> Iterator[Finding]:
-        """A shop is quiet at night: if the quietest hours lie in the day, the times are not of the zone that is stated."""
+        """
+        A shop is quiet at night: if the quietest hours lie in the day, the times are not of the
+        zone that is stated.
+        """
         total = sum(column.hours.values())
         if called != "issued_at" or total < _MANY or self._entity is Entity.CUSTOMERS or str(column.zone) == "UTC":
             return
@@ -202,7 +208,10 @@ def _of_expiry(where: str, called: str, column: _Column) -> Iterator[Finding]:
 
 
 def _quietest(hours: Counter[int]) -> tuple[int, int]:
-    """Return how much happens in the quietest four hours of the day, and when they begin: amid the longest quiet."""
+    """
+    Return how much happens in the quietest four hours of the day, and when they begin: amid the
+    longest quiet.
+    """
     sums = [sum(hours[(first + i) % 24] for i in range(4)) for first in range(24)]
     least = min(sums)
     runs = [

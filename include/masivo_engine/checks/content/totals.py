@@ -1,7 +1,9 @@
 """
-Do the files agree with each other: children with their customers, points with balances, customers with their e-mails.
+Do the files agree with each other: children with their customers, points with balances, customers
+with their e-mails.
 
-All of it is counted by the database. What is about whole customers takes the first customers and everything they own.
+All of it is counted by the database. What is about whole customers takes the first customers and
+everything they own.
 """
 
 from __future__ import annotations
@@ -120,7 +122,9 @@ def _orphans(asked: Asked, entity: Entity) -> Iterator[Finding]:
 
 
 def _crowds(asked: Asked, entity: Entity) -> Iterator[Finding]:
-    """One customer with a share of everything is no person but a till, a guest account or a test."""
+    """
+    One customer with a share of everything is no person but a till, a guest account or a test.
+    """
     _, owner = asked.customer(entity)
     per_owner = (
         select(owner.label("owner"), func.count().label("n")).where(owner.is_not(None)).group_by(owner).subquery()
@@ -220,7 +224,10 @@ def _changes(asked: Asked, entity: Entity) -> Iterator[Finding]:
 
 
 def _compared(asked: Asked, one: ColumnElement[Any], other: ColumnElement[Any]) -> tuple[Any, Any]:
-    """Return both sides as they can be compared: a number and a text are one key if they are written alike."""
+    """
+    Return both sides as they can be compared: a number and a text are one key if they are written
+    alike.
+    """
     kinds = set()
     for side in (one, other):
         found = asked.ask(select(side).where(side.is_not(None)).limit(1))

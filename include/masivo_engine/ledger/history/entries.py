@@ -57,7 +57,10 @@ class Known(NamedTuple):
 
     @property
     def is_resent(self) -> bool:
-        """Whether it was sent again although nothing was proved of an earlier request: the answer to one says nothing of the other."""
+        """
+        Whether it was sent again although nothing was proved of an earlier request: the answer to
+        one says nothing of the other.
+        """
         return self.reason == RESENT_UNPROVEN
 
     @property
@@ -68,7 +71,8 @@ class Known(NamedTuple):
 
 class Parent(NamedTuple):
     """
-    What is known of a customer: its *state*, empty if it was never read, and its delivered points as `balances` writes them.
+    What is known of a customer: its *state*, empty if it was never read, and its delivered points
+    as `balances` writes them.
 
     *is_adopted* where it was never sent, and a person stated that the API has it.
     """
@@ -89,7 +93,10 @@ class Parent(NamedTuple):
 
 
 class Knowledge:
-    """What the judging of rows asks about earlier ones; the plan asks the same of what has not happened yet (`masivo_engine.forecast.projection`)."""
+    """
+    What the judging of rows asks about earlier ones; the plan asks the same of what has not
+    happened yet (`masivo_engine.forecast.projection`).
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -103,19 +110,31 @@ class Knowledge:
         return parents(self._ledger, customers)
 
     def sent_of(self, entity: Entity, customers: Collection[str]) -> dict[str, bool]:
-        """Return the *customers* of whom a record of *entity* was ever sent: True where one may still be out."""
+        """
+        Return the *customers* of whom a record of *entity* was ever sent: True where one may still
+        be out.
+        """
         return sent_of(self._ledger, entity, customers)
 
     def points_of(self, customers: Collection[str]) -> dict[str, dict[str, Decimal]]:
-        """Return the points of the transactions that the API has of *customers*, by reward, whether or not their rows are still there."""
+        """
+        Return the points of the transactions that the API has of *customers*, by reward, whether or
+        not their rows are still there.
+        """
         return points_of(self._ledger, customers)
 
     def transactions_waiting(self, customers: Collection[str], reason: str) -> dict[str, dict[int, int]]:
-        """Return the transactions of *customers* that wait for *reason*, by customer: the run of each entry."""
+        """
+        Return the transactions of *customers* that wait for *reason*, by customer: the run of each
+        entry.
+        """
         return transactions_waiting(self._ledger, customers, reason)
 
     def owners(self, emails: Sequence[tuple[str, str]]) -> list[str]:
-        """Claim e-mail addresses, given with the key of a customer each, and return the key of each one's owner."""
+        """
+        Claim e-mail addresses, given with the key of a customer each, and return the key of each
+        one's owner.
+        """
         digests = [self._ledger.digest(email) for email, _ in emails]
         wanted = [(digest, key) for digest, (_, key) in zip(digests, emails, strict=True)]
         owners = claim(self._ledger.engine, "email", wanted)
@@ -126,8 +145,9 @@ class FirstLoad(Knowledge):
     """
     What is known in a slice while its entity is loaded for the first time (`Lease.is_first_load`).
 
-    Looking for every key costs more the more there are, to find nothing. Only what this slice reads a second time is looked for; what another
-    slice has read is found when it is packed (`Moved`), and then everything is looked for (`masivo_engine.migrate`).
+    Looking for every key costs more the more there are, to find nothing. Only what this slice reads
+    a second time is looked for; what another slice has read is found when it is packed (`Moved`),
+    and then everything is looked for (`masivo_engine.migrate`).
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -142,7 +162,10 @@ class FirstLoad(Knowledge):
 
 
 def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
-    """Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged, superseded)."""
+    """
+    Return what the ledger knows of *keys*, oldest first, without mere sightings (unchanged,
+    superseded).
+    """
     found: dict[str, list[Known]] = {}
     with ledger.reading() as connection:
         for some in at_once(list(keys), connection.dialect.name):
@@ -153,7 +176,10 @@ def known(ledger: Ledger, entity: Entity, keys: Collection[str]) -> dict[str, li
 
 
 def sent_of(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, bool]:
-    """Return the *customers* of whom a record of *entity* was ever sent: True where one may still be out, False where all arrived."""
+    """
+    Return the *customers* of whom a record of *entity* was ever sent: True where one may still be
+    out, False where all arrived.
+    """
     entry = schema.entry
     sent: dict[str, bool] = {}
     with ledger.reading() as connection:
@@ -247,12 +273,15 @@ def delivered_after(
     ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3
 ) -> list[tuple[str, str]]:
     """
-    Return keys and customers of the first *batches* of *entity* that were accepted, and packed and sent after *batch* at *moment*.
+    Return keys and customers of the first *batches* of *entity* that were accepted, and packed and
+    sent after *batch* at *moment*.
 
-    Both, because stamps were once of workers' clocks, which may differ; batches have always been numbered by the database.
+    Both, because stamps were once of workers' clocks, which may differ; batches have always been
+    numbered by the database.
     """
     entry, table = schema.entry, schema.batch
-    # What a read-back has confirmed since is as good a witness, and often the only one that is left.
+    # What a read-back has confirmed since is as good a witness, and often the only one that is
+    # left.
     arrived = or_(entry.c.state.is_(None), entry.c.state == State.CONFIRMED)
     first = (
         select(table.c.id)
@@ -324,7 +353,10 @@ def _entries_of(entity: Entity, keys: Sequence[str], dialect: str) -> Select[Any
 
 
 def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
-    """Return the *customers* of whom an event was sent again unproven, so that the API may count more than the ledger."""
+    """
+    Return the *customers* of whom an event was sent again unproven, so that the API may count more
+    than the ledger.
+    """
     entry = schema.entry
     statement = (
         select(entry.c.customer)
@@ -340,7 +372,10 @@ def resent_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
 
 
 def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
-    """Return how many of the newest answers to requests of *entity* prove nothing, one after the other; *most* is enough."""
+    """
+    Return how many of the newest answers to requests of *entity* prove nothing, one after the
+    other; *most* is enough.
+    """
     batch = schema.batch
     decided = [BatchState.DELIVERED, BatchState.REFUSED, BatchState.IN_DOUBT]
     newest = (
@@ -358,9 +393,11 @@ def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
 
 def isolated_within_hour(ledger: Ledger) -> int:
     """
-    Return the requests of the account's last hour that took refused batches apart, whichever slice or run sent them.
+    Return the requests of the account's last hour that took refused batches apart, whichever slice
+    or run sent them.
 
-    By the ledger's clock, as they are stamped. A stamp from the future counts, so that a clock that was set back cannot open the budget.
+    By the ledger's clock, as they are stamped. A stamp from the future counts, so that a clock that
+    was set back cannot open the budget.
     """
     batch = schema.batch
     with ledger.reading() as connection:
@@ -387,7 +424,10 @@ def _count_events(ledger: Ledger, customers: Collection[str], states: Collection
 
 
 def _after(before: Parent | None, state: str, reason: str, points: str | None) -> Parent:
-    """Return what is known of a customer with one more entry: the last that arrived, else one that may have, else the last."""
+    """
+    Return what is known of a customer with one more entry: the last that arrived, else one that may
+    have, else the last.
+    """
     if reason == ADOPTED:
         # The API has the balance that it got, whatever the row says since.
         was_sent = before is not None and before.state == State.DELIVERED and not before.is_adopted

@@ -1,4 +1,7 @@
-"""What states of entries mean together: what the API has, what may have arrived, and what says nothing new of a row."""
+"""
+What states of entries mean together: what the API has, what may have arrived, and what says nothing
+new of a row.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ _NO_SIGHTINGS = tuple(state.value for state in State if state not in {State.UNCH
 
 
 def is_no_sighting() -> ColumnElement[bool]:
-    """Whether an entry is more than unchanged or superseded; asked so that an index with state and reason answers it, on PostgreSQL too."""
+    """
+    Whether an entry is more than unchanged or superseded; asked so that an index with state and
+    reason answers it, on PostgreSQL too.
+    """
     entry = schema.entry
     return or_(entry.c.state.is_(None), entry.c.state.in_(_NO_SIGHTINGS), entry.c.reason == ADOPTED)

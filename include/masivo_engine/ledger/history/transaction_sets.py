@@ -1,4 +1,7 @@
-"""A customer's transactions as the API has them or was sent them: they are one set, whatever rows there are now."""
+"""
+A customer's transactions as the API has them or was sent them: they are one set, whatever rows
+there are now.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from masivo_engine.sql import at_once, one_of
 
 
 def points_of(ledger: Ledger, customers: Collection[str]) -> dict[str, dict[str, Decimal]]:
-    """Return the points of the transactions of *customers* that arrived, by reward; of each key as it arrived last."""
+    """
+    Return the points of the transactions of *customers* that arrived, by reward; of each key as it
+    arrived last.
+    """
     entry = schema.entry
     latest: dict[str, dict[str, tuple[str, Decimal]]] = {}
     with ledger.reading() as connection:
@@ -44,7 +50,10 @@ def points_of(ledger: Ledger, customers: Collection[str]) -> dict[str, dict[str,
 def sent_together(
     ledger: Ledger, batches: Collection[int], customers: Collection[str]
 ) -> dict[tuple[int, str], dict[int, bool]]:
-    """Return the entries that *batches* carried for *customers*, by batch and customer: True where they are in doubt still."""
+    """
+    Return the entries that *batches* carried for *customers*, by batch and customer: True where
+    they are in doubt still.
+    """
     entry, batch = schema.entry, schema.batch
     found: dict[tuple[int, str], dict[int, bool]] = {}
     with ledger.reading() as connection:
@@ -62,7 +71,10 @@ def sent_together(
 
 
 def transactions_waiting(ledger: Ledger, customers: Collection[str], reason: str) -> dict[str, dict[int, int]]:
-    """Return the transactions of *customers* that are held or quarantined for *reason*, by customer: the run of each entry."""
+    """
+    Return the transactions of *customers* that are held or quarantined for *reason*, by customer:
+    the run of each entry.
+    """
     entry = schema.entry
     found: dict[str, dict[int, int]] = {}
     with ledger.reading() as connection:

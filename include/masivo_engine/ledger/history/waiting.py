@@ -1,5 +1,6 @@
 """
-What waits in the ledger and is free now: held and doubtful rows that the next run reads again, whatever window it has.
+What waits in the ledger and is free now: held and doubtful rows that the next run reads again,
+whatever window it has.
 
 ================================================  =====================================================================
 waits because                                     is free when
@@ -43,7 +44,8 @@ _BY_POLICY = ("changed_after_delivery", "transactions_already_migrated")
 
 def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) -> list[str]:
     """
-    Return the keys of *entity* (of transactions: the customers) that waited in runs before the run *before* and are free now, in order.
+    Return the keys of *entity* (of transactions: the customers) that waited in runs before the run
+    *before* and are free now, in order.
     """
     found: set[str | None] = set()
     statements = (_by_own_state(entity, policies, before), _in_doubt(entity, before), _by_batch(entity, before))
@@ -54,7 +56,10 @@ def waiting(ledger: Ledger, entity: Entity, policies: Policies, *, before: int) 
 
 
 def waiting_for(ledger: Ledger, entity: Entity, *, before: int) -> Iterator[list[tuple[str, str]]]:
-    """Yield, in parts, what is read of children that wait for their customer to arrive (key, or customer), and the customer."""
+    """
+    Yield, in parts, what is read of children that wait for their customer to arrive (key, or
+    customer), and the customer.
+    """
     entry = schema.entry
     statement = select(_what_is_read(entity), entry.c.customer).where(
         entry.c.entity == entity,
@@ -80,7 +85,8 @@ def _by_own_state(entity: Entity, policies: Policies, before: int) -> Select[Any
             reasons.append(entry.c.reason == "transactions_already_migrated")
     if getattr(policies.changed, entity.value) != "hold":
         reasons.append(entry.c.reason == "changed_after_delivery")
-    # Not distinct in SQL, where it would be bought by reading every entry in the order of its key; and all reasons named, for the index.
+    # Not distinct in SQL, where it would be bought by reading every entry in the order of its key;
+    # and all reasons named, for the index.
     return select(_what_is_read(entity)).where(
         entry.c.entity == entity,
         entry.c.run < before,
@@ -127,7 +133,10 @@ def _what_is_read(entity: Entity) -> ColumnElement[Any]:
 
 
 def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
-    """Whether the entry's customer was delivered, if *since* after the entry was judged, or while its slice was worked off."""
+    """
+    Whether the entry's customer was delivered, if *since* after the entry was judged, or while its
+    slice was worked off.
+    """
     entry, part = schema.entry, schema.part
     owner, carried = entry.alias("owner"), schema.batch.alias("carried")
     state = or_(
@@ -137,7 +146,8 @@ def _customer_arrived(*, since: bool = False) -> ColumnElement[bool]:
     )
     conditions = [owner.c.entity == Entity.CUSTOMERS, owner.c.key == entry.c.customer, state]
     if since:
-        # A customer may have been written down before, and have waited for its turn, or have been in doubt (`note_settled`).
+        # A customer may have been written down before, and have waited for its turn, or have been
+        # in doubt (`note_settled`).
         judging = (part.c.run == entry.c.run, part.c.entity == entry.c.entity, part.c.number == entry.c.slice)
         began = select(part.c.started_at).where(*judging).correlate(entry).scalar_subquery()
         conditions.append(or_(owner.c.id > entry.c.id, carried.c.settled_at >= began))

@@ -1,4 +1,6 @@
-"""Run by Alembic: apply migrations on the connection that `masivo_engine.ledger.upgrade` hands over."""
+"""
+Run by Alembic: apply migrations on the connection that `masivo_engine.ledger.upgrade` hands over.
+"""
 
 from __future__ import annotations
 

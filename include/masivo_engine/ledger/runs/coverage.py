@@ -1,8 +1,8 @@
 """
 Coverage: which spans of change time are completely worked off, by mapping and entity.
 
-A span is written with the slices of the run that is to work it off, and counts once all of them are finished: nothing has to be entered
-when a run ends, and a run that failed has covered nothing.
+A span is written with the slices of the run that is to work it off, and counts once all of them are
+finished: nothing has to be entered when a run ends, and a run that failed has covered nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Seen:
     """
     What the plan of a run saw of one entity in the legacy database.
 
-    *newest* is the newest change time (aware UTC), *count* the rows in the window, *types* the columns with the driver's types.
+    *newest* is the newest change time (aware UTC), *count* the rows in the window, *types* the
+    columns with the driver's types.
     """
 
     newest: datetime | None
@@ -38,7 +39,10 @@ class Seen:
 def plan_slices(
     ledger: Ledger, run: int, mapping: str, entity: Entity, slices: Sequence[Slice], *, span: Span | None, seen: Seen
 ) -> None:
-    """Enter what *run* is to work off of *entity*, unless an earlier try of the plan did: it must not move any more."""
+    """
+    Enter what *run* is to work off of *entity*, unless an earlier try of the plan did: it must not
+    move any more.
+    """
     part, coverage = schema.part, schema.coverage
     with ledger.engine.begin() as connection:
         planned = select(part.c.number).where(part.c.run == run, part.c.entity == entity)
@@ -64,7 +68,8 @@ def plan_slices(
 
 def add_selected(ledger: Ledger, run: int, entity: Entity, portions: Iterable[tuple[Sequence[str], int]]) -> None:
     """
-    Enter a slice for each of *portions*, keys and the rows expected of them, behind those that are there.
+    Enter a slice for each of *portions*, keys and the rows expected of them, behind those that are
+    there.
 
     Nothing where the run has such slices already: an earlier try entered them.
     """
@@ -126,7 +131,9 @@ def last_seen(ledger: Ledger, mapping: str, entity: Entity, *, runs: int) -> lis
 
 
 def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None:
-    """Return the newest change time that the plan of the last run with *mapping* saw of *entity*."""
+    """
+    Return the newest change time that the plan of the last run with *mapping* saw of *entity*.
+    """
     table = schema.coverage
     with ledger.reading() as connection:
         found = connection.execute(
@@ -147,7 +154,10 @@ def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:
 
 
 def is_begun(ledger: Ledger, mapping: str, entity: Entity) -> bool:
-    """Whether a run with *mapping* has begun to work off *entity* from its beginning on. What was planned only, or refused then, has not."""
+    """
+    Whether a run with *mapping* has begun to work off *entity* from its beginning on. What was
+    planned only, or refused then, has not.
+    """
     table, part = schema.coverage, schema.part
     begun = exists().where(part.c.run == table.c.run, part.c.entity == table.c.entity, part.c.started_at.is_not(None))
     one = select(table.c.run).where(
@@ -162,9 +172,11 @@ def is_begun(ledger: Ledger, mapping: str, entity: Entity) -> bool:
 
 def hashes_since(ledger: Ledger, mapping: str, entity: Entity) -> set[str]:
     """
-    Return the mapping's content hashes of the last run that worked off a span of *entity*, and of those that began to since.
+    Return the mapping's content hashes of the last run that worked off a span of *entity*, and of
+    those that began to since.
 
-    Of a mapping of that name; where there was none yet, of any: a copy under another name makes records of the same rows.
+    Of a mapping of that name; where there was none yet, of any: a copy under another name makes
+    records of the same rows.
     """
     table, run = schema.coverage, schema.run
     of_any: tuple[Any, ...] = (table.c.entity == entity,)

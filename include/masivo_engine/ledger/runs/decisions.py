@@ -18,7 +18,10 @@ from masivo_engine.model.rows import Entity
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One decision: what was done (*action*), with which rows (*about*, *records*), by whom, when (UTC without a zone)."""
+    """
+    One decision: what was done (*action*), with which rows (*about*, *records*), by whom, when (UTC
+    without a zone).
+    """
 
     run: int
     action: str
@@ -43,7 +46,10 @@ def enter(
 
 
 def released_count(ledger: Ledger, action: str, entity: Entity) -> int:
-    """Return of how many rows the last decision about *action* and *entity* was, 0 where there was none."""
+    """
+    Return of how many rows the last decision about *action* and *entity* was, 0 where there was
+    none.
+    """
     table = schema.release
     with ledger.reading() as connection:
         found = connection.execute(

@@ -1,7 +1,9 @@
 """
-What the ledger calls a run. Airflow's run ids are unique within one DAG only: on a Sunday at three, sync and sweep have the same.
+What the ledger calls a run. Airflow's run ids are unique within one DAG only: on a Sunday at three,
+sync and sweep have the same.
 
-A run of `masivo_sync` is called as Airflow calls it, one of another DAG by its DAG and that: ``masivo_sweep/scheduled__2026-11-22T03:00:00+00:00``.
+A run of `masivo_sync` is called as Airflow calls it, one of another DAG by its DAG and that:
+``masivo_sweep/scheduled__2026-11-22T03:00:00+00:00``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """
 What the ledger forgets: settled rows of old runs, of which a count is kept instead.
 
-A sweep enters a row for everything that has not changed. Once its run is old nobody asks for the single row any more, only for its account: so
-rows that are ``unchanged`` or ``superseded`` are folded into ``masivo_tally``, from where the account adds them. Never forgotten is what a
-later run decides by: what was sent, delivered or adopted, what waits or is in doubt, and what shows that a row which waits is no news.
+A sweep enters a row for everything that has not changed. Once its run is old nobody asks for the
+single row any more, only for its account: so rows that are ``unchanged`` or ``superseded`` are
+folded into ``masivo_tally``, from where the account adds them. Never forgotten is what a later run
+decides by: what was sent, delivered or adopted, what waits or is in doubt, and what shows that a
+row which waits is no news.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ _WAITS = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was forgotten: *rows* that are counted instead, and sealed *payloads* of rows that are not quarantined any more."""
+    """
+    What was forgotten: *rows* that are counted instead, and sealed *payloads* of rows that are not
+    quarantined any more.
+    """
 
     runs: int
     rows: int
@@ -42,7 +47,8 @@ class Pruned:
 
 def prune(ledger: Ledger, *, keep_days: int) -> Pruned:
     """
-    Fold the settled rows of runs that ended more than *keep_days* ago, a bounded transaction at a time; safe to be done again.
+    Fold the settled rows of runs that ended more than *keep_days* ago, a bounded transaction at a
+    time; safe to be done again.
 
     Raises `Misconfigured` where *keep_days* is below 1.
     """
@@ -57,7 +63,9 @@ def prune(ledger: Ledger, *, keep_days: int) -> Pruned:
 
 
 def _old(ledger: Ledger, keep_days: int) -> list[int]:
-    """Return the runs that ended so long ago, oldest first, of which nothing is left to be worked off."""
+    """
+    Return the runs that ended so long ago, oldest first, of which nothing is left to be worked off.
+    """
     run, part = schema.run, schema.part
     unfinished = exists().where(part.c.run == run.c.id, part.c.finished_at.is_(None))
     old = run.c.finished_at < now() - timedelta(days=keep_days)
@@ -96,7 +104,8 @@ def _is_settled() -> list[ColumnElement[bool]]:
     """
     Say which entries nobody asks for.
 
-    A superseded one shows that what waits today for the same reason is no news, so it stays until nothing of its key waits.
+    A superseded one shows that what waits today for the same reason is no news, so it stays until
+    nothing of its key waits.
     """
     entry = schema.entry
     later = entry.alias("later")

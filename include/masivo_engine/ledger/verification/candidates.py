@@ -1,4 +1,7 @@
-"""Whom a read-back could read: the ledger's answers to the questions of `masivo_engine.verification.sample`."""
+"""
+Whom a read-back could read: the ledger's answers to the questions of
+`masivo_engine.verification.sample`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def count(ledger: Ledger, runs: Collection[int]) -> int:
 
 
 def due(ledger: Ledger, runs: Collection[int], *, settle_after_s: float) -> datetime:
-    """Return when the API's queue has had *settle_after_s* for all that *runs* delivered (UTC, no zone)."""
+    """
+    Return when the API's queue has had *settle_after_s* for all that *runs* delivered (UTC, no
+    zone).
+    """
     return later_by(last_delivery(ledger, runs) or now(), settle_after_s)
 
 
@@ -40,7 +46,10 @@ def everybody(ledger: Ledger, runs: Collection[int]) -> Iterator[str]:
 
 
 def runs_of(ledger: Ledger, customers: Sequence[str], *, among: Collection[int] = ()) -> dict[str, int]:
-    """Return the newest run, *among* some where given, that delivered something to each of *customers*."""
+    """
+    Return the newest run, *among* some where given, that delivered something to each of
+    *customers*.
+    """
     entry = schema.entry
     within = [entry.c.run.in_(list(among))] if among else []
     found: dict[str, int] = {}
@@ -76,7 +85,10 @@ def found_before(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
 
 
 def of_every_reason(ledger: Ledger, runs: Collection[int]) -> list[str]:
-    """Return up to two customers for each state and reason of rows of *runs* that were not delivered, who have something that was."""
+    """
+    Return up to two customers for each state and reason of rows of *runs* that were not delivered,
+    who have something that was.
+    """
     entry, state = schema.entry, schema.state_of_entry
     there = to_be_confirmed(runs).subquery()
     with ledger.reading() as connection:
@@ -112,7 +124,10 @@ def top_balances(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
 
 
 def edges(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
-    """Return the first and the last customer of *runs*' batches, which are filled in their order; of many batches, of some all over the run."""
+    """
+    Return the first and the last customer of *runs*' batches, which are filled in their order; of
+    many batches, of some all over the run.
+    """
     entry = schema.entry
     with ledger.reading() as connection:
         ends = connection.execute(

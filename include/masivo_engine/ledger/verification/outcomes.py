@@ -1,4 +1,7 @@
-"""What each read-back set out to read of a run, and what it came to: one row for each run that it is about."""
+"""
+What each read-back set out to read of a run, and what it came to: one row for each run that it is
+about.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ class ReadBack:
     """
     One read-back of one run; times are UTC without a zone.
 
-    Of *customers* who had something to confirm, so many were *chosen*, of whom so many were *drawn* at random. *judged_at* is None until it has
-    ended; *outcome* says why it was red, empty where it was not.
+    Of *customers* who had something to confirm, so many were *chosen*, of whom so many were *drawn*
+    at random. *judged_at* is None until it has ended; *outcome* says why it was red, empty where it
+    was not.
     """
 
     read_by: str
@@ -35,7 +39,10 @@ class ReadBack:
 
 
 def begin(ledger: Ledger, read_by: str, runs: Collection[int]) -> None:
-    """Enter that the Airflow run *read_by* has chosen who waits now of *runs*; what an earlier try of it entered is replaced."""
+    """
+    Enter that the Airflow run *read_by* has chosen who waits now of *runs*; what an earlier try of
+    it entered is replaced.
+    """
     table, finding = schema.readback, schema.finding
     with ledger.engine.begin() as connection:
         confirmable = to_be_confirmed(runs).subquery()
@@ -58,7 +65,8 @@ def begin(ledger: Ledger, read_by: str, runs: Collection[int]) -> None:
                     {
                         "run": row.run,
                         "read_by": read_by[: ledger_capacity.NAME_OF_RUN],
-                        # Who differed before may have nothing left to confirm, and is chosen all the same.
+                        # Who differed before may have nothing left to confirm, and is chosen all
+                        # the same.
                         "customers": max(there.get(row.run, 0), int(row.chosen)),
                         "chosen": int(row.chosen),
                         "drawn": int(row.drawn),
@@ -92,7 +100,9 @@ def of_run(ledger: Ledger, run: int) -> list[ReadBack]:
 
 
 def runs_of(ledger: Ledger, read_by: str) -> list[str]:
-    """Return what Airflow calls the runs that its run *read_by* set out to read back, oldest first."""
+    """
+    Return what Airflow calls the runs that its run *read_by* set out to read back, oldest first.
+    """
     table, run = schema.readback, schema.run
     with ledger.reading() as connection:
         mine = (

@@ -1,8 +1,10 @@
 """
-What a read-back asks of the ledger and writes there: what was sent to whom, what is confirmed, what was found.
+What a read-back asks of the ledger and writes there: what was sent to whom, what is confirmed, what
+was found.
 
-A customer who is chosen and not yet read to the end has a row of its own among the findings, its bucket ``waiting``: *found_at* is when it is to
-be read next, *found* how often it was read, *expected* why it was chosen. So a read-back goes on where it was, whatever died.
+A customer who is chosen and not yet read to the end has a row of its own among the findings, its
+bucket ``waiting``: *found_at* is when it is to be read next, *found* how often it was read,
+*expected* why it was chosen. So a read-back goes on where it was, whatever died.
 """
 
 from __future__ import annotations
@@ -129,7 +131,10 @@ def last_delivery(ledger: Ledger, runs: Collection[int]) -> datetime | None:
 
 
 def to_be_confirmed(runs: Collection[int]) -> Select[Any]:
-    """Select each customer of whom *runs* delivered what is not confirmed and could be, with the newest of those runs."""
+    """
+    Select each customer of whom *runs* delivered what is not confirmed and could be, with the
+    newest of those runs.
+    """
     entry = schema.entry
     return (
         select(entry.c.customer.label("customer"), func.max(entry.c.run).label("run"))
@@ -140,7 +145,10 @@ def to_be_confirmed(runs: Collection[int]) -> Select[Any]:
 
 
 def choose_all(ledger: Ledger, runs: Collection[int], due: datetime) -> None:
-    """Let every customer of *runs* wait to be read at *due*; what was found of them earlier is forgotten, to be found anew."""
+    """
+    Let every customer of *runs* wait to be read at *due*; what was found of them earlier is
+    forgotten, to be found anew.
+    """
     finding = schema.finding
     everybody = to_be_confirmed(runs).subquery()
     with ledger.engine.begin() as connection:
@@ -171,7 +179,10 @@ def choose_all(ledger: Ledger, runs: Collection[int], due: datetime) -> None:
 
 
 def choose(ledger: Ledger, runs: Collection[int], chosen: Mapping[str, tuple[int, str]], due: datetime) -> None:
-    """Let *chosen* customers, each with a run and the reason why, wait to be read at *due*; who else waited of *runs* does so no more."""
+    """
+    Let *chosen* customers, each with a run and the reason why, wait to be read at *due*; who else
+    waited of *runs* does so no more.
+    """
     finding = schema.finding
     names = list(chosen)
     with ledger.engine.begin() as connection:
@@ -184,7 +195,10 @@ def choose(ledger: Ledger, runs: Collection[int], chosen: Mapping[str, tuple[int
 
 
 def waiting_ids(ledger: Ledger, runs: Collection[int]) -> list[int]:
-    """Return the rows of the customers of *runs* who wait to be read, in the order in which they were chosen."""
+    """
+    Return the rows of the customers of *runs* who wait to be read, in the order in which they were
+    chosen.
+    """
     finding = schema.finding
     with ledger.reading() as connection:
         return list(
@@ -229,9 +243,11 @@ def settle(
     not_shown: Iterable[int] = (),
 ) -> None:
     """
-    Confirm entries, enter what was *found*, and let the customers who were *read* to the end wait no more: in one transaction.
+    Confirm entries, enter what was *found*, and let the customers who were *read* to the end wait
+    no more: in one transaction.
 
-    *not_shown* are entries of which the API shows none: they stay delivered, with that for a reason.
+    *not_shown* are entries of which the API shows none: they stay delivered, with that for a
+    reason.
     """
     entry, finding = schema.entry, schema.finding
     # Only what is still delivered: a run may have superseded it meanwhile.
@@ -242,14 +258,18 @@ def settle(
         if ids := [{"this": number} for number in not_shown]:
             connection.execute(update(entry).where(*this, entry.c.reason == "").values(reason=NOT_SHOWN), ids)
         if found:
-            # Before the deletion: `found_since` counts on growing ids, and SQLite takes up again those that were deleted last.
+            # Before the deletion: `found_since` counts on growing ids, and SQLite takes up again
+            # those that were deleted last.
             connection.execute(insert(finding), [{**row, "found_at": now()} for row in found])
         if read:
             connection.execute(delete(finding).where(finding.c.id == bindparam("row")), [{"row": one} for one in read])
 
 
 def found_since(ledger: Ledger, runs: Collection[int], first: int) -> dict[tuple[Entity, str], int]:
-    """Count what was found of *runs* since row *first* was written, by entity and bucket; who still waits has a bucket too."""
+    """
+    Count what was found of *runs* since row *first* was written, by entity and bucket; who still
+    waits has a bucket too.
+    """
     finding = schema.finding
     with ledger.reading() as connection:
         rows = connection.execute(

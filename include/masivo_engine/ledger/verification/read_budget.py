@@ -1,7 +1,8 @@
 """
 The reads of a day: accounts for development allow 1,000 a day (masivo_api.md 2.3), for everything.
 
-They are counted in the ledger, beside the lane's starts, so that a read-back every hour does not take the account's day.
+They are counted in the ledger, beside the lane's starts, so that a read-back every hour does not
+take the account's day.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ _DEV_READS = 600  # leaves some of the thousand to the runs themselves
 
 
 class Reads:
-    """What read-backs may still ask of *ledger*'s account today: at most *most* in 24 hours, None for no limit (and then nothing is counted)."""
+    """
+    What read-backs may still ask of *ledger*'s account today: at most *most* in 24 hours, None for
+    no limit (and then nothing is counted).
+    """
 
     def __init__(self, ledger: Ledger, most: int | None) -> None:
         self._engine = ledger.engine
@@ -52,5 +56,8 @@ class Reads:
 
 
 def usual_reads(per_hour: int) -> int | None:
-    """Return how many reads a day a read-back takes by itself, from the account's migration requests *per_hour*, which tell Dev from Prod."""
+    """
+    Return how many reads a day a read-back takes by itself, from the account's migration requests
+    *per_hour*, which tell Dev from Prod.
+    """
     return _DEV_READS if per_hour <= _DEV_PER_HOUR else None

@@ -1,8 +1,9 @@
 """
 Entries by the thousand into the ledger: the one write that every record costs.
 
-Each column is given once, as a whole. To PostgreSQL that is one statement with an array for each column that varies; row by row its driver and
-SQLAlchemy together took longer than reading, checking and sending the record.
+Each column is given once, as a whole. To PostgreSQL that is one statement with an array for each
+column that varies; row by row its driver and SQLAlchemy together took longer than reading, checking
+and sending the record.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def _add_arrays(connection: Connection, columns: Columns) -> None:
 
 
 def _joined(kind: str, values: Sequence[Any]) -> str | None:
-    """Join *values* to one text, which the driver hands on as it is; None where they cannot be told apart in it."""
+    """
+    Join *values* to one text, which the driver hands on as it is; None where they cannot be told
+    apart in it.
+    """
     if not values or None in values:
         return None
     texts = [f"\\x{value.hex()}" for value in values] if kind == "bytea" else list(map(str, values))
@@ -86,7 +90,10 @@ def _joined(kind: str, values: Sequence[Any]) -> str | None:
 
 
 def _add_together(connection: Connection, columns: Columns, count: int) -> None:
-    """Insert many rows by one statement: SQLite's driver takes the interpreter's lock anew for each row that it is given, and waits for it."""
+    """
+    Insert many rows by one statement: SQLite's driver takes the interpreter's lock anew for each
+    row that it is given, and waits for it.
+    """
     dialect = connection.dialect
     once: list[Any] = []
     chosen, varied = [], []
@@ -130,7 +137,9 @@ def _add_rows(connection: Connection, columns: Columns, count: int) -> None:
 
 
 def _bound(kind: TypeEngine[Any], dialect: Dialect, values: Sequence[Any]) -> list[Any]:
-    """Give *values* as SQLAlchemy would: SQLite's driver knows no decimals. Bytes all drivers know."""
+    """
+    Give *values* as SQLAlchemy would: SQLite's driver knows no decimals. Bytes all drivers know.
+    """
     if isinstance(kind, LargeBinary):
         return list(values)
     bind: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
@@ -138,7 +147,10 @@ def _bound(kind: TypeEngine[Any], dialect: Dialect, values: Sequence[Any]) -> li
 
 
 def _array(kind: TypeEngine[Any]) -> str:
-    """Return the name of *kind* without a length: a cast to one would cut what is too long instead of refusing it."""
+    """
+    Return the name of *kind* without a length: a cast to one would cut what is too long instead of
+    refusing it.
+    """
     if isinstance(kind, String):
         return "text"
     if isinstance(kind, Numeric):

@@ -1,8 +1,9 @@
 """
-What only one key may have at a time, such as an e-mail: who has claimed it, and when a claim is let go.
+What only one key may have at a time, such as an e-mail: who has claimed it, and when a claim is let
+go.
 
-A customer who changes address claims the new one before it is sent, and keeps the old one until the API has the new: nobody else may
-send either of them in between.
+A customer who changes address claims the new one before it is sent, and keeps the old one until the
+API has the new: nobody else may send either of them in between.
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ def claim(engine: Engine, kind: str, wanted: Sequence[tuple[bytes, str]]) -> dic
 
 def release(connection: Connection, kept: Mapping[str, bytes], *, run: int, is_first_try: bool) -> None:
     """
-    Let go the e-mails that customers have claimed, all but the digest *kept* by each: the API has just taken that one, from *run*.
+    Let go the e-mails that customers have claimed, all but the digest *kept* by each: the API has
+    just taken that one, from *run*.
 
-    To be called in the transaction of the receipt, or after it: a claim that went earlier would let somebody else be sent with an
-    address that its owner still has.
+    To be called in the transaction of the receipt, or after it: a claim that went earlier would let
+    somebody else be sent with an address that its owner still has.
     """
     table, part = schema.claim, schema.part
     if is_first_try:
-        # Nobody has claimed anything else then: a first load must not look through all claims for each batch. By what other runs have begun and
-        # not by what they wrote down, because a claim comes first.
+        # Nobody has claimed anything else then: a first load must not look through all claims for
+        # each batch. By what other runs have begun and not by what they wrote down, because a claim
+        # comes first.
         others = (part.c.run != run, part.c.entity == Entity.CUSTOMERS, part.c.started_at.is_not(None))
         if connection.execute(select(part.c.number).where(*others).limit(1)).first() is None:
             return

@@ -25,7 +25,8 @@ def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
     """
     Show all the time that the try of *lease* lives, as long as its process does.
 
-    It may write nothing for long: while it waits for its turn behind another slice or for the hourly cap, or for the legacy database.
+    It may write nothing for long: while it waits for its turn behind another slice or for the
+    hourly cap, or for the legacy database.
     """
     done = threading.Event()
 

@@ -1,9 +1,11 @@
 """
-Whose turn it is at an entity: two runs that worked on one at once would both find a record unsent, and send it.
+Whose turn it is at an entity: two runs that worked on one at once would both find a record unsent,
+and send it.
 
-So a run works alone on an entity, with as many of its slices as Airflow starts, and the others wait for the slices that are being worked off
-to be finished. A try shows that it lives by every write (`masivo_slice.renewed_at`); one that has been silent for the lease counts as dead.
-Of those who wait, news go before the past: an increment is taken in between two slices of a backfill.
+So a run works alone on an entity, with as many of its slices as Airflow starts, and the others wait
+for the slices that are being worked off to be finished. A try shows that it lives by every write
+(`masivo_slice.renewed_at`); one that has been silent for the lease counts as dead. Of those who
+wait, news go before the past: an increment is taken in between two slices of a backfill.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ _STILL_WAITS_S = 120.0  # whoever asked so long ago has gone away
 @dataclass(frozen=True, slots=True)
 class Lease:
     """
-    The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that earlier tries sent.
+    The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that
+    earlier tries sent.
 
-    *is_first_load* where no other run has a row of the entity, nor an earlier try one of this slice: then only other slices of the run can
-    know its keys.
+    *is_first_load* where no other run has a row of the entity, nor an earlier try one of this
+    slice: then only other slices of the run can know its keys.
     """
 
     run: int
@@ -46,7 +49,8 @@ class Lease:
 def has_other_runs(connection: Connection, run: int, entity: Entity) -> bool:
     """Whether a run other than *run* has left a row of *entity*."""
     entry, other = schema.entry, schema.run
-    # One look into the index for each run. An EXISTS may be worked off the other way round, through all entries (MariaDB).
+    # One look into the index for each run. An EXISTS may be worked off the other way round, through
+    # all entries (MariaDB).
     theirs = select(entry.c.id).where(entry.c.run == other.c.id, entry.c.entity == entity).limit(1).correlate(other)
     with_some = select(other.c.id).where(other.c.id != run, theirs.scalar_subquery().is_not(None))
     return connection.execute(with_some.limit(1)).first() is not None
@@ -84,7 +88,10 @@ def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: flo
 
 
 def is_behind(ledger: Opened, run: int, part: Slice, *, lively_s: float) -> bool:
-    """Whether an earlier slice of the same run and entity is being worked off, and wrote something within *lively_s*."""
+    """
+    Whether an earlier slice of the same run and entity is being worked off, and wrote something
+    within *lively_s*.
+    """
     statement = _is_another_sending(ledger.engine.dialect.name)
     mine = {"of_run": run, "of_entity": part.entity, "of_slice": part.number, "lively_s": lively_s}
     with ledger.reading() as connection:
@@ -116,7 +123,10 @@ def renew(ledger: Opened, lease: Lease) -> None:
 
 
 def let_go(ledger: Opened, run: int) -> None:
-    """Let others have what *run* did not finish, without waiting for its lease: nobody works for it any more."""
+    """
+    Let others have what *run* did not finish, without waiting for its lease: nobody works for it
+    any more.
+    """
     part = schema.part
     unfinished: tuple[Any, ...] = (part.c.run == run, part.c.finished_at.is_(None), part.c.renewed_at.is_not(None))
     with ledger.engine.begin() as connection:

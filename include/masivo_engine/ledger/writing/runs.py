@@ -20,7 +20,10 @@ from masivo_engine.model.runs import Slice
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: *number* in the ledger, *run_id* in Airflow; *covers* is what `masivo_engine.model.runs.Covers` writes."""
+    """
+    One run: *number* in the ledger, *run_id* in Airflow; *covers* is what
+    `masivo_engine.model.runs.Covers` writes.
+    """
 
     number: int
     run_id: str
@@ -36,9 +39,11 @@ class Runs(Opened):
         self, run_id: str, *, mapping: str, mapping_hash: str, covers: str, kind: str = "", started_by: str = ""
     ) -> Run:
         """
-        Enter a run, or find it where an earlier try of its first task did: what it covers must not move.
+        Enter a run, or find it where an earlier try of its first task did: what it covers must not
+        move.
 
-        *kind* is why it reads what it reads (`masivo_engine.model.runs.RunKind`), *started_by* the person who triggered it, if one did.
+        *kind* is why it reads what it reads (`masivo_engine.model.runs.RunKind`), *started_by* the
+        person who triggered it, if one did.
         """
         with self.engine.begin() as connection:
             known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
@@ -52,9 +57,11 @@ class Runs(Opened):
 
     def set_aside(self, run_id: str) -> None:
         """
-        Give *run_id* free where the run that has it has ended: Airflow cleared it, or a backfill reprocesses it, and it runs anew.
+        Give *run_id* free where the run that has it has ended: Airflow cleared it, or a backfill
+        reprocesses it, and it runs anew.
 
-        The one that ended keeps its account under its own number. What it delivered counts as delivered by an earlier run.
+        The one that ended keeps its account under its own number. What it delivered counts as
+        delivered by an earlier run.
         """
         table = schema.run
         with self.engine.begin() as connection:

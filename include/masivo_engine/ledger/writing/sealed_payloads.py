@@ -1,8 +1,9 @@
 """
 The payloads of quarantined records, sealed: for whoever has to find out what the API refused.
 
-The only place where the ledger holds what a row says; off unless somebody asks for it and there is a key. Sealing is handed in, because the key is
-Airflow's. A payload goes with its entry, or when its record is no longer quarantined (`masivo_engine.ledger.runs.retention`).
+The only place where the ledger holds what a row says; off unless somebody asks for it and there is
+a key. Sealing is handed in, because the key is Airflow's. A payload goes with its entry, or when
+its record is no longer quarantined (`masivo_engine.ledger.runs.retention`).
 """
 
 from __future__ import annotations

@@ -36,16 +36,19 @@ class Ledger(Runs):
     """
     The ledger of one account.
 
-    *account* is the fingerprint of the API account that the ledger is about; another account's is refused.
+    *account* is the fingerprint of the API account that the ledger is about; another account's is
+    refused.
     """
 
     def claim(self, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> Lease | None:
         """
-        Take a slice for this try; None where another run, silent for less than *lease_s*, works on the entity.
+        Take a slice for this try; None where another run, silent for less than *lease_s*, works on
+        the entity.
 
-        What a dead try left as *being sent* becomes in doubt. Everything of the slice that was not sent is forgotten, to be read
-        and judged again; what was sent stays, and is skipped. Tries of other runs that count as dead are fenced as well: if one lives
-        all the same, it can neither send nor write any more.
+        What a dead try left as *being sent* becomes in doubt. Everything of the slice that was not
+        sent is forgotten, to be read and judged again; what was sent stays, and is skipped. Tries
+        of other runs that count as dead are fenced as well: if one lives all the same, it can
+        neither send nor write any more.
         """
         table = schema.part
         this = (table.c.run == run, table.c.entity == entity, table.c.number == number)
@@ -72,12 +75,18 @@ class Ledger(Runs):
         return Lease(run, entity, number, fence, kept, is_first_load)
 
     def settle_dead(self, run: int, entity: Entity, *, lease_s: float) -> None:
-        """Settle what tries of *entity*, of runs other than *run*, left behind that have been silent for *lease_s*."""
+        """
+        Settle what tries of *entity*, of runs other than *run*, left behind that have been silent
+        for *lease_s*.
+        """
         with self.engine.begin() as connection:
             settle_dead(connection, run, entity, at=now(), lease_s=lease_s)
 
     def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
-        """Write *entries*, rows that are not sent now, and supersede those of earlier runs that are *outdated* by them."""
+        """
+        Write *entries*, rows that are not sent now, and supersede those of earlier runs that are
+        *outdated* by them.
+        """
         with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
             self._hold(connection, lease)
             self._supersede(connection, outdated)
@@ -97,9 +106,10 @@ class Ledger(Runs):
         """
         Write *batch* and its entries, before its turn on the lane; return its id.
 
-        Raises `Moved` where another slice of the run has one of the records. Keys in *again* have an entry of this slice already,
-        in a batch that was refused or never arrived: it moves to this one. Those in *unproven* may have arrived before: their entries say
-        so, and stay in doubt if the batch is not sent; the batch supersedes the *outdated* entries of earlier runs.
+        Raises `Moved` where another slice of the run has one of the records. Keys in *again* have
+        an entry of this slice already, in a batch that was refused or never arrived: it moves to
+        this one. Those in *unproven* may have arrived before: their entries say so, and stay in
+        doubt if the batch is not sent; the batch supersedes the *outdated* entries of earlier runs.
         """
         return self.pack_together(lease, [batch], again, unproven=unproven, outdated=outdated, purpose=purpose)[0]
 
@@ -114,10 +124,11 @@ class Ledger(Runs):
         purpose: Purpose = Purpose.DELIVERY,
     ) -> list[int]:
         """
-        Do what `pack` does with several *batches* in one transaction: all are written, or none is; return their ids.
+        Do what `pack` does with several *batches* in one transaction: all are written, or none is;
+        return their ids.
 
-        Keys come in no order, so every commit changes another page of their index for nearly each of its rows; many batches share them, and
-        are written in the order of their keys.
+        Keys come in no order, so every commit changes another page of their index for nearly each
+        of its rows; many batches share them, and are written in the order of their keys.
         """
         ids = []
         with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
@@ -137,14 +148,18 @@ class Ledger(Runs):
                 if moved:
                     anew = rows.of_batch(moved, batch_id, unproven)
                     move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
-            # By their keys, as `enter` does it too: neighbours in the index are written one after the other.
+            # By their keys, as `enter` does it too: neighbours in the index are written one after
+            # the other.
             new.sort(key=itemgetter(0))
             entries = rows.of_batch([record for _, _, record in new], [number for _, number, _ in new], unproven)
             add(connection, _at(lease) | entries)
         return ids
 
     def unpack(self, lease: Lease, batch_ids: Sequence[int]) -> None:
-        """Take back packed batches that are not to be sent as they are: what they carry is packed again, as sent before (`pack`, *again*)."""
+        """
+        Take back packed batches that are not to be sent as they are: what they carry is packed
+        again, as sent before (`pack`, *again*).
+        """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._give_back(connection, batch_ids)
@@ -153,7 +168,8 @@ class Ledger(Runs):
         """Commit that the batch is being sent: the last write before its POST. Raises `Fenced`."""
         with self.engine.begin() as connection:
             self._hold(connection, lease)
-            # By the one clock of all workers: what was sent later can prove something of what was sent before.
+            # By the one clock of all workers: what was sent later can prove something of what was
+            # sent before.
             at = stamp(connection)
             self._move(connection, lease, batch_id, BatchState.PACKED, state=BatchState.SENDING, sent_at=at)
 
@@ -168,11 +184,13 @@ class Ledger(Runs):
         """
         Enter the receipt, and with it what every record of the batch has become.
 
-        Records of a batch that was delivered or is in doubt have the batch's state; those of a refused one wait for their own.
-        Customers among *records*, those of the batch, let go what they claimed and do not have any more, if it was delivered.
+        Records of a batch that was delivered or is in doubt have the batch's state; those of a
+        refused one wait for their own. Customers among *records*, those of the batch, let go what
+        they claimed and do not have any more, if it was delivered.
         """
         with self.engine.begin() as connection:
-            # Before the stamp, which others compare with the moment when this is committed: the lock may be waited for.
+            # Before the stamp, which others compare with the moment when this is committed: the
+            # lock may be waited for.
             self._hold(connection, lease)
             self._move(
                 connection,
@@ -190,7 +208,10 @@ class Ledger(Runs):
                 self._let_go(connection, lease, records)
 
     def release(self, lease: Lease, delivered: Sequence[Record]) -> None:
-        """Let customers who were proved to be *delivered* go of the addresses that they had claimed before."""
+        """
+        Let customers who were proved to be *delivered* go of the addresses that they had claimed
+        before.
+        """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._let_go(connection, lease, delivered)
@@ -205,7 +226,10 @@ class Ledger(Runs):
         *,
         records: Sequence[Record] = (),
     ) -> None:
-        """Give the sent records of *keys* a state of their own, whatever their batch's is; *records* are they themselves."""
+        """
+        Give the sent records of *keys* a state of their own, whatever their batch's is; *records*
+        are they themselves.
+        """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
             self._change(
@@ -214,7 +238,10 @@ class Ledger(Runs):
             self._keep(connection, lease, records if state is State.QUARANTINED else ())
 
     def settle(self, lease: Lease, entries: Sequence[int], state: State, reason: str | None = None) -> None:
-        """Give *entries*, of whatever run, the *state* that a read-back has proved, and with it a *reason*, or the one they have."""
+        """
+        Give *entries*, of whatever run, the *state* that a read-back has proved, and with it a
+        *reason*, or the one they have.
+        """
         values = {"state": state} if reason is None else {"state": state, "reason": reason}
         with self.engine.begin() as connection:
             self._hold(connection, lease)
@@ -226,7 +253,10 @@ class Ledger(Runs):
 
     @property
     def refusals(self) -> dict[tuple[Entity, int], str]:
-        """What was learned of the API's refusals, by entity and status: ``atomic`` or ``partial``; of transactions nothing ever is."""
+        """
+        What was learned of the API's refusals, by entity and status: ``atomic`` or ``partial``; of
+        transactions nothing ever is.
+        """
         with self.reading() as connection:
             rows = connection.execute(select(schema.refusal)).all()
             return {(Entity(entity), status): leaves for entity, status, leaves in rows}
@@ -241,9 +271,11 @@ class Ledger(Runs):
 
     def give_back(self, lease: Lease, batch_ids: Sequence[int], reason: str) -> None:
         """
-        Hold the records of packed batches that cannot be sent now; the next try of the slice judges them again.
+        Hold the records of packed batches that cannot be sent now; the next try of the slice judges
+        them again.
 
-        One of *batch_ids* that is being sent, or was, stays as it is; what may have arrived before is in doubt as before.
+        One of *batch_ids* that is being sent, or was, stays as it is; what may have arrived before
+        is in doubt as before.
         """
         entry, batch = schema.entry, schema.batch
         with self.engine.begin() as connection:
@@ -258,7 +290,8 @@ class Ledger(Runs):
         """
         Enter how many rows the slice read, counted where they came out of the database.
 
-        Supersedes the *outdated* entries of earlier runs, whose rows waited; they wait again if a later try forgets what followed them.
+        Supersedes the *outdated* entries of earlier runs, whose rows waited; they wait again if a
+        later try forgets what followed them.
         """
         with self.engine.begin() as connection:
             self._hold(connection, lease)
@@ -296,24 +329,33 @@ class Ledger(Runs):
                 note_settled(connection, these)
 
     def _move(self, connection: Connection, lease: Lease, batch_id: int, expected: BatchState, **values: Any) -> None:
-        """Change a batch of the slice that is held (`_hold`) and in the *expected* state. Raises `Fenced`."""
+        """
+        Change a batch of the slice that is held (`_hold`) and in the *expected* state. Raises
+        `Fenced`.
+        """
         this = {"of_batch": batch_id, "of_state": expected}
         new = {f"new_{name}": value for name, value in values.items()}
         if connection.execute(_moving(tuple(values)), this | new).rowcount != 1:
             raise Fenced(_lost(lease))
 
     def _hold(self, connection: Connection, lease: Lease) -> None:
-        """Lock the slice for this transaction, if it is still ours, and show that its try lives. Raises `Fenced`."""
-        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and the write.
+        """
+        Lock the slice for this transaction, if it is still ours, and show that its try lives.
+        Raises `Fenced`.
+        """
+        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and
+        # the write.
         mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
         if connection.execute(_holding(connection.dialect.name), mine).rowcount != 1:
             raise Fenced(_lost(lease))
 
     def _refuse_moved(self, connection: Connection, lease: Lease, keys: Sequence[str]) -> None:
         """
-        Refuse *keys* where another slice of the run sends one of them: the row got another customer between two readings.
+        Refuse *keys* where another slice of the run sends one of them: the row got another customer
+        between two readings.
 
-        Of a first load, whose keys nobody has looked for before (`FirstLoad`), also where another slice only has read it.
+        Of a first load, whose keys nobody has looked for before (`FirstLoad`), also where another
+        slice only has read it.
         """
         entry = schema.entry
         connection.execute(select(schema.run.c.id).where(schema.run.c.id == lease.run).with_for_update())
@@ -339,7 +381,8 @@ class Ledger(Runs):
                 raise Moved(f"a row of {lease.entity} {what}; the slice is read again")
 
 
-# These are run for every batch. Making them takes six times as long as running them, so each is made once.
+# These are run for every batch. Making them takes six times as long as running them, so each is
+# made once.
 
 
 @cache
@@ -356,7 +399,10 @@ def _holding(dialect: str) -> Update:
 
 @cache
 def _moving(names: tuple[str, ...]) -> Update:
-    """Return the statement that changes the columns *names* of a batch that is in a certain state; with ``sent_at`` it counts the request."""
+    """
+    Return the statement that changes the columns *names* of a batch that is in a certain state;
+    with ``sent_at`` it counts the request.
+    """
     batch = schema.batch
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     if "sent_at" in values:

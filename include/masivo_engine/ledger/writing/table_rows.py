@@ -1,4 +1,7 @@
-"""What is written into the ledger's tables, made from the nouns of the journey; whose run and slice it is, the store adds."""
+"""
+What is written into the ledger's tables, made from the nouns of the journey; whose run and slice it
+is, the store adds.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ def of_packed(
 def of_batch(
     records: Sequence[Record], batches: int | Sequence[int], unproven: Collection[str] = ()
 ) -> dict[str, Sequence[Any] | Same]:
-    """Return the entries of *records*, whose states are those of their *batches*, each of its own or all of one; keys in *unproven* may have arrived before."""
+    """
+    Return the entries of *records*, whose states are those of their *batches*, each of its own or
+    all of one; keys in *unproven* may have arrived before.
+    """
     reasons = [RESENT_UNPROVEN if record.key in unproven else "" for record in records] if unproven else Same("")
     return _entries(records) | {"batch": Same(batches) if isinstance(batches, int) else batches, "reason": reasons}
 
@@ -106,7 +112,10 @@ _CHANGED = ("batch", "state", "reason", "content_hash", "points", "balance")
 
 
 def move(connection: Connection, place: Mapping[str, Any], anew: Sequence[Mapping[str, Any]]) -> None:
-    """Move entries of the slice at *place* to another batch, with what is sent now, *anew*: the row may have changed since."""
+    """
+    Move entries of the slice at *place* to another batch, with what is sent now, *anew*: the row
+    may have changed since.
+    """
     entry = schema.entry
     beside = {"run": schema.run_beside_key, "entity": entry.c.entity, "slice": entry.c.slice}
     this = (*(beside[name] == value for name, value in place.items()), entry.c.key == bindparam("moved"))

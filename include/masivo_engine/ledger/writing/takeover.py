@@ -1,16 +1,20 @@
 """
-What a try does, when it claims a slice, with what other tries left: it must neither send what they sent nor believe what they began.
+What a try does, when it claims a slice, with what other tries left: it must neither send what they
+sent nor believe what they began.
 
-Of runs that died the same is done before a run looks for what waits: else what they had in hand would wait for a slice that never comes.
+Of runs that died the same is done before a run looks for what waits: else what they had in hand
+would wait for a slice that never comes.
 
 ================  ==========================================  =========================================
 a batch left as   what it becomes                             its records
 ================  ==========================================  =========================================
 packed            given back: provably not sent               forgotten or, of another run, held; what may
-                                                              have arrived before is in doubt as before
+                                                              have arrived before is in doubt as
+                                                              before
 being sent        in doubt: perhaps sent                      read back
 refused           refused, and perhaps partly accepted        forgotten or, of another run, held; or read back
-                                                              if that may be, or if they may have arrived before
+                                                              if that may be, or if they may have
+                                                              arrived before
 ================  ==========================================  =========================================
 """
 
@@ -32,7 +36,8 @@ from masivo_engine.sql import at_once
 
 def take_over(connection: Connection, run: int, entity: Entity, number: int, *, at: datetime) -> None:
     """
-    Settle what earlier tries of this slice left, forget its rows that were not sent, and fence every other run off *entity*.
+    Settle what earlier tries of this slice left, forget its rows that were not sent, and fence
+    every other run off *entity*.
 
     Two runs that worked on one entity at once would both find a record unsent, and send it twice.
     """
@@ -43,14 +48,20 @@ def take_over(connection: Connection, run: int, entity: Entity, number: int, *, 
 
 
 def settle_dead(connection: Connection, run: int, entity: Entity, *, at: datetime, lease_s: float) -> None:
-    """Settle what tries of runs other than *run* left of *entity*, and have been silent for *lease_s*; and fence them off."""
+    """
+    Settle what tries of runs other than *run* left of *entity*, and have been silent for *lease_s*;
+    and fence them off.
+    """
     # As whoever claims a slice does it: so none is claimed meanwhile.
     connection.execute(select(schema.ledger.c.id).with_for_update())
     _fence(connection, run, entity, at, schema.part.c.renewed_at < now(connection) - lease_s)
 
 
 def held_or_in_doubt(reason: str) -> dict[str, Any]:
-    """Return what entries of a batch that was not sent become: held for *reason*, or in doubt where they may have arrived before."""
+    """
+    Return what entries of a batch that was not sent become: held for *reason*, or in doubt where
+    they may have arrived before.
+    """
     is_unproven = schema.entry.c.reason == RESENT_UNPROVEN
     # The state first, as the table has it: MySQL would ask for the new reason else.
     return {
@@ -60,7 +71,10 @@ def held_or_in_doubt(reason: str) -> dict[str, Any]:
 
 
 def note_settled(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Note in the batches of *which* entries, whose doubt a read-back or a person has just settled, that it was now: children may wait for it."""
+    """
+    Note in the batches of *which* entries, whose doubt a read-back or a person has just settled,
+    that it was now: children may wait for it.
+    """
     batch, entry = schema.batch, schema.entry
     # Not as a question within the statement, which MariaDB asks for every batch that there is.
     theirs = select(entry.c.batch).where(which, entry.c.batch.is_not(None)).distinct()
@@ -106,7 +120,10 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
 
 
 def _refuse_folded(connection: Connection, run: int, entity: Entity) -> None:
-    """Refuse a run that is so old that its rows are not all there any more (`masivo_engine.ledger.runs.retention`): they would count twice."""
+    """
+    Refuse a run that is so old that its rows are not all there any more
+    (`masivo_engine.ledger.runs.retention`): they would count twice.
+    """
     table = schema.tally
     folded = select(table.c.id).where(table.c.run == run, table.c.entity == entity).limit(1)
     if connection.execute(folded).first() is not None:
@@ -135,7 +152,10 @@ def _forget_unsent(connection: Connection, run: int, entity: Entity, number: int
 def _reopen(
     connection: Connection, run: int, entity: Entity, number: int, forgotten: tuple[ColumnElement[bool], ...]
 ) -> None:
-    """Let wait again what was superseded by entries that are *forgotten* now: this try may die before it reads their rows, and be the last."""
+    """
+    Let wait again what was superseded by entries that are *forgotten* now: this try may die before
+    it reads their rows, and be the last.
+    """
     entry = schema.entry
     waited = or_(entry.c.state.in_([State.HELD, State.QUARANTINED]), entry.c.batch.is_not(None))
     keys = connection.execute(select(entry.c.key).where(*forgotten, waited, entry.c.key != "").distinct()).scalars()

@@ -1,4 +1,7 @@
-"""What the ledger knows of a run besides its account: who, when, with what, what a person decided, what the API said."""
+"""
+What the ledger knows of a run besides its account: who, when, with what, what a person decided,
+what the API said.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ _SAID = 200
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer that was no yes: *status* (0 where no status line came), the API's *words*, and how many batches and records got it."""
+    """
+    An answer that was no yes: *status* (0 where no status line came), the API's *words*, and how
+    many batches and records got it.
+    """
 
     entity: str
     status: int
@@ -35,7 +41,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One run; times are UTC without a zone, *plan* is what `Forecast.as_json` made, None where there was none."""
+    """
+    One run; times are UTC without a zone, *plan* is what `Forecast.as_json` made, None where there
+    was none.
+    """
 
     number: int
     run_id: str

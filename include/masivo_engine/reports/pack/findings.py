@@ -1,7 +1,9 @@
 """
-What a read-back found, in a pack: ``findings.csv`` with a row for each difference, and ``readback.json`` with what it came to.
+What a read-back found, in a pack: ``findings.csv`` with a row for each difference, and
+``readback.json`` with what it came to.
 
-Customers who wait to be read are in the ledger beside the findings; they are no finding, and are counted apart.
+Customers who wait to be read are in the ledger beside the findings; they are no finding, and are
+counted apart.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ _COLUMNS = ("entity", "key", "customer", "bucket", "reward", "delivered", "found
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Findings of one entity in one bucket; of points Masivo has *too_many* in some and *too_few* in others, which are never set off."""
+    """
+    Findings of one entity in one bucket; of points Masivo has *too_many* in some and *too_few* in
+    others, which are never set off.
+    """
 
     entity: str
     bucket: str
@@ -66,7 +71,10 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All that read-backs have found out about a run; *waiting* are customers who were chosen and not yet read to the end."""
+    """
+    All that read-backs have found out about a run; *waiting* are customers who were chosen and not
+    yet read to the end.
+    """
 
     reads: tuple[ReadBack, ...]
     confirmations: tuple[Confirmation, ...]
@@ -96,9 +104,11 @@ class Proof:
     @property
     def confidence(self) -> float | None:
         """
-        The largest share of the customers who were not looked for that can be wrong, at 95 % confidence.
+        The largest share of the customers who were not looked for that can be wrong, at 95 %
+        confidence.
 
-        None where nothing can be said: everybody was read, nobody was drawn at random, somebody is not read yet, or something differs.
+        None where nothing can be said: everybody was read, nobody was drawn at random, somebody is
+        not read yet, or something differs.
         """
         last = self.last
         if last is None or not last.drawn or last.chosen >= last.customers or self.waiting or self.wrong:
@@ -167,7 +177,10 @@ _Counts = dict[tuple[Entity, Bucket], _Count]
 
 
 def write_findings(ledger: Ledger, run: int, made: Account, folder: Folder) -> tuple[Proof, int]:
-    """Write what was found of *run*, of which *made* is the account; return it, and how many rows the file has. No read-back, no files."""
+    """
+    Write what was found of *run*, of which *made* is the account; return it, and how many rows the
+    file has. No read-back, no files.
+    """
     reads = outcomes.of_run(ledger, run)
     counts: _Counts = {}
     if reads:

@@ -1,8 +1,9 @@
 """
 Where a pack lies: one folder per run, its owner's alone, seen whole or not at all.
 
-It is written beside its place under another name and renamed when it is complete; the one that was there before goes. The manifest holds
-size and SHA-256 of every file, and ``SHA256SUMS`` the same for ``sha256sum --check``.
+It is written beside its place under another name and renamed when it is complete; the one that was
+there before goes. The manifest holds size and SHA-256 of every file, and ``SHA256SUMS`` the same
+for ``sha256sum --check``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class Folder:
 
     @contextmanager
     def text(self, name: str) -> Iterator[TextIO]:
-        """Open a new file called *name* for UTF-8 text, readable by its owner alone; line ends are the writer's."""
+        """
+        Open a new file called *name* for UTF-8 text, readable by its owner alone; line ends are the
+        writer's.
+        """
         descriptor = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self.files.append(name)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -52,7 +56,10 @@ class Folder:
         return {name: {"bytes": (self.path / name).stat().st_size, "sha256": self._sha256(name)} for name in self.files}
 
     def close(self, about: dict[str, Any]) -> None:
-        """Write manifest and sums: what the folder is *about*, and what proves that it was not changed."""
+        """
+        Write manifest and sums: what the folder is *about*, and what proves that it was not
+        changed.
+        """
         files = self.sums()
         self.put_json(MANIFEST, about | {"files": files})
         sums = {name: known["sha256"] for name, known in files.items()} | {MANIFEST: self._sha256(MANIFEST)}
@@ -64,7 +71,10 @@ class Folder:
 
 
 def name_of(run_id: str) -> str:
-    """Return *run_id* as the name of a folder; with a part of its hash where it had to be changed, so that no two meet."""
+    """
+    Return *run_id* as the name of a folder; with a part of its hash where it had to be changed, so
+    that no two meet.
+    """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[:_LONGEST_NAME].strip(".-")
     if name == run_id:
         return name
@@ -73,7 +83,10 @@ def name_of(run_id: str) -> str:
 
 @contextmanager
 def written_whole(into: Path, name: str) -> Iterator[Folder]:
-    """Give a new folder to be written, which is called *name* in *into* once it is complete. Raises `OSError`."""
+    """
+    Give a new folder to be written, which is called *name* in *into* once it is complete. Raises
+    `OSError`.
+    """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     _clear(into, name)  # what a writer left that was killed
     part = into / f".{name}.{secrets.token_hex(4)}.part"

@@ -1,5 +1,6 @@
 """
-Writes the pack of a run: its plan as soon as there is one, everything when the account is made, and again when it was read back.
+Writes the pack of a run: its plan as soon as there is one, everything when the account is made, and
+again when it was read back.
 
 ``index.html``      the account for people        ``plan.html``, ``plan.json``   what was foretold
 ``account.json``    the account for machines      ``<entity>.<state>.csv``       every row of the run
@@ -32,7 +33,8 @@ INDEX = "index.html"
 
 def write_pack(ledger: Ledger, made: Account, into: Path, limits: Limits) -> Path:
     """
-    Write the pack of the run that *made* is the account of, as a folder in *into*, and return its path; an older one is replaced.
+    Write the pack of the run that *made* is the account of, as a folder in *into*, and return its
+    path; an older one is replaced.
 
     Raises `OSError` where it cannot be written; what was there before is then still there.
     """
@@ -53,7 +55,10 @@ def write_pack(ledger: Ledger, made: Account, into: Path, limits: Limits) -> Pat
 
 
 def write_plan(ledger: Ledger, run_id: str, into: Path, limits: Limits) -> Path:
-    """Write the page of a run's plan, and return its path; where the run has a pack already, all of it is written again."""
+    """
+    Write the page of a run's plan, and return its path; where the run has a pack already, all of it
+    is written again.
+    """
     place = into / name_of(run_id)
     if (place / INDEX).exists():
         write_pack(ledger, account(ledger, run_id, limits), into, limits)

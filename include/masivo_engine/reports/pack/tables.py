@@ -1,9 +1,11 @@
 """
-The CSV files of a pack: every row of a run by entity and state, and every batch with the hash of what was sent.
+The CSV files of a pack: every row of a run by entity and state, and every batch with the hash of
+what was sent.
 
-They are streamed from the ledger, so memory does not grow with it; what the page says of points by reward is counted on the way.
-No name, e-mail address or payload is in them: the ledger has none. A spreadsheet takes a cell that begins with = + - or @ for a
-formula, so such text gets an apostrophe in front; amounts are numbers and stay as they are.
+They are streamed from the ledger, so memory does not grow with it; what the page says of points by
+reward is counted on the way. No name, e-mail address or payload is in them: the ledger has none. A
+spreadsheet takes a cell that begins with = + - or @ for a formula, so such text gets an apostrophe
+in front; amounts are numbers and stay as they are.
 """
 
 from __future__ import annotations
@@ -73,8 +75,9 @@ class Counted:
     """
     What the rows came to while they were written.
 
-    *rows* by file, and those of the *findings*; *points* by entity, reward and state, those of rows whose reward is not known under an empty one; *shapes* are a few of
-    the values that made trouble, by entity, state, reason and column.
+    *rows* by file, and those of the *findings*; *points* by entity, reward and state, those of rows
+    whose reward is not known under an empty one; *shapes* are a few of the values that made
+    trouble, by entity, state, reason and column.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -96,7 +99,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
-    """How many batches a run has, and the SHA-256 of their body hashes, each as hex on a line of its own, in the order of the file."""
+    """
+    How many batches a run has, and the SHA-256 of their body hashes, each as hex on a line of its
+    own, in the order of the file.
+    """
 
     count: int
     sha256: str
@@ -108,7 +114,10 @@ def file_of(entity: Entity, state: str) -> str:
 
 
 def write_rows(ledger: Ledger, run: int, folder: Folder) -> Counted:
-    """Write every entry of *run* to the file of its entity and state; a state without rows has no file."""
+    """
+    Write every entry of *run* to the file of its entity and state; a state without rows has no
+    file.
+    """
     counted = Counted()
     for entity in Entity:
         with ExitStack() as files:

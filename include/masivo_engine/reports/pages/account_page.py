@@ -1,4 +1,6 @@
-"""``index.html``: what became of every row of a run, for a person who reads it without the system."""
+"""
+``index.html``: what became of every row of a run, for a person who reads it without the system.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _THERE = (State.DELIVERED, State.CONFIRMED, State.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The requests of one entity; *planned* is what the plan foretold, None where there was no plan."""
+    """
+    The requests of one entity; *planned* is what the plan foretold, None where there was no plan.
+    """
 
     entity: str
     requests: int
@@ -34,7 +38,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Points of one reward: in all, and those of rows that are delivered, confirmed or unchanged."""
+    """
+    Points of one reward: in all, and those of rows that are delivered, confirmed or unchanged.
+    """
 
     reward: str
     balances: Decimal
@@ -63,7 +69,10 @@ def account_page(
     sums: Mapping[str, Mapping[str, Any]],
     limits: Limits,
 ) -> str:
-    """Write the page of the account *made*; *proof* is what read-backs found, *sums* are sizes and hashes of the other files."""
+    """
+    Write the page of the account *made*; *proof* is what read-backs found, *sums* are sizes and
+    hashes of the other files.
+    """
     tiers, months = page.worth(known.plan) if known.plan else ((), ())
     return page.render(
         "account.html",

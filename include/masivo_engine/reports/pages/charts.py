@@ -1,4 +1,7 @@
-"""The charts of a pack as numbers: where each bar begins and how long it is. The templates draw them as inline SVG."""
+"""
+The charts of a pack as numbers: where each bar begins and how long it is. The templates draw them
+as inline SVG.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ def part_of(value: Decimal, most: Decimal) -> float:
 
 
 def months(amounts: Mapping[str, Decimal]) -> Columns | None:
-    """Return *amounts* by month (``2026-01``) as columns, months without any included; None where there is nothing to see."""
+    """
+    Return *amounts* by month (``2026-01``) as columns, months without any included; None where
+    there is nothing to see.
+    """
     by_month = _without_gaps({month: amount for month, amount in amounts.items() if _number(month) is not None})
     if len(by_month) < 2:
         return None
@@ -91,7 +97,10 @@ def months(amounts: Mapping[str, Decimal]) -> Columns | None:
 
 
 def _without_gaps(amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Put in the months that have nothing, unless one far away would make the rest too small to be seen."""
+    """
+    Put in the months that have nothing, unless one far away would make the rest too small to be
+    seen.
+    """
     known = sorted(amounts)
     if not known:
         return {}

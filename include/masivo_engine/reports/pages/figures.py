@@ -12,7 +12,9 @@ def count(value: int) -> str:
 
 
 def points(value: Decimal | str | int) -> str:
-    """Write an amount with thousands separators and every digit that it has, but for zeros at its end."""
+    """
+    Write an amount with thousands separators and every digit that it has, but for zeros at its end.
+    """
     return f"{_without_zeros(value):,f}"
 
 

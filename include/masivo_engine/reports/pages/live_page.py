@@ -1,5 +1,6 @@
 """
-What Airflow's UI shows of the ledger as it stands: all runs at a glance, and the account of one, also while it is under way.
+What Airflow's UI shows of the ledger as it stands: all runs at a glance, and the account of one,
+also while it is under way.
 
 They are made for each look and kept nowhere; what is to be kept is the pack.
 """
@@ -32,7 +33,10 @@ _MOST_RUNS = 50
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many of an entity's requests are made; *planned* is None where there is no plan, *width* that of its bar."""
+    """
+    How many of an entity's requests are made; *planned* is None where there is no plan, *width*
+    that of its bar.
+    """
 
     entity: str
     requests: int
@@ -59,7 +63,10 @@ def runs_page(ledger: Ledger, limits: Limits, link: Callable[[str], str]) -> str
 
 
 def run_page(ledger: Ledger, name: str, limits: Limits, links: Mapping[str, str]) -> str:
-    """Write the page of one run; *links* are the addresses of *all* runs and of its *plan*. Raises `LedgerError` where there is no such run."""
+    """
+    Write the page of one run; *links* are the addresses of *all* runs and of its *plan*. Raises
+    `LedgerError` where there is no such run.
+    """
     known, made = facts(ledger, name), account(ledger, name, limits)
     found = proof(ledger, known.number, made)
     is_dry, is_finished = known.kind == DRY_RUN, known.finished_at is not None
@@ -87,7 +94,10 @@ def run_page(ledger: Ledger, name: str, limits: Limits, links: Mapping[str, str]
 
 
 def plan_as_it_stands(ledger: Ledger, name: str) -> str:
-    """Write the page of a run's plan, empty where it has none. Raises `LedgerError` where there is no such run."""
+    """
+    Write the page of a run's plan, empty where it has none. Raises `LedgerError` where there is no
+    such run.
+    """
     known = facts(ledger, name)
     return plan_page(known, known.plan, has_account=False) if known.plan else ""
 
@@ -119,7 +129,10 @@ def _is_red(one: RunLine) -> bool:
 
 
 def _under_way(runs: Sequence[RunLine]) -> list[RunLine]:
-    """Return the runs that have not ended, but for those that a newer one of their kind follows: a person has ended them in Airflow."""
+    """
+    Return the runs that have not ended, but for those that a newer one of their kind follows: a
+    person has ended them in Airflow.
+    """
     newest = {one.kind: one for one in reversed(runs)}
     return [one for one in runs if one.finished_at is None and newest[one.kind] is one]
 

@@ -1,4 +1,7 @@
-"""The outcome of a run as a person reads it first: one sentence, how good it is, and the troubles, worst first."""
+"""
+The outcome of a run as a person reads it first: one sentence, how good it is, and the troubles,
+worst first.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Rows of one entity that did not go for one reason; *shapes* are a few of the values, described without being shown."""
+    """
+    Rows of one entity that did not go for one reason; *shapes* are a few of the values, described
+    without being shown.
+    """
 
     entity: str
     reason: str
@@ -140,7 +146,10 @@ def total(entities: Sequence[EntityAccount]) -> dict[str, int]:
 
 
 def groups(troubles: Sequence[Trouble], shapes: Mapping[tuple[str, str, str, str], Sequence[str]]) -> tuple[Group, ...]:
-    """Return *troubles* worst first: in doubt before quarantined before held, what counts against the tolerance first, then most rows."""
+    """
+    Return *troubles* worst first: in doubt before quarantined before held, what counts against the
+    tolerance first, then most rows.
+    """
     ordered = sorted(
         troubles, key=lambda one: (not is_trouble(one), -one.rows, one.entity.value, one.reason, one.column)
     )

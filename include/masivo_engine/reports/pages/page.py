@@ -28,7 +28,9 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """``whole = term + term ...`` of *what*; *fault* says why it does not hold, empty where it does."""
+    """
+    ``whole = term + term ...`` of *what*; *fault* says why it does not hold, empty where it does.
+    """
 
     what: str
     unit: str

@@ -31,7 +31,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What will be sent of one reward: points of balances, and of the transactions that made them."""
+    """
+    What will be sent of one reward: points of balances, and of the transactions that made them.
+    """
 
     reward: str
     balances: Decimal

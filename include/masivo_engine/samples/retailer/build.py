@@ -1,5 +1,6 @@
 """
-The invented retailer's database, built from a seed: any size, the same on every dialect, faults planted and counted.
+The invented retailer's database, built from a seed: any size, the same on every dialect, faults
+planted and counted.
 
 `retailer_tables` is its schema, `retailer_people` and `retailer_points` its plausible content, `retailer_dirt` and
 `retailer_faults` what is wrong with it. By default about 5,000 members, 25,000 receipts with 64,000 lines and 45,000
@@ -41,7 +42,8 @@ _MEMBERS_AT_ONCE = 2_000
 
 def build(engine: Engine, *, customers: int = 5_000, seed: int = 7) -> Planted:
     """
-    Fill the database behind *engine* with a retailer of *customers* members, and say what was planted.
+    Fill the database behind *engine* with a retailer of *customers* members, and say what was
+    planted.
 
     An earlier build is replaced. Raises `masivo_engine.model.errors.LegacyError` if the database holds somebody else's tables, and
     `ValueError` for too few customers.

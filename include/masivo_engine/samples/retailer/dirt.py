@@ -1,7 +1,8 @@
 """
 The faults of the invented retailer's data, and the rows that each of them spoils.
 
-Each fault is planted in members of its own, so no row has two, and what follows for the member's other rows is known:
+Each fault is planted in members of its own, so no row has two, and what follows for the member's
+other rows is known:
 
 =============================  ===============================================================================
 a fault in the customer        all its events and transactions are held, ``customer_quarantined``
@@ -9,8 +10,8 @@ a fault in an event            that event alone
 a fault in a transaction       its siblings are held, ``sibling_not_sendable``, unless the fault *spares* them
 =============================  ===============================================================================
 
-Kinds that only some databases can hold are planted there only; their members are left clean elsewhere, so that the
-same seed gives the same members everywhere.
+Kinds that only some databases can hold are planted there only; their members are left clean
+elsewhere, so that the same seed gives the same members everywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _POSTGRES = frozenset({"postgresql"})
 _SQLITE = frozenset({"sqlite"})
 
 _END_OF_TIME = datetime.fromisoformat("9999-12-31 23:59:59")
-# America/Mexico_City: 02:00 to 03:00 did not exist on the first day, 01:00 to 02:00 came twice on the second.
+# America/Mexico_City: 02:00 to 03:00 did not exist on the first day, 01:00 to 02:00 came twice on
+# the second.
 _SKIPPED = datetime.fromisoformat("2022-04-03 02:30")
 _REPEATED = datetime.fromisoformat("2022-10-30 01:30")
 
@@ -40,10 +42,11 @@ _REPEATED = datetime.fromisoformat("2022-10-30 01:30")
 @dataclass(frozen=True, slots=True)
 class Dirt:
     """
-    One kind of fault. *plant* spoils a member's rows and returns the keys of those that must end with *reason*.
+    One kind of fault. *plant* spoils a member's rows and returns the keys of those that must end
+    with *reason*.
 
-    *patch* is the SQL by dialect that spoils a row after it was inserted, given its ``:key``, where no driver would
-    insert such a value. *column* is the alias that the rejection must name.
+    *patch* is the SQL by dialect that spoils a row after it was inserted, given its ``:key``, where
+    no driver would insert such a value. *column* is the alias that the rejection must name.
     """
 
     entity: Entity

@@ -1,7 +1,9 @@
 """
-The faults themselves: a `Plant` spoils the rows of one member in one way and returns the keys of the spoilt rows.
+The faults themselves: a `Plant` spoils the rows of one member in one way and returns the keys of
+the spoilt rows.
 
-It is given a *busy* member: at least two receipts, each with a line and a payment, and at least one ledger entry.
+It is given a *busy* member: at least two receipts, each with a line and a payment, and at least one
+ledger entry.
 """
 
 from __future__ import annotations
@@ -180,7 +182,10 @@ def lot_too_many(person: Person) -> list[str]:
 
 
 def stamp_collector(person: Person) -> list[str]:
-    """Give 1,100 stamps, one by one, and a lot that holds them: all is right, but too much for one request."""
+    """
+    Give 1,100 stamps, one by one, and a lot that holds them: all is right, but too much for one
+    request.
+    """
     for hours in range(1_100):
         at = OPENED + timedelta(hours=hours)
         person.entries.append(entry(_next_entry(person), person.number, "E", 1, at, purse="S"))
@@ -213,7 +218,10 @@ def _next_entry(person: Person) -> int:
 
 
 def _further_order(person: Person) -> Row:
-    """Append a copy of the last order, with lines and payment, under a number of its own, and return it."""
+    """
+    Append a copy of the last order, with lines and payment, under a number of its own, and return
+    it.
+    """
     last = person.receipts[-1]
     number = last["receipt_no"] + 1
     person.lines += [{**line, "receipt_no": number} for line in person.lines_of(last)]

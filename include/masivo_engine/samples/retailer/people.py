@@ -1,8 +1,9 @@
 """
-One member of the invented retailer, with everything that hangs on it: contacts, receipts, lines, payments, points.
+One member of the invented retailer, with everything that hangs on it: contacts, receipts, lines,
+payments, points.
 
-A member depends on the seed and its own number only, so a database of any size is made a few members at a time and its
-first part is the same whatever its size.
+A member depends on the seed and its own number only, so a database of any size is made a few
+members at a time and its first part is the same whatever its size.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Person:
     """
     One member's rows, each a column name to a value; faults are planted by changing them.
 
-    *neighbour_email* is the address of a faultless member with a smaller number, for whoever is to share one.
+    *neighbour_email* is the address of a faultless member with a smaller number, for whoever is to
+    share one.
     """
 
     number: int
@@ -79,7 +81,10 @@ def email_of(index: int, seed: int) -> str:
 
 
 def person(index: int, seed: int, *, busy: bool = False) -> Person:
-    """Make the member at *index*; one that is *busy* has at least two receipts and an opening balance of points."""
+    """
+    Make the member at *index*; one that is *busy* has at least two receipts and an opening balance
+    of points.
+    """
     first, last, email = _identity(index, seed)
     rng = Random(f"{seed}/{index}/life")  # noqa: S311 (reproducible, not secret)
     number = member_number(index)

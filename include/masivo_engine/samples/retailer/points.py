@@ -1,8 +1,9 @@
 """
 A member's points at the invented retailer: what the ledger says, and what is left of it in lots.
 
-One point per ten pesos paid, valid for 365 days; a stamp now and then, valid for ever. Redeemed points come from the
-oldest lot. The entries of a member add up to its lots, purse by purse: that is what planted faults break on purpose.
+One point per ten pesos paid, valid for 365 days; a stamp now and then, valid for ever. Redeemed
+points come from the oldest lot. The entries of a member add up to its lots, purse by purse: that is
+what planted faults break on purpose.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _REASONS = {"O": "saldo inicial", "E": "compra", "R": "canje en tienda", "X": "v
 def account(
     index: int, member_no: int, receipts: Iterable[Row], rng: Random, *, busy: bool, is_old: bool
 ) -> tuple[list[Row], list[Row]]:
-    """Return ledger entries and lots of a member with *receipts*; one that *is_old* may bring an opening balance."""
+    """
+    Return ledger entries and lots of a member with *receipts*; one that *is_old* may bring an
+    opening balance.
+    """
     book = _Book(member_no, 50_000_000_000 + index * 100_000)
     if busy or (is_old and rng.random() < 0.5):
         book.grant("P", "O", rng.randrange(50, 1_500), OPENED, None)
@@ -82,7 +86,10 @@ def _visit(book: _Book, receipt: Row, rng: Random) -> None:
 
 
 class _Book:
-    """The lots of one member while its history is played, oldest first; a lot is [points, granted at, expires on]."""
+    """
+    The lots of one member while its history is played, oldest first; a lot is [points, granted at,
+    expires on].
+    """
 
     def __init__(self, member_no: int, first_entry_no: int) -> None:
         self._member_no = member_no

@@ -1,15 +1,20 @@
 """
-The invented retailer's legacy schema: a till system, a web shop and a loyalty club that grew together over the years.
+The invented retailer's legacy schema: a till system, a web shop and a loyalty club that grew
+together over the years.
 
 Its habits, all of which real systems have (data_and_reliability.md 1.4):
 
-* money is integer cents, points are unsigned and a letter says which way they go, an expiry is a row of its own;
+* money is integer cents, points are unsigned and a letter says which way they go, an expiry is a
+  row of its own;
 * times are naive and local to America/Mexico_City, which changed its clocks until October 2022;
-* gender, status, tier, channel, payment method and purse are codes; shop numbers have leading zeros;
-* e-mail addresses stand in a table of contacts; birth dates are text; free attributes are JSON in a text column;
-* receipts and ledger entries came in by file: nothing declares their keys unique, and nothing has a foreign key;
-* ``changed_at`` of a member is touched by whatever changes the member, its contacts or its points, that of a receipt by
-  its lines and payments.
+* gender, status, tier, channel, payment method and purse are codes; shop numbers have leading
+  zeros;
+* e-mail addresses stand in a table of contacts; birth dates are text; free attributes are JSON in a
+  text column;
+* receipts and ledger entries came in by file: nothing declares their keys unique, and nothing has a
+  foreign key;
+* ``changed_at`` of a member is touched by whatever changes the member, its contacts or its points,
+  that of a receipt by its lines and payments.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-The sandbox behind its sockets: who may, what is taken, what can be read, and a line in the journal for each.
+The sandbox behind its sockets: who may, what is taken, what can be read, and a line in the journal
+for each.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _VERDICTS = {200: "read", 404: "not_found"}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the API made of a request: its *reply* if nothing goes wrong, and what the journal says of it."""
+    """
+    What the API made of a request: its *reply* if nothing goes wrong, and what the journal says of
+    it.
+    """
 
     reply: Reply
     verdict: str
@@ -104,7 +108,9 @@ class Api:
         return Outcome(reply, verdict, judgement.records, judgement.accepted)
 
     def look_up(self, account: str, path: str, query: Mapping[str, str]) -> Outcome:
-        """``GET /customers/{id}``, ``GET /customers/{id}/transactions``, and what `catalogue` shows."""
+        """
+        ``GET /customers/{id}``, ``GET /customers/{id}/transactions``, and what `catalogue` shows.
+        """
         known = catalogue.shown(path, query, self.options.rewards, self.options.tiers)
         if known is not None:
             return Outcome(known, _VERDICTS.get(known.status, "malformed"))
@@ -143,7 +149,9 @@ class Api:
         self._scratch.cleanup()
 
     def _made_good(self) -> int:
-        """Write the journal's lines that a crash kept from being written; the highest number in use."""
+        """
+        Write the journal's lines that a crash kept from being written; the highest number in use.
+        """
         highest = 0
         told: set[int] = set()
         for line in read(self.journal.path):

@@ -38,8 +38,9 @@ class Complaint:
     """
     One thing that is wrong with a body.
 
-    *customer* and *item* are zero-based places in ``customers[]`` and in its list of events or transactions; ``None`` means
-    the whole level above. *where* is the path below that, *problem* says what is wrong without showing the value.
+    *customer* and *item* are zero-based places in ``customers[]`` and in its list of events or
+    transactions; ``None`` means the whole level above. *where* is the path below that, *problem*
+    says what is wrong without showing the value.
     """
 
     customer: int | None
@@ -59,7 +60,8 @@ class Contract:
         """
         Yield what is wrong with *body*, nothing if it keeps the contract.
 
-        :raises UnicodeEncodeError: a text holds half a surrogate pair, so it is no Unicode text at all.
+        :raises UnicodeEncodeError: a text holds half a surrogate pair, so it is no Unicode text at
+            all.
         """
         # Asking first is three times quicker than collecting errors, and nearly every body is good.
         if self._validator.is_valid(body):

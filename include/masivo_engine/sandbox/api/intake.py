@@ -1,9 +1,10 @@
 """
 What happens at the door: a body is taken, or refused with a sentence.
 
-The contract first, then what the guide says beside it (masivo_api.md 2.1): caps on records, at least one event per
-customer, ids and e-mails unique in the account. One bad record refuses the whole batch; with ``atomic`` off its good ones are
-taken all the same, or with ``leaves`` those before it (U8: not documented, so all are played).
+The contract first, then what the guide says beside it (masivo_api.md 2.1): caps on records, at
+least one event per customer, ids and e-mails unique in the account. One bad record refuses the
+whole batch; with ``atomic`` off its good ones are taken all the same, or with ``leaves`` those
+before it (U8: not documented, so all are played).
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from masivo_engine.sandbox.state.store import Entry, Request, Store, claim, clai
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the door says: *status*, prose for a refusal, and the (key, customer) of what was *accepted*."""
+    """
+    What the door says: *status*, prose for a refusal, and the (key, customer) of what was
+    *accepted*.
+    """
 
     status: int
     error: str = ""
@@ -174,7 +178,9 @@ def _entries(entity: Entity, customers: Sequence[Any], spoilt: frozenset[tuple[i
 
 
 def _spoilt(entity: Entity, complaints: Iterable[Complaint]) -> frozenset[tuple[int, int | None]]:
-    """The places that are not taken. A customer's transactions go together, so one spoils them all."""
+    """
+    The places that are not taken. A customer's transactions go together, so one spoils them all.
+    """
     return frozenset(
         (complaint.customer, None if entity is Entity.TRANSACTIONS else complaint.item)
         for complaint in complaints
@@ -212,7 +218,9 @@ def _not_unique(
 
 
 def _named_twice(entries: Sequence[Entry]) -> Iterator[Complaint]:
-    """A customer's transactions are taken once, so a second list of them in one batch is one too many."""
+    """
+    A customer's transactions are taken once, so a second list of them in one batch is one too many.
+    """
     lists: dict[str, int] = {}
     for entry in entries:
         if lists.setdefault(entry.customer, entry.place[0]) != entry.place[0]:

@@ -1,8 +1,10 @@
 """
-The account-wide migration limiter: so long from start to start, so many within an hour (masivo_api.md 2.3).
+The account-wide migration limiter: so long from start to start, so many within an hour
+(masivo_api.md 2.3).
 
-One bucket for all three endpoints (U12: the stricter reading). What is counted is every request that it lets through,
-whatever becomes of it (U13); a 429 is not counted, or an impatient client would never get in again.
+One bucket for all three endpoints (U12: the stricter reading). What is counted is every request
+that it lets through, whatever becomes of it (U13); a 429 is not counted, or an impatient client
+would never get in again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """Whether a request may go on, the seconds until the next one may, and the headers that say so."""
+    """
+    Whether a request may go on, the seconds until the next one may, and the headers that say so.
+    """
 
     allowed: bool
     wait_s: float
@@ -24,9 +28,11 @@ class Ruling:
 
 class Limiter:
     """
-    Rules over each start. Thread-safe; *interval_s* and *hour_s* are seconds of this machine, 0 lifts a limit.
+    Rules over each start. Thread-safe; *interval_s* and *hour_s* are seconds of this machine, 0
+    lifts a limit.
 
-    Waits are told in whole seconds as the API does, with *fractions* to the millisecond (for compressed time).
+    Waits are told in whole seconds as the API does, with *fractions* to the millisecond (for
+    compressed time).
     """
 
     def __init__(self, *, interval_s: float, per_hour: int, hour_s: float = 3600.0, fractions: bool = False) -> None:
@@ -38,7 +44,10 @@ class Limiter:
         self._lock = threading.Lock()
 
     def rule(self, account: str, started: float) -> Ruling:
-        """Rule over a request of *account* that began at *started* (monotonic seconds), and count it if it may go on."""
+        """
+        Rule over a request of *account* that began at *started* (monotonic seconds), and count it
+        if it may go on.
+        """
         with self._lock:
             starts = self._starts[account]
             while starts and started - starts[0] >= self._hour_s:

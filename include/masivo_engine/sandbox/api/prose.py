@@ -1,8 +1,9 @@
 """
 The sentence of a 422: all that a client learns about a refused batch.
 
-The contract promises two strings and nothing about their content (seed 002, ``Error``); masivo_api.md 2.5 expects no
-index, no path and no id. So how much the sentence tells, and what it calls a record by, are options.
+The contract promises two strings and nothing about their content (seed 002, ``Error``);
+masivo_api.md 2.5 expects no index, no path and no id. So how much the sentence tells, and what it
+calls a record by, are options.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def prose(entity: Entity, body: Any, complaints: Sequence[Complaint], telling: T
 
 
 def _told(entity: Entity, body: Any, complaint: Complaint, naming: Naming) -> str:
-    """*complaint* as prose: who, where, what. A name that is itself broken gives way to the place in the body."""
+    """
+    *complaint* as prose: who, where, what. A name that is itself broken gives way to the place in
+    the body.
+    """
     if complaint.customer is None:
         return f"{complaint.where or 'the batch'} {complaint.problem}"
     name = f"customers[{complaint.customer}]"

@@ -1,8 +1,9 @@
 """
 The API's own reads: what has become visible of a customer (masivo_api.md 2.6).
 
-Metrics are the migrated ones until an event arrives; from then on Masivo recalculates them (fact 9 of 2.1). The sandbox does
-so for the lifetime and for every period that the customer was migrated with, from PURCHASE events after discounts.
+Metrics are the migrated ones until an event arrives; from then on Masivo recalculates them (fact 9
+of 2.1). The sandbox does so for the lifetime and for every period that the customer was migrated
+with, from PURCHASE events after discounts.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ _TRANSACTION = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which transactions are asked for; empty is any. *months* back from now, unless there is a *year*, which is counted as *filed_by* says."""
+    """
+    Which transactions are asked for; empty is any. *months* back from now, unless there is a
+    *year*, which is counted as *filed_by* says.
+    """
 
     year: str = ""
     reward_id: str = ""
@@ -54,7 +58,10 @@ class Wanted:
 
 
 def customer_document(store: Store, account: str, customer_id: str, *, adds_up: bool) -> dict[str, Any] | None:
-    """``{"customer": ..., "wallet": ...}`` of a visible customer, else ``None``; whether each migration *adds_up* is the balance's matter."""
+    """
+    ``{"customer": ..., "wallet": ...}`` of a visible customer, else ``None``; whether each
+    migration *adds_up* is the balance's matter.
+    """
     with store.reading() as connection:
         body = _visible_body(connection, account, customer_id)
         if body is None:
@@ -72,7 +79,10 @@ def customer_document(store: Store, account: str, customer_id: str, *, adds_up: 
 
 
 def transactions_of(store: Store, account: str, customer_id: str, wanted: Wanted) -> list[dict[str, Any]] | None:
-    """The visible transactions of a customer, oldest first, in the API's shape; ``None`` if there is no such customer."""
+    """
+    The visible transactions of a customer, oldest first, in the API's shape; ``None`` if there is
+    no such customer.
+    """
     with store.reading() as connection:
         if _visible_body(connection, account, customer_id) is None:
             return None
@@ -196,7 +206,8 @@ def _internal_id(account: str, customer_id: str) -> str:
 
 
 def _moment(text: str) -> datetime:
-    # The contract has checked the form; a leap second and the year 0 are dates to it and none to Python.
+    # The contract has checked the form; a leap second and the year 0 are dates to it and none to
+    # Python.
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -12,7 +12,10 @@ import jwt
 
 
 class Tokens:
-    """Issues and checks tokens. *lifetime_s* counts in seconds of this machine; ``exp`` is rounded up to a whole one."""
+    """
+    Issues and checks tokens. *lifetime_s* counts in seconds of this machine; ``exp`` is rounded up
+    to a whole one.
+    """
 
     def __init__(self, secret: str, accounts: Mapping[str, str], lifetime_s: float) -> None:
         self._secret = secret
@@ -29,7 +32,10 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def account(self, authorization: str) -> str | None:
-        """The account that an ``Authorization`` header speaks for, ``None`` if the token is missing, wrong or expired."""
+        """
+        The account that an ``Authorization`` header speaks for, ``None`` if the token is missing,
+        wrong or expired.
+        """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None

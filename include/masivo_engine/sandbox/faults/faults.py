@@ -76,9 +76,10 @@ class Rule:
     """
     Which requests go wrong, and how.
 
-    *path* is a pattern below the base path (``/customers/migrate*``, ``/auth/authorize``). Requests that match are
-    counted from 1; *nth* picks some of them, none means all. Of those, *rate* is the share that goes wrong, and *times* the
-    most that do (0 is no limit). Several *faults* take turns, or are drawn by the script's seed if *rate* is below 1.
+    *path* is a pattern below the base path (``/customers/migrate*``, ``/auth/authorize``). Requests
+    that match are counted from 1; *nth* picks some of them, none means all. Of those, *rate* is the
+    share that goes wrong, and *times* the most that do (0 is no limit). Several *faults* take
+    turns, or are drawn by the script's seed if *rate* is below 1.
     """
 
     faults: tuple[str, ...]
@@ -99,7 +100,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The *rules* in the order in which they are asked, and the *seed* of those that leave something to chance."""
+    """
+    The *rules* in the order in which they are asked, and the *seed* of those that leave something
+    to chance.
+    """
 
     rules: tuple[Rule, ...] = ()
     seed: int = 0
@@ -107,7 +111,8 @@ class Script:
     @classmethod
     def from_json(cls, document: Any) -> Script:
         """
-        Read ``{"seed": 7, "rules": [{"path": ..., "nth": [2], "faults": ["503"]}]}``; keys are the fields above.
+        Read ``{"seed": 7, "rules": [{"path": ..., "nth": [2], "faults": ["503"]}]}``; keys are the
+        fields above.
 
         :raises ValueError: with a sentence that names what is not understood.
         """
@@ -136,7 +141,10 @@ class Script:
 
 @dataclass(slots=True)
 class Director:
-    """Follows a script: asked at each request, says which fault to play. Thread-safe; its counts start with the script."""
+    """
+    Follows a script: asked at each request, says which fault to play. Thread-safe; its counts start
+    with the script.
+    """
 
     script: Script
     _seen: dict[int, int] = field(default_factory=dict)
@@ -151,7 +159,9 @@ class Director:
             self._played.clear()
 
     def fault_for(self, method: str, path: str) -> str:
-        """The fault that this request plays, empty for none. The first rule that wants it has it."""
+        """
+        The fault that this request plays, empty for none. The first rule that wants it has it.
+        """
         with self._lock:
             chosen = ""
             for number, rule in enumerate(self.script.rules):
@@ -164,7 +174,8 @@ class Director:
         seen, played = self._seen[number], self._played.get(number, 0)
         if (rule.nth and seen not in rule.nth) or (rule.times and played >= rule.times):
             return ""
-        # Drawn from the request's number, not from one stream: a rule before this one may come or go without effect.
+        # Drawn from the request's number, not from one stream: a rule before this one may come or
+        # go without effect.
         chance = random.Random(f"{self.script.seed}/{number}/{seen}")  # noqa: S311 - a test's dice, not a secret
         if chance.random() >= rule.rate:
             return ""

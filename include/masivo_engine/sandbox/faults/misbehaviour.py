@@ -32,7 +32,9 @@ def is_instead(fault: str) -> bool:
 
 
 def play_instead(fault: str, wire: Wire, options: Options, path: str) -> int:
-    """Play *fault* without the API having done anything; the status that was answered, 0 for none."""
+    """
+    Play *fault* without the API having done anything; the status that was answered, 0 for none.
+    """
     if fault == "rst_before":
         wire.reset()
         return 0
@@ -61,7 +63,10 @@ def play_after(fault: str, wire: Wire, options: Options, reply: Reply) -> None:
 
 
 def status_after(fault: str, reply: Reply) -> int:
-    """The status that *fault* lets through of *reply*, 0 for none; known before it is played, for the journal."""
+    """
+    The status that *fault* lets through of *reply*, 0 for none; known before it is played, for the
+    journal.
+    """
     if fault in {"rst_after_accept", "close_after_accept", "hang_after_accept"}:
         return 0
     return int(fault[:3]) if fault.endswith("_but_accepted") else reply.status

@@ -1,5 +1,6 @@
 """
-What the queue does wrong to single records, long after its 201: for those who prove that a read-back finds it.
+What the queue does wrong to single records, long after its 201: for those who prove that a
+read-back finds it.
 
 `faults` spoil whole requests on their way; here one record that was worked off is lost, doubled, moved in time or given the other sign.
 """
@@ -26,9 +27,11 @@ class Spoil(StrEnum):
 
 def spoil(store: Store, entity: Entity, key: str, what: Spoil, *, hours: float = 6.0) -> None:
     """
-    Do *what* to the record of *entity* with *key* that is visible; *hours* is how far `Spoil.SHIFT` moves it.
+    Do *what* to the record of *entity* with *key* that is visible; *hours* is how far `Spoil.SHIFT`
+    moves it.
 
-    What is shown changes, and so does what `holdings.accepted` tells of it; the journal keeps what was accepted.
+    What is shown changes, and so does what `holdings.accepted` tells of it; the journal keeps what
+    was accepted.
 
     :raises LookupError: there is no such record, or the queue has not worked it off.
     """

@@ -1,8 +1,10 @@
 """
-The queue behind the 201: works off what was accepted, once it is due, in the order in which it came.
+The queue behind the 201: works off what was accepted, once it is due, in the order in which it
+came.
 
-What fails here fails silently, as behind the real API (U9, U11): no answer, no list, only its absence. The sandbox keeps
-the reason for people and tests. Rules: masivo_api.md 2.1 facts 9 to 12, U3 and U5.
+What fails here fails silently, as behind the real API (U9, U11): no answer, no list, only its
+absence. The sandbox keeps the reason for people and tests. Rules: masivo_api.md 2.1 facts 9 to 12,
+U3 and U5.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ class Work:
 
 
 class Backlog:
-    """The queue of *store*. `settle_due` may be called by anybody at any time; a thread of its own calls it when work is due."""
+    """
+    The queue of *store*. `settle_due` may be called by anybody at any time; a thread of its own
+    calls it when work is due.
+    """
 
     def __init__(self, store: Store, existing: Existing) -> None:
         self._store = store
@@ -58,7 +63,10 @@ class Backlog:
         self._wake.set()
 
     def settle_due(self) -> None:
-        """Work off everything that is due by now. Readers call it, so that what is due is there whatever the thread does."""
+        """
+        Work off everything that is due by now. Readers call it, so that what is due is there
+        whatever the thread does.
+        """
         while self._settle_one():
             pass
 

@@ -1,7 +1,9 @@
 """
-A look at what the sandbox holds, for people and tests: counts, records by key, failures of the queue.
+A look at what the sandbox holds, for people and tests: counts, records by key, failures of the
+queue.
 
-Ground truth for a checker: what was accepted, how often, with what content, and what the queue made of it.
+Ground truth for a checker: what was accepted, how often, with what content, and what the queue made
+of it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from masivo_engine.sandbox.state.store import Store
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """
-    One key that was accepted: *times* in how many records, *applied* how often the queue worked it off.
+    One key that was accepted: *times* in how many records, *applied* how often the queue worked it
+    off.
 
     *bodies* are its contents, one for each time and in their order, *failures* the queue's reasons.
     """
@@ -40,7 +43,10 @@ def accepted(
     limit: int = -1,
     offset: int = 0,
 ) -> list[Accepted]:
-    """What was accepted of *entity*, by customer and key; empty arguments ask for all, *limit* -1 has no end."""
+    """
+    What was accepted of *entity*, by customer and key; empty arguments ask for all, *limit* -1 has
+    no end.
+    """
     narrowed = [(name, value) for name, value in (("account", account), ("customer", customer), ("key", key)) if value]
     where = "".join(f" AND {name} = ?" for name, _ in narrowed)
     with store.reading() as connection:
@@ -65,7 +71,10 @@ def accepted(
 
 
 def counts(store: Store) -> dict[str, dict[str, int]]:
-    """Per entity: records accepted, different keys, visible, failed in the queue, still waiting, and applied twice or more."""
+    """
+    Per entity: records accepted, different keys, visible, failed in the queue, still waiting, and
+    applied twice or more.
+    """
     with store.reading() as connection:
         rows = connection.execute(
             "SELECT entity, sum(times), count(*), sum(visible), sum(failed), sum(times - visible - failed),"

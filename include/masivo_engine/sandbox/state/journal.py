@@ -1,9 +1,10 @@
 """
 What really happened: one line of JSON for each request, on the disk before the sandbox misbehaves.
 
-Ground truth for a checker, without payloads: who asked what when, what was accepted (keys only), which fault was played. The
-content is found by key in the store (`holdings`). A line that was torn by a crash is cut off on opening; what was
-accepted in the moment of the crash is in the store, and its line is made good as ``recovered``.
+Ground truth for a checker, without payloads: who asked what when, what was accepted (keys only),
+which fault was played. The content is found by key in the store (`holdings`). A line that was torn
+by a crash is cut off on opening; what was accepted in the moment of the crash is in the store, and
+its line is made good as ``recovered``.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ class Line:
     """
     One request.
 
-    *monotonic_s* and *started_at* (seconds since 1970) are when its first line arrived, *path* is below the base path.
-    *status* is what was answered, or was going to be before a fault cut it off; 0 if no answer was meant. *accepted* holds
-    (key, customer) of every record that was taken, whatever was answered. *verdict* is the sandbox's own judgement:
-    accepted, partly_accepted, refused, limited, unauthorized, too_large, malformed, cut_off, read, not_found, not_taken
-    (a fault came first), recovered.
+    *monotonic_s* and *started_at* (seconds since 1970) are when its first line arrived, *path* is
+    below the base path. *status* is what was answered, or was going to be before a fault cut it
+    off; 0 if no answer was meant. *accepted* holds (key, customer) of every record that was taken,
+    whatever was answered. *verdict* is the sandbox's own judgement: accepted, partly_accepted,
+    refused, limited, unauthorized, too_large, malformed, cut_off, read, not_found, not_taken (a
+    fault came first), recovered.
     """
 
     sequence: int

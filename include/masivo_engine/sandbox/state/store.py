@@ -51,7 +51,10 @@ _FIRST_OF_EACH = "SELECT min(id) AS record, customer, email FROM record WHERE id
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One accepted request; *fate* is what the queue does with it: nothing special, ``drop`` or ``duplicate``."""
+    """
+    One accepted request; *fate* is what the queue does with it: nothing special, ``drop`` or
+    ``duplicate``.
+    """
 
     sequence: int
     account: str
@@ -68,8 +71,8 @@ class Entry:
     """
     One record of a body.
 
-    *place* is where it stands in the body; *email* is folded for comparison, *worth* the amount of a transaction or
-    what a purchase cost, as decimal text, *body* its JSON with sorted keys.
+    *place* is where it stands in the body; *email* is folded for comparison, *worth* the amount of
+    a transaction or what a purchase cost, as decimal text, *body* its JSON with sorted keys.
     """
 
     place: tuple[int, int | None]
@@ -84,7 +87,8 @@ class Store:
     """
     The database. One connection behind one lock: SQLite has one writer anyway.
 
-    A commit is on the disk when it returns (WAL with ``synchronous=FULL``), so what was answered with 201 survives ``kill -9``.
+    A commit is on the disk when it returns (WAL with ``synchronous=FULL``), so what was answered
+    with 201 survives ``kill -9``.
 
     :raises OSError: *path* cannot be used; the sentence says why.
     """
@@ -132,7 +136,10 @@ class Store:
             return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM request").fetchone()[0])
 
     def accepted_beside(self, sequences: AbstractSet[int]) -> Iterator[tuple[Request, list[tuple[str, str]]]]:
-        """The accepted requests whose numbers are not in *sequences*, each with its records' (key, customer)."""
+        """
+        The accepted requests whose numbers are not in *sequences*, each with its records' (key,
+        customer).
+        """
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT sequence, account, entity, sha256, size, accepted_at, visible_at, fate, first, last FROM request"
@@ -154,14 +161,18 @@ def _make(path: Path) -> None:
     """
     Make the file, which holds names and addresses, readable by nobody else, unless it is there.
 
-    What is there is not opened by hand: closing it would drop the locks of every connection that this process has to it.
+    What is there is not opened by hand: closing it would drop the locks of every connection that
+    this process has to it.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def keep(connection: sqlite3.Connection, request: Request, entries: Sequence[Entry]) -> tuple[int, int]:
-    """Keep an accepted *request* with its *entries*, within the caller's transaction; the ids of the first and the last."""
+    """
+    Keep an accepted *request* with its *entries*, within the caller's transaction; the ids of the
+    first and the last.
+    """
     first = int(connection.execute("SELECT coalesce(max(id), 0) FROM record").fetchone()[0]) + 1
     last = first + len(entries) - 1
     connection.executemany(
@@ -183,7 +194,10 @@ def keep(connection: sqlite3.Connection, request: Request, entries: Sequence[Ent
 
 
 def claim(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
-    """Take the ids and e-mails of the customers from record *first* to *last* that nobody has taken yet."""
+    """
+    Take the ids and e-mails of the customers from record *first* to *last* that nobody has taken
+    yet.
+    """
     connection.execute(
         "INSERT OR IGNORE INTO identity (account, id, email, record)"
         " SELECT account, customer, email, id FROM record WHERE account = ? AND id BETWEEN ? AND ? ORDER BY id",
@@ -192,7 +206,10 @@ def claim(connection: sqlite3.Connection, account: str, first: int, last: int) -
 
 
 def claim_emails(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
-    """Give those who have an id already the e-mails of record *first* to *last*, where nobody else has them."""
+    """
+    Give those who have an id already the e-mails of record *first* to *last*, where nobody else has
+    them.
+    """
     connection.execute(
         f"UPDATE OR IGNORE identity SET email = latest.email FROM ({_FIRST_OF_EACH}) AS latest"  # noqa: S608
         " WHERE identity.account = ? AND identity.id = latest.customer",
@@ -201,7 +218,10 @@ def claim_emails(connection: sqlite3.Connection, account: str, first: int, last:
 
 
 def replace(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
-    """Put the customers from record *first* to *last* in the place of those with the same id, unless somebody else has the e-mail."""
+    """
+    Put the customers from record *first* to *last* in the place of those with the same id, unless
+    somebody else has the e-mail.
+    """
     connection.execute(
         "UPDATE OR IGNORE identity SET record = latest.record, email = latest.email"  # noqa: S608
         f" FROM ({_FIRST_OF_EACH}) AS latest WHERE identity.account = ? AND identity.id = latest.customer",
@@ -210,7 +230,10 @@ def replace(connection: sqlite3.Connection, account: str, first: int, last: int)
 
 
 def release(connection: sqlite3.Connection, account: str, first: int, last: int) -> None:
-    """Give back what the customers from record *first* to *last* had claimed; whoever was there before has the old e-mail again."""
+    """
+    Give back what the customers from record *first* to *last* had claimed; whoever was there before
+    has the old e-mail again.
+    """
     connection.execute("DELETE FROM identity WHERE record BETWEEN ? AND ?", (first, last))
     connection.execute(
         "UPDATE OR IGNORE identity SET email = (SELECT email FROM record WHERE record.id = identity.record)"
@@ -221,7 +244,8 @@ def release(connection: sqlite3.Connection, account: str, first: int, last: int)
 
 def balance(connection: sqlite3.Connection, account: str, customer: str, *, adds_up: bool) -> list[dict[str, Any]]:
     """
-    The lines of a visible customer's balance: of the latest content, or with *adds_up* of all that were worked off.
+    The lines of a visible customer's balance: of the latest content, or with *adds_up* of all that
+    were worked off.
 
     What the queue worked off twice is there twice.
     """

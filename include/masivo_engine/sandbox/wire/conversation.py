@@ -1,8 +1,10 @@
 """
-The HTTP of it: reads a request, asks the API, writes the journal, answers or misbehaves. One object per connection.
+The HTTP of it: reads a request, asks the API, writes the journal, answers or misbehaves. One object
+per connection.
 
-Order of things at a migration: token (401), limiter (429), fault, body, size (413), door (400, 422, 201). So a fault is
-played only to requests that the API would have looked at, and "the third request" means the third of those.
+Order of things at a migration: token (401), limiter (429), fault, body, size (413), door (400, 422,
+201). So a fault is played only to requests that the API would have looked at, and "the third
+request" means the third of those.
 """
 
 from __future__ import annotations
@@ -186,7 +188,10 @@ class Conversation(BaseHTTPRequestHandler):
         self._api.journal.append(line, durable=call.method == "POST" or bool(fault))
 
     def _body(self) -> bytes | None:
-        """The request's body; of one that is too large only so much that this can be seen. ``None``: it broke off."""
+        """
+        The request's body; of one that is too large only so much that this can be seen. ``None``:
+        it broke off.
+        """
         left = int(self.headers.get("Content-Length", "0"))
         limit = self._api.options.body_bytes
         kept = bytearray()

@@ -1,5 +1,6 @@
 """
-The sandbox as a running server: in a thread for tests (`Sandbox`), in the foreground for people (`serve`).
+The sandbox as a running server: in a thread for tests (`Sandbox`), in the foreground for people
+(`serve`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Sandbox:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        # The port comes first: a second sandbox on the same store must not touch what the first one holds.
+        # The port comes first: a second sandbox on the same store must not touch what the first one
+        # holds.
         self._listener = _listener(self.options)
         try:
             self.api = self._listener.api = Api(self.options)
@@ -75,7 +77,10 @@ class Sandbox:
         return holdings.accepted(self.api.store, Entity(entity), account=account, customer=customer, key=key)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Per entity, how many records were accepted, are visible, failed in the queue, or wait (`holdings.counts`)."""
+        """
+        Per entity, how many records were accepted, are visible, failed in the queue, or wait
+        (`holdings.counts`).
+        """
         self.api.backlog.settle_due()
         return holdings.counts(self.api.store)
 

@@ -98,7 +98,10 @@ class Wire:
         self._connection.close()
 
     def end(self) -> None:
-        """End the connection in order, whatever the client still sends: its words are read, or a reset would eat ours."""
+        """
+        End the connection in order, whatever the client still sends: its words are read, or a reset
+        would eat ours.
+        """
         self.is_over = True
         self._connection.shutdown(socket.SHUT_WR)
         self._connection.settimeout(_LINGER_S)

@@ -243,7 +243,10 @@ def test_a_command_that_is_none_is_answered_with_the_usage(arguments):
 
 @pytest.fixture
 def ui(done, airflow_database, monkeypatch):
-    """Airflow's own database where this process's Airflow looks for it; returns what types connections and Variables into it."""
+    """
+    Airflow's own database where this process's Airflow looks for it; returns what types connections
+    and Variables into it.
+    """
     monkeypatch.setattr("masivo.cli.commands.latest", lambda: None)
     for name in done[2]:
         monkeypatch.delenv(name, raising=False)

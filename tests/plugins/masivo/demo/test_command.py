@@ -1,5 +1,6 @@
 """
-The whole demo, under Airflow's own scheduler: half a minute a run, so the few that there are show much at once.
+The whole demo, under Airflow's own scheduler: half a minute a run, so the few that there are show
+much at once.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def folder(tmp_path):
 
 
 def demo(folder, *, is_killed_after=""):
-    """Run a demo in a process of its own, perhaps killed after a line that holds some words; return code and output."""
+    """
+    Run a demo in a process of its own, perhaps killed after a line that holds some words; return
+    code and output.
+    """
     program = (
         "import sys; from pathlib import Path; from masivo.demo.command import run_demo; from masivo.demo.folder import Folder;"
         f"sys.exit(run_demo(Folder(Path({str(folder.path)!r}), {folder.data!r}), 60, is_fresh=False))"

@@ -12,8 +12,8 @@ import pytest
 from masivo.demo.processes import Died, Programs
 
 
-# A program as Airflow's are: it overwrites its title and with it its environment, its child makes a process group of its
-# own, and its grandchild loses its parent.
+# A program as Airflow's are: it overwrites its title and with it its environment, its child makes a
+# process group of its own, and its grandchild loses its parent.
 FAMILY = """
 import os, subprocess, sys, time
 grandchild = "import time; time.sleep(60)"
@@ -70,7 +70,8 @@ def test_a_program_that_does_not_want_to_end_is_killed(programs, start, tmp_path
     stubborn = start(STUBBORN)
     wait_for(tmp_path / "ready")
     programs.stop()
-    # It ignores SIGTERM and sleeps for a minute, so it is gone only if it was killed. Its exit code may be lost: whoever waits first has it.
+    # It ignores SIGTERM and sleeps for a minute, so it is gone only if it was killed. Its exit code
+    # may be lost: whoever waits first has it.
     stubborn.process.wait(timeout=10)
     assert not psutil.pid_exists(stubborn.process.pid)
 

@@ -16,7 +16,10 @@ from masivo_engine.model.rows import Entity
 
 
 class Instance:
-    """The task instance, as far as an operator asks for it: its DAG, and what an earlier run of the task returned."""
+    """
+    The task instance, as far as an operator asks for it: its DAG, and what an earlier run of the
+    task returned.
+    """
 
     def __init__(self, earlier=None, dag_id="masivo_sync"):
         self.dag_id = dag_id
@@ -50,7 +53,9 @@ def run(operator, given):
 
 
 def migrate(given):
-    """Run the tasks of the DAG one after the other; return what each returned, as JSON carries it."""
+    """
+    Run the tasks of the DAG one after the other; return what each returned, as JSON carries it.
+    """
     returned = {"plan": run(MasivoPlanOperator(task_id="plan"), given)}
     given["ti"] = Instance(returned["plan"])
     for entity in Entity:

@@ -1,6 +1,6 @@
 """
-The operators, executed as a worker executes them but for the scheduler: what a person set up wrongly costs one sentence and no request,
-and nothing but counts leaves a task.
+The operators, executed as a worker executes them but for the scheduler: what a person set up
+wrongly costs one sentence and no request, and nothing but counts leaves a task.
 """
 
 from __future__ import annotations
@@ -229,7 +229,8 @@ def test_a_run_that_nobody_started_sends_no_first_load(sandbox, dag, kind):
     # Looking is allowed to everybody, and decides nothing.
     assert run(plan, by_the_clock("look", kind, dry_run=True))["customers"]["rows"] == 70
     assert run(MasivoPlanOperator(task_id="plan", never_sends=True), context(run_id="plan"))["requests"]
-    # Nor does a person who tries a few customers or some days, or whose load has not got past its plan.
+    # Nor does a person who tries a few customers or some days, or whose load has not got past its
+    # plan.
     migrate(context(run_id="few", customer_ids=["17"], tolerance=1_000))
     migrate(context(run_id="days", since="2026-01-01T00:00:00Z", tolerance=1_000))
     run(MasivoPlanOperator(task_id="plan"), context(run_id="planned"))
@@ -257,7 +258,9 @@ def test_a_backfill_is_a_persons_and_whoever_starts_runs_may_be_told_to_load(san
 
 @pytest.mark.usefixtures("world")
 def test_what_was_asked_with_a_name_that_nobody_knows_is_not_done_in_part(sandbox):
-    """The task that prunes comes after a plan that failed as well, and would forget by the default."""
+    """
+    The task that prunes comes after a plan that failed as well, and would forget by the default.
+    """
     given = context(dry_run=False, keepdays=4_000)
     for operator in (MasivoPlanOperator(task_id="plan"), MasivoPruneOperator(task_id="prune")):
         with pytest.raises(AirflowFailException, match="has no parameter 'keepdays'"):
@@ -362,7 +365,9 @@ def test_a_run_returns_counts_only_and_logs_nobody(sandbox, sample, capfd):
 
 
 def test_a_run_that_is_cleared_after_its_end_sends_only_what_has_changed_since(world, sandbox, sample, tmp_path):
-    """A backfill that reprocesses its intervals clears their runs, which keep their names in Airflow."""
+    """
+    A backfill that reprocesses its intervals clears their runs, which keep their names in Airflow.
+    """
     legacy = f"sqlite:///{shutil.copy(sample[0], tmp_path / 'legacy.sqlite')}"
     world.setenv("AIRFLOW_CONN_LEGACY_DB", database(legacy))
     first = migrate(context(full=True, tolerance=1_000))["account"]

@@ -1,5 +1,6 @@
 """
-The page in Airflow's UI where something is amiss: it says so in a sentence that gives nothing away, and it never makes or locks a ledger.
+The page in Airflow's UI where something is amiss: it says so in a sentence that gives nothing away,
+and it never makes or locks a ledger.
 """
 
 from __future__ import annotations

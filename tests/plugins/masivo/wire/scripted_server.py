@@ -1,5 +1,6 @@
 """
-A server that plays a script on a real socket: every way in which an API or a network can answer, or fail to.
+A server that plays a script on a real socket: every way in which an API or a network can answer, or
+fail to.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class ScriptedServer:
     """
     Plays one of *plays* per request and remembers the requests; after the last play it answers 500.
 
-    Requests for a token are answered apart, with the next of *tokens* (the last one for ever), or by *authorize*.
+    Requests for a token are answered apart, with the next of *tokens* (the last one for ever), or
+    by *authorize*.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """
-A request against real sockets: what the hook says of every way in which it can end, and that it goes out only once.
+A request against real sockets: what the hook says of every way in which it can end, and that it
+goes out only once.
 """
 
 from __future__ import annotations

@@ -167,7 +167,9 @@ def test_neither_key_nor_token_nor_body_is_logged(hook_for, caplog):
 
 
 def test_what_cannot_be_asked_again_within_the_deadline_of_a_post_is_left_for_later(hook_for):
-    """Others count on that a batch, once its POST's deadline is over, is not on its way any more."""
+    """
+    Others count on that a batch, once its POST's deadline is over, is not on its way any more.
+    """
 
     def late(play):
         def plays(connection):

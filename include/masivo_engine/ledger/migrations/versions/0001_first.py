@@ -1,7 +1,8 @@
 """
 The first schema.
 
-Written out and frozen: a migration that reads `masivo_engine.ledger.schema` would make another schema tomorrow.
+Written out and frozen: a migration that reads `masivo_engine.ledger.schema` would make another
+schema tomorrow.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-Coverage, selections by key, a person's decisions, read-back, sealed payloads, and what is kept of forgotten entries.
+Coverage, selections by key, a person's decisions, read-back, sealed payloads, and what is kept of
+forgotten entries.
 
 Written out and frozen, like every migration.
 """
@@ -58,7 +59,10 @@ def _widen() -> None:
 
 
 def _add(table: str, column: sa.Column[Any]) -> None:
-    """Add *column* unless it is there: MySQL commits at every statement, so an upgrade that died half-way is done again."""
+    """
+    Add *column* unless it is there: MySQL commits at every statement, so an upgrade that died
+    half-way is done again.
+    """
     there = {found["name"] for found in sa.inspect(op.get_bind()).get_columns(table)}
     if column.name not in there:
         op.add_column(table, column)

@@ -1,7 +1,9 @@
 """
-Indexes that answer alone: the account of a run, and what is known of a key or a customer, without the rows that found nothing new.
+Indexes that answer alone: the account of a run, and what is known of a key or a customer, without
+the rows that found nothing new.
 
-Written out and frozen, like every migration. The new indexes have new names, so that an upgrade that died half-way is done again.
+Written out and frozen, like every migration. The new indexes have new names, so that an upgrade
+that died half-way is done again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _OPEN: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    """Replace the indexes of the entries; the new one first, because MySQL keeps an index for each foreign key, and so the one by batch."""
+    """
+    Replace the indexes of the entries; the new one first, because MySQL keeps an index for each
+    foreign key, and so the one by batch.
+    """
     _replace("masivo_entry_by_key", "masivo_entry_of_key", ["key", "entity", "state", "reason"])
     _replace("masivo_entry_by_customer", "masivo_entry_of_customer", ["customer", "state", "reason"])
     _replace(

@@ -1,7 +1,8 @@
 """
 What a refusal leaves behind, by entity and status: what was learned of one says nothing of another.
 
-Written out and frozen, like every migration. What ``masivo_ledger.refusals`` says is not taken over: nobody knows what it was learned from.
+Written out and frozen, like every migration. What ``masivo_ledger.refusals`` says is not taken
+over: nobody knows what it was learned from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """
-Texts that end nowhere, also on MySQL, whose TEXT holds 64 KB, and sums of many rows' points that have room.
+Texts that end nowhere, also on MySQL, whose TEXT holds 64 KB, and sums of many rows' points that
+have room.
 
-Written out and frozen, like every migration. What is done already is done again without harm, so an upgrade that died half-way is repeated.
+Written out and frozen, like every migration. What is done already is done again without harm, so an
+upgrade that died half-way is repeated.
 """
 
 from __future__ import annotations
