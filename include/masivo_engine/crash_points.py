@@ -1,8 +1,9 @@
 """
 Named places where a process may be told to die, so that tests can kill it exactly there.
 
-``MASIVO_CRASH_AT=received`` kills the process by SIGKILL when it first passes the point *received*, ``received:3`` when it
-passes it for the third time. Nothing happens, and next to nothing is spent, where the variable is not set. It is read once.
+``MASIVO_CRASH_AT=received`` kills the process by SIGKILL when it first passes the point *received*,
+``received:3`` when it passes it for the third time. Nothing happens, and next to nothing is spent,
+where the variable is not set. It is read once.
 """
 
 from __future__ import annotations

@@ -167,7 +167,7 @@ class MasivoHook(HttpHook):
         """
         Read *customer*'s transactions back: of *year*, else of the last three months.
 
-        The API knows years from 2020 on (masivo_api.md 2.6).
+        The API knows years from 2020 on (docs/api-facts.md#f-reading).
         """
         return self._get_below_customer(customer, "/transactions", None if year is None else {"year": year})
 

@@ -2,9 +2,9 @@
 What Airflow's UI gets from this project: a page *Masivo*, and among the details of each of our
 tasks a button *Account* that opens its run there.
 
-A tab of a run would be on the runs of everybody's DAGs: Airflow 3.3 shows it wherever there is a run. Found through the entry point group
-``airflow.plugins``. Every process of Airflow loads this, tasks included, so what the pages need is imported by the API server alone, at the
-first look.
+A tab of a run would be on the runs of everybody's DAGs: Airflow 3.3 shows it wherever there is a
+run. Found through the entry point group ``airflow.plugins``. Every process of Airflow loads this,
+tasks included, so what the pages need is imported by the API server alone, at the first look.
 """
 
 from __future__ import annotations

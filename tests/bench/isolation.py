@@ -3,7 +3,7 @@ What isolation costs: 100,000 records, one in a thousand bad in a way that only 
 
 Requests, all of them, beside plain halving and beside the bound of information theory: an answer is
 at most one bit, so a load with a share *p* of bad records takes at least ``records * H(p)``
-requests (reverse_etl_anchors.md 1.3). Below 0.07 % no strategy reaches it, because a request that
+requests (docs/benchmarks.md). Below 0.07 % no strategy reaches it, because a request that
 is as likely refused as not would need more than 1000 records.
 """
 

@@ -2,11 +2,13 @@
 From database to socket: rows a second, CPU and memory of this project and of other ways, side by
 side in one run.
 
-Every way is a process of its own against the same PostgreSQL and the same sink, which answers 201 at once; the API itself allows 200 rows a second. This
-project's is two, as Airflow runs it: a slice each, two at a time; and beside it the same one at a time, and a sweep, which reads all of it again and
-finds it delivered. MB are those of the largest process.
-``MASIVO_BENCH_EVENTS`` is the size (events, as many transactions, a fifth as many customers); ``MASIVO_BENCH_PEERS`` the Python of an environment
-with dlt and drt. Two cores that others use too move wall time a lot, so CPU seconds stand beside it.
+Every way is a process of its own against the same PostgreSQL and the same sink, which answers 201
+at once; the API itself allows 200 rows a second. This project's is two, as Airflow runs it: a slice
+each, two at a time; and beside it the same one at a time, and a sweep, which reads all of it again
+and finds it delivered. MB are those of the largest process. ``MASIVO_BENCH_EVENTS`` is the size
+(events, as many transactions, a fifth as many customers); ``MASIVO_BENCH_PEERS`` the Python of an
+environment with dlt and drt. Two cores that others use too move wall time a lot, so CPU seconds
+stand beside it.
 """
 
 from __future__ import annotations

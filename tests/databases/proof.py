@@ -1,8 +1,8 @@
 """
 A tiny retailer whose truth is known by key.
 
-`stock` fills a database and returns what must become of every row: written down beside the row, in the API's own words, without
-asking any of the pipeline's modules. The mapping is `MAPPING`.
+`stock` fills a database and returns what must become of every row: written down beside the row, in
+the API's own words, without asking any of the pipeline's modules. The mapping is `MAPPING`.
 """
 
 from __future__ import annotations

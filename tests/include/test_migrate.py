@@ -253,7 +253,8 @@ def _inlined(part, schemas):
 
 def _right_way_round(part):
     """
-    The document says minimum and maximum of lists, which mean nothing there (masivo_api.md 4.13).
+    The document says minimum and maximum of lists, which mean nothing there
+    (docs/api-facts.md#f-arrays).
     """
     if not isinstance(part, dict):
         return part

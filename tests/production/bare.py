@@ -50,7 +50,8 @@ class Machine:
         self.folder = folder
         self._image = built
         self._server = server
-        self._mark = f"masivo_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"  # a number comes again; what a killed test left must not matter
+        # a number comes again; what a killed test left must not matter
+        self._mark = f"masivo_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         self._files(edit)
         given = composefile.variables(folder / ".env") | given
         self.services = composefile.services(folder / "docker-compose.yaml", given)

@@ -2,18 +2,19 @@
 Does the account tell the truth? Source, the sandbox's journal and store, and the ledger, compared
 by key.
 
-============  ======================================================================================
-lost          the ledger says it was delivered, or says nothing of it, and the API has not accepted it
-duplicated    accepted more than once, and the ledger does not say that it was in doubt; a customer only where the content
-              is what was accepted last, because one who has changed since is sent again
-phantom       accepted, and no row of the source may have become it
-changed       what was accepted last has another content than the source's row
-denied        accepted, and the ledger says that it was not delivered
-spoilt        accepted, and failed in the API's queue although no fault was played there
-restless      a batch is still on its way although nobody works on it
-unequal       a customer's delivered points are not the same on both sides
-unbalanced    a finished run's states do not add up to the rows that it read
-============  ======================================================================================
+==========  ========================================================================================
+lost        the ledger says it was delivered, or says nothing of it, and the API has not accepted it
+duplicated  accepted more than once, and the ledger does not say that it was in doubt; a customer
+            only where the content is what was accepted last, because one who has changed since is
+            sent again
+phantom     accepted, and no row of the source may have become it
+changed     what was accepted last has another content than the source's row
+denied      accepted, and the ledger says that it was not delivered
+spoilt      accepted, and failed in the API's queue although no fault was played there
+restless    a batch is still on its way although nobody works on it
+unequal     a customer's delivered points are not the same on both sides
+unbalanced  a finished run's states do not add up to the rows that it read
+==========  ========================================================================================
 
 The source is read through its own truth (`tests.databases.proof`), the ledger by plain SQL, so that
 a fault of the pipeline's own modules cannot hide in here.

@@ -1,8 +1,9 @@
 """
 Real processes to kill, stop and wake up.
 
-``python -m tests.proof.processes`` imports what a task needs, once, and forks a child for each line that it reads; a child does what is
-left of a run, as a task would, and dies or stops at the crash point that its line names. `Workers` is the other end.
+``python -m tests.proof.processes`` imports what a task needs, once, and forks a child for each line
+that it reads; a child does what is left of a run, as a task would, and dies or stops at the crash
+point that its line names. `Workers` is the other end.
 """
 
 from __future__ import annotations

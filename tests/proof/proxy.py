@@ -18,8 +18,8 @@ class Proxy:
     """
     Forwards to *port* of this machine.
 
-    `limit` bytes of the server's are passed on before everything is cut; 0 is no limit. A proxy that `swallows` accepts
-    connections and bytes, and nothing ever comes back.
+    `limit` bytes of the server's are passed on before everything is cut; 0 is no limit. A proxy
+    that `swallows` accepts connections and bytes, and nothing ever comes back.
     """
 
     def __init__(self, port: int) -> None:

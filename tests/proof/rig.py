@@ -2,8 +2,9 @@
 Runs migrations of the shop until nothing moves any more, while things break, and kills whoever does
 the work.
 
-A *try* is what one process does with a run: everything of it is opened anew, as after a restart. In a mass run a try dies by
-`Died`, which nothing catches, at a crash point; real processes are killed in `tests.proof.processes`.
+A *try* is what one process does with a run: everything of it is opened anew, as after a restart. In
+a mass run a try dies by `Died`, which nothing catches, at a crash point; real processes are killed
+in `tests.proof.processes`.
 """
 
 from __future__ import annotations

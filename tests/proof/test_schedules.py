@@ -2,7 +2,8 @@
 Two hundred random schedules of faults and deaths, against the engine and through the operators of
 the DAG.
 
-``make soak SEEDS=n`` plays any number; ``python tests/proof/soak.py --first 17 --seeds 1`` plays one again.
+``make soak SEEDS=n`` plays any number; ``python tests/proof/soak.py --first 17 --seeds 1`` plays
+one again.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ backfills, some customers, replays, sweeps). Then two checks:
 * after a quiet sweep, every row is, exactly once where it may go only once, and no row is outside
   the ledger.
 
-``MASIVO_SHOPS`` is how many shops are driven on each database, ``MASIVO_SEED`` the first one's seed; under CI they are always the same.
+``MASIVO_SHOPS`` is how many shops are driven on each database, ``MASIVO_SEED`` the first one's
+seed; under CI they are always the same.
 """
 
 from __future__ import annotations

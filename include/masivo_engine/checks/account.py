@@ -1,8 +1,8 @@
 """
 The mapping against the account: do the rewards and tiers that it names exist there.
 
-Only what the API documents as a GET is asked (masivo_api.md 2.6). It shows no brands, stores or
-channels.
+Only what the API documents as a GET is asked (docs/api-facts.md#f-reading). It shows no brands,
+stores or channels.
 """
 
 from __future__ import annotations

@@ -3,21 +3,22 @@ The records of a slice until each has its verdict: what was refused is taken apa
 is read back.
 
 Batches go out one after the other (`masivo_engine.delivery.sender`). What a refusal leaves behind
-is not documented (masivo_api.md U8): nothing, the good records, or those before the bad one. So a
-refused batch is in doubt; what a read-back finds is delivered, and what it proves absent is sent
+is not documented (docs/api-facts.md#u8): nothing, the good records, or those before the bad one. So
+a refused batch is in doubt; what a read-back finds is delivered, and what it proves absent is sent
 again in parts. A record that was refused alone is refused.
 
 For customers and events that is learned, by address and status, and never for transactions: points
 that are sent twice count twice.
 
-============  =======================================================  =================================================
-refusals are  known to be so when                                      a refused batch
-============  =======================================================  =================================================
-``atomic``    the first record of one is proved absent, and accepted   was not accepted: it is taken apart (`isolation`)
-              later on: it stood before the bad one
-``partial``   a record of one is proved present                        is in doubt
-not known     nothing is proved yet                                    is in doubt
-============  =======================================================  =================================================
+============  ==========================================  ==========================================
+refusals are  known to be so when                         a refused batch
+============  ==========================================  ==========================================
+``atomic``    the first record of one is proved absent,   was not accepted: it is taken apart
+              and accepted later on: it stood before the  (`isolation`)
+              bad one
+``partial``   a record of one is proved present           is in doubt
+not known     nothing is proved yet                       is in doubt
+============  ==========================================  ==========================================
 
 Doubts are settled when the slice has been sent, because proof takes something that was sent later.
 Where nothing can be proved, the mapping says (``policies.unproven``) whether they wait, or are sent

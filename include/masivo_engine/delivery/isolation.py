@@ -2,10 +2,10 @@
 A refused batch taken apart, until every record has a verdict of its own, in as few requests as can
 be.
 
-The API refuses a whole batch for one bad record and says why in prose (masivo_api.md 2.5). So the
-records that the prose names are left out; else the part is tested that is as likely good as bad. A
-part that is accepted is delivered by that very request, and proves the rest bad without one. What
-nothing is known of any more goes back to be packed with the next batches, so that it costs no
+The API refuses a whole batch for one bad record and says why in prose (docs/api-facts.md#f-errors).
+So the records that the prose names are left out; else the part is tested that is as likely good as
+bad. A part that is accepted is delivered by that very request, and proves the rest bad without one.
+What nothing is known of any more goes back to be packed with the next batches, so that it costs no
 request of its own either.
 
 All this is for refusals that take nothing. Where one may have taken a part, each refused request

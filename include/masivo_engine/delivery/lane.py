@@ -1,10 +1,12 @@
 """
 One lane for the account: the permission to send, in SQL, shared by every task, run and worker.
 
-`Lane.turn` queues: it gives a place in time and waits until shortly before it. `Lane.start` is the gate, passed right before the POST: whatever held its
-caller up since its turn, two requests are never less than *interval* apart. Both take one short transaction on the database's own
-clock, and hold no lock while they wait. The margin on top is for the way to the API; it grows when the API answers 429 all the same, and
-shrinks slowly afterwards (perf.md 6). A 429 freezes the lane for everybody.
+`Lane.turn` queues: it gives a place in time and waits until shortly before it. `Lane.start` is the
+gate, passed right before the POST: whatever held its caller up since its turn, two requests are
+never less than *interval* apart. Both take one short transaction on the database's own clock, and
+hold no lock while they wait. The margin on top is for the way to the API; it grows when the API
+answers 429 all the same, and shrinks slowly afterwards (docs/benchmarks.md). A 429 freezes the lane
+for everybody.
 
 Increments go before backfills: a backfill never queues behind others, so that an increment waits
 for one of its requests at most, and takes one turn in five while increments want them.
@@ -94,9 +96,9 @@ class Lane:
         """
         Wait until a turn is near and return the seconds waited; `start` waits for the rest.
 
-        A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a lane that ran. Raises
-        `TryAgainLater` where the next turn is more than ten minutes away, which happens at the hourly cap and in a long freeze; no turn is
-        used up then.
+        A lane that freezes meanwhile makes the waiter queue again, because its turn was given for a
+        lane that ran. Raises `TryAgainLater` where the next turn is more than ten minutes away,
+        which happens at the hourly cap and in a long freeze; no turn is used up then.
         """
         waited = 0.0
         self._made()

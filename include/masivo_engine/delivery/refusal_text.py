@@ -1,9 +1,9 @@
 """
 Whom a refusal names: the API says why it refused a batch in prose, and prose can be wrong.
 
-The contract promises a sentence and nothing about its content (seed 002, ``Error``; masivo_api.md
-2.5). So a name is a hint where to look first, and a verdict only together with what the API does:
-see `masivo_engine.delivery.isolation`.
+The contract promises a sentence and nothing about its content (docs/api-facts.md#f-events,
+``Error``; docs/api-facts.md#f-errors). So a name is a hint where to look first, and a verdict only
+together with what the API does: see `masivo_engine.delivery.isolation`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from masivo_engine.sql import MOST_KEYS, portions
 from masivo_engine.triage.triage import MOST_SUSPECTS, Judgement, Triage
 
 
-_TOKEN_HOURS = 1.0  # masivo_api.md 2.2
+_TOKEN_HOURS = 1.0  # docs/api-facts.md#f-token
 
 
 @dataclass(slots=True)

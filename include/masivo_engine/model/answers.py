@@ -1,26 +1,27 @@
 """
 What an answer means, decided in one place (design, section 5).
 
-=================  ==========================================================  =========================
-verdict            what came back                                              what follows
-=================  ==========================================================  =========================
-``ACCEPTED``       201                                                         the batch is delivered
-``TRY_AGAIN``      failed before the request left; 401, 429; 503 with the       the same batch, later
-                   limiter's mark: ``Retry-After``, or ``X-RateLimit-*`` that
-                   leaves nothing
-``REFUSED``        400, 409, 413, 415, 422                                     take the batch apart
-``STOP``           403, 404, 405, 410, 3xx, 2xx that is not 201, a web page    no further request
-``IN_DOUBT``       everything else after the request left: time-outs, resets,  read back, never send blind
-                   408, 500, 502, 503 without a mark, 504, unknown codes
-=================  ==========================================================  =========================
+=============  ========================================================  ===========================
+verdict        what came back                                            what follows
+=============  ========================================================  ===========================
+``ACCEPTED``   201                                                       the batch is delivered
+``TRY_AGAIN``  failed before the request left; 401, 429; 503 with the    the same batch, later
+               limiter's mark: ``Retry-After``, or ``X-RateLimit-*``
+               that leaves nothing
+``REFUSED``    400, 409, 413, 415, 422                                   take the batch apart
+``STOP``       403, 404, 405, 410, 3xx, 2xx that is not 201, a web page  no further request
+``IN_DOUBT``   everything else after the request left: time-outs,        read back, never send blind
+               resets, 408, 500, 502, 503 without a mark, 504, unknown
+               codes
+=============  ========================================================  ===========================
 
 A gateway says 503 or 408 also when the connection to the API broke after the request was handed on,
 so only who limits says "not accepted". A 401 is decided before a body is looked at. A 425 is about
 early data, which is never sent from here: whoever says it is not understood, so it is a doubt.
 
 201 and nothing else is success: a captive portal answers 200 with a page. A status line that says
-201 counts even if the rest of the answer is cut, because the API's 201 has no body. Sources: seed
-002 (201, 422), masivo_api.md 2.3 and 2.5.
+201 counts even if the rest of the answer is cut, because the API's 201 has no body. Sources:
+docs/api-facts.md#f-events (201, 422), docs/api-facts.md#f-limits and docs/api-facts.md#f-errors.
 """
 
 from __future__ import annotations

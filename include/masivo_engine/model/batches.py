@@ -13,8 +13,9 @@ class BatchState(StrEnum):
     Where a batch is. A record that a batch carries has its batch's state, so a receipt settles one
     row.
 
-    ``packed`` and ``sending`` are on the way; the others are settled. ``given_back`` was provably never sent, and
-    its records wait; ``refused`` was taken apart, and its records have states of their own.
+    ``packed`` and ``sending`` are on the way; the others are settled. ``given_back`` was provably
+    never sent, and its records wait; ``refused`` was taken apart, and its records have states of
+    their own.
     """
 
     PACKED = "packed"

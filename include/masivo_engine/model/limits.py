@@ -13,8 +13,9 @@ class Limits:
 
     A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote
     nothing for *lease_s* counts as dead. *isolation_per_hour* is how many of an hour's requests may
-    go into taking refused batches apart. Sources: masivo_api.md 2.1 and 2.3; *body_bytes* is U14's
-    safe guess. Times are seconds, from start to start.
+    go into taking refused batches apart. Sources: docs/api-facts.md#f-caps and
+    docs/api-facts.md#f-limits; *body_bytes* is docs/api-facts.md#u14's safe guess. Times are
+    seconds, from start to start.
     """
 
     records: int = 1000

@@ -3,9 +3,9 @@ Rows, from the legacy database to the ledger.
 
 ``legacy row -> record -> batch -> request -> receipt -> ledger entry``
 
-A *row* that cannot become a *record* becomes a *rejection*; both end as one ledger entry. The words are those of the
-design, and every table, log line and message uses them. The other nouns are in `masivo_engine.model.batches` and
-`masivo_engine.model.runs`.
+A *row* that cannot become a *record* becomes a *rejection*; both end as one ledger entry. The words
+are those of the design, and every table, log line and message uses them. The other nouns are in
+`masivo_engine.model.batches` and `masivo_engine.model.runs`.
 """
 
 from __future__ import annotations

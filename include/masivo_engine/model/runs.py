@@ -20,9 +20,10 @@ class Slice:
     The part of an entity that one mapped task works off: the customers from *lower* up to, not
     including, *upper*.
 
-    ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted meanwhile. Rows
-    without a customer belong to the first. *rows* is what the plan counted. A slice that *selects* ``keys`` reads the rows that the
-    ledger names for it, and none that the others read.
+    ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted
+    meanwhile. Rows without a customer belong to the first. *rows* is what the plan counted. A slice
+    that *selects* ``keys`` reads the rows that the ledger names for it, and none that the others
+    read.
     """
 
     entity: Entity
@@ -82,8 +83,9 @@ class RunKind(StrEnum):
     """
     Why a run reads what it reads.
 
-    ``increment``: from where coverage ends. ``window``, ``full``, ``customers``: what a person asked for. ``backfill``: exactly the
-    interval that Airflow gives it. ``sweep``: everything, to find what no window can. ``replay``: what a person released.
+    ``increment``: from where coverage ends. ``window``, ``full``, ``customers``: what a person
+    asked for. ``backfill``: exactly the interval that Airflow gives it. ``sweep``: everything, to
+    find what no window can. ``replay``: what a person released.
     """
 
     INCREMENT = "increment"
@@ -99,10 +101,12 @@ class Mode(StrEnum):
     """
     What a run does with what it reads.
 
-    ``send``: what is new or changed. ``from_now_on``: the mapping changed, and what it makes of delivered rows counts as delivered.
-    ``adopt``: everything counts as delivered, by this tool or an earlier one, and nothing is sent. ``release``: a person has looked at
-    these rows, and policies do not hold them any more; with ``release_more`` not even those about a customer's second transactions, and
-    with ``release_lost`` a person knows that transactions in doubt have not arrived: they go if the API shows none, whatever was sent later.
+    ``send``: what is new or changed. ``from_now_on``: the mapping changed, and what it makes of
+    delivered rows counts as delivered. ``adopt``: everything counts as delivered, by this tool or
+    an earlier one, and nothing is sent. ``release``: a person has looked at these rows, and
+    policies do not hold them any more; with ``release_more`` not even those about a customer's
+    second transactions, and with ``release_lost`` a person knows that transactions in doubt have
+    not arrived: they go if the API shows none, whatever was sent later.
     """
 
     SEND = "send"

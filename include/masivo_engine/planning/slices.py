@@ -8,7 +8,7 @@ rows, 20 requests leave 2 places empty; of 19,010 it would be 990. For transacti
 planned with a little slack, because whole customers seldom fill it to the last place.
 
 The counts are the plan's. Rows that are not sent in the end leave the last request of their slice
-emptier, no more. Sources: design section 7 (slices of bounded size); perf.md 5 (whole customers).
+emptier, no more. Source: docs/benchmarks.md (whole customers).
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def slices(entity: Entity, counts: Iterable[tuple[Any, int]], limits: Limits) ->
     Plan the slices of *entity* from *counts*: every customer once, in the database's order, with
     its number of rows.
 
-    One pass, in which only the cuts are kept. A slice has at most ``slice_requests * records`` rows, and as many as the lane takes in
-    ``slice_s`` seconds, except where one customer alone has more, or where there would be more than `MOST_SLICES`: then neighbours become one. ``None`` for
-    a customer stands for the rows without one: they belong to the first slice and are not sent, so they do not count
-    against its size. No rows, no slices.
+    One pass, in which only the cuts are kept. A slice has at most ``slice_requests * records``
+    rows, and as many as the lane takes in ``slice_s`` seconds, except where one customer alone has
+    more, or where there would be more than `MOST_SLICES`: then neighbours become one. ``None`` for
+    a customer stands for the rows without one: they belong to the first slice and are not sent, so
+    they do not count against its size. No rows, no slices.
     """
     per_request = _rows_per_request(entity, limits)
     requests = _requests_per_slice(limits)

@@ -1,16 +1,16 @@
 """
 What a customer's number of purchases proves about events, which no address of the API shows
-(masivo_api.md 2.6).
+(docs/api-facts.md#f-events-unseen).
 
 Metrics are the migrated ones until the first event is worked off, and are counted from then on
 (2.1, fact 9). Legacy metrics usually equal the events that are migrated, so **a number that fits
 proves nothing: only a number that did not fit before does.**
 
-==========  ==================================================================================================
-present     it was another number once, and is now that of all delivered events and these
-absent      nothing was delivered to the customer before, and it is the number that it was, although something that was sent
-            later is counted already
-==========  ==================================================================================================
+=======  ===========================================================================================
+present  it was another number once, and is now that of all delivered events and these
+absent   nothing was delivered to the customer before, and it is the number that it was, although
+         something that was sent later is counted already
+=======  ===========================================================================================
 """
 
 from __future__ import annotations

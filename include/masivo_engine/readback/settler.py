@@ -6,23 +6,29 @@ Only a read-back can tell, and only after the API's queue had time. *Present* is
 kind that was sent later and is visible already, because the queue is worked off in order.
 Everything else stays in doubt.
 
-============  =======================================  ============================================================
-entity        read                                     present, or not visible
-============  =======================================  ============================================================
-customers     ``GET /customers/{id}``                  200, or 404; proves nothing of one that had arrived before
-transactions  ``GET /customers/{id}/transactions``     its ``details``, which must hold its key, are there, or none of
-              of all years from 2020 on                the customer's (before 2020 the API shows none: U23); of a row that
-                                                       has changed since, no more than that it is
-                                                       there
-events        ``number_of_purchases``                  see `masivo_engine.readback.purchase_counts`; rarely anything
-============  =======================================  ============================================================
+============  ==========================================  ==========================================
+entity        read                                        present, or not visible
+============  ==========================================  ==========================================
+customers     ``GET /customers/{id}``                     200, or 404; proves nothing of one that
+                                                          had arrived before
+transactions  ``GET /customers/{id}/transactions`` of     its ``details``, which must hold its key,
+              all years from 2020 on                      are there, or none of the customer's
+                                                          (before 2020 the API shows none:
+                                                          docs/api-facts.md#u23); of a row that has
+                                                          changed since, no more than that it is
+                                                          there
+events        ``number_of_purchases``                     see
+                                                          `masivo_engine.readback.purchase_counts`;
+                                                          rarely anything
+============  ==========================================  ==========================================
 
 What was sent is looked for at the customer that it was sent for, whoever the row belongs to now. It
 is asked for by the same questions as what was sent later: an account may file transactions by a
-local year, or by that of their arrival (U24), so one year that shows none proves nothing.
+local year, or by that of their arrival (docs/api-facts.md#u24), so one year that shows none proves
+nothing.
 
-A refusal may have left a part behind, of a customer's transactions too (U8): so a part is looked
-for after it.
+A refusal may have left a part behind, of a customer's transactions too (docs/api-facts.md#u8): so a
+part is looked for after it.
 
 Where nothing was sent later, `Patience.certain_after_s` must have passed, and that is enough only
 for events that the API refused, and for customers, whose ids it keeps unique: a queue that stands

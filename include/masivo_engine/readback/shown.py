@@ -2,7 +2,8 @@
 What the API shows of a customer, and what it does not say.
 
 Only an answer of the documented shape says anything: a captive portal answers 200 with a page, a
-wrong address 404 with one (masivo_api.md 2.5 and 2.6). *None* means that nothing can be concluded.
+wrong address 404 with one (docs/api-facts.md#f-errors and docs/api-facts.md#f-reading). *None*
+means that nothing can be concluded.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def purchases(reading: Reading, asked: str) -> int | None:
 
 
 def details(reading: Reading) -> set[str] | None:
-    """Return the ``details`` of the customer's transactions, which name them (U25)."""
+    """
+    Return the ``details`` of the customer's transactions, which name them (docs/api-facts.md#u25).
+    """
     if reading.answer.status != 200 or reading.answer.is_page:
         return None
     found = reading.json.get("data") if isinstance(reading.json, dict) else reading.json

@@ -17,7 +17,9 @@ DEFAULT_KEY = "sandbox-key"  # stands for an API key on machines where nothing i
 
 
 class Telling(StrEnum):
-    """How much the prose of a 422 says. The contract promises nothing (masivo_api.md 2.5)."""
+    """
+    How much the prose of a 422 says. The contract promises nothing (docs/api-facts.md#f-errors).
+    """
 
     OPAQUE = "opaque"
     NAMES_ONE = "names_one"
@@ -48,8 +50,8 @@ class Refusal(StrEnum):
 
 class Existing(StrEnum):
     """
-    What becomes of a customer whose id the account has already (masivo_api.md U5: not documented,
-    so all are played).
+    What becomes of a customer whose id the account has already (docs/api-facts.md#u5: not
+    documented, so all are played).
 
     The newer content takes the place of the older one, balance included; or it is refused as any
     other duplicate; or the worst: it takes its place and the balance is added to what was there.
@@ -62,7 +64,7 @@ class Existing(StrEnum):
 
 class Leaves(StrEnum):
     """
-    What a 422 leaves taken of its batch (masivo_api.md U8: not documented, so all are played).
+    What a 422 leaves taken of its batch (docs/api-facts.md#u8: not documented, so all are played).
 
     Nothing; the good records; or those that stand before the first bad one, where a batch is worked
     off in order: then also part of a customer's transactions.
@@ -75,8 +77,8 @@ class Leaves(StrEnum):
 
 class Filing(StrEnum):
     """
-    By which year ``GET /customers/{id}/transactions`` finds a transaction (masivo_api.md U24: not
-    documented, so all are played).
+    By which year ``GET /customers/{id}/transactions`` finds a transaction (docs/api-facts.md#u24:
+    not documented, so all are played).
 
     That of *issued_at* in UTC, or in America/Bogota as an account's own calendar has it; or that in
     which it was taken.
@@ -97,15 +99,15 @@ class Options:
     :param store: the SQLite file that holds everything; ``None`` keeps it in memory.
     :param journal: the file of what happened; by default beside *store*, or a temporary one.
     :param accounts: API key to account name; the migration limits are an account's.
-    :param interval_s: least time from start to start of two migration requests (masivo_api.md 2.3);
-        0 lifts it.
+    :param interval_s: least time from start to start of two migration requests
+        (docs/api-facts.md#f-limits); 0 lifts it.
     :param per_hour: most migration requests within an hour (Dev 250, Prod 1000); 0 lifts it.
     :param delay_s: from the 201 until the work is visible.
     :param outages: spans after the start, in seconds, in which the queue stands still.
-    :param record_limit: most records of one request (masivo_api.md 2.1).
-    :param body_bytes: larger bodies get a 413 (not documented, U14).
+    :param record_limit: most records of one request (docs/api-facts.md#f-caps).
+    :param body_bytes: larger bodies get a 413 (not documented, docs/api-facts.md#u14).
     :param atomic: whether a 422 refuses the whole batch; else its good records are taken all the
-        same (U8).
+        same (docs/api-facts.md#u8).
     :param leaves: what it leaves of one address, by entity, where that differs from *atomic*.
     :param existing: what becomes of a customer whose id the account has; an id twice in one request
         is refused in any case.

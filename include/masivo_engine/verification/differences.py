@@ -1,16 +1,17 @@
 """
 What a read-back found other than expected, in buckets.
 
-==================  ==================================================================================================
+==================  ================================================================================
 ``missing``         it is not there, after the last round of reading
 ``doubled``         it is there twice
 ``off_by_one_row``  a balance is wrong by exactly one transaction, or one line of the balance
 ``sign``            an amount has the other sign, or a balance is wrong as if one transaction had
 ``expiry``          points that had expired are gone, or expire on another day
 ``time_zone``       a date is moved by whole hours (or quarters, for the zones that have them)
-``metrics``         migrating events has replaced migrated metrics, as the API says it does: explained, and not counted as wrong
+``metrics``         migrating events has replaced migrated metrics, as the API says it does:
+                    explained, and not counted as wrong
 ``other``           everything else
-==================  ==================================================================================================
+==================  ================================================================================
 
 Amounts and dates only; of names, addresses and birthdays no more than that they differ.
 """

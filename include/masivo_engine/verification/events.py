@@ -1,6 +1,6 @@
 """
-A customer's events, by what the API counts: no address of the API shows them (masivo_api.md 2.6),
-only a number of purchases and a sum.
+A customer's events, by what the API counts: no address of the API shows them
+(docs/api-facts.md#f-events-unseen), only a number of purchases and a sum.
 
 Metrics are the migrated ones until the first event is worked off, and are counted from then on
 (fact 9). So a number that fits proves something only where it could not have fitted before; and the

@@ -174,8 +174,8 @@ class Rounds:
             return None
         compared = of_transactions(owed, movements)
         if is_last and any(variance.bucket is Bucket.MISSING for variance in compared.found):
-            # The year may be that of another date than the one that was sent (U24), or of a date
-            # that was moved.
+            # The year may be that of another date than the one that was sent
+            # (docs/api-facts.md#u24), or of a date that was moved.
             more = self._api.transactions(owed.customer, every_year() - years)
             if more is None:
                 return None

@@ -1,14 +1,15 @@
 """
 Whom to read: everybody, or a sample that looks where things go wrong and draws the rest at random.
 
-==========================  ===============================================================================
-found before                whoever differed in the last read-back of these runs, or was not read to the end
-every reason                two customers for each reason for which one of their rows was not sent
-top balances                a tenth of the sample: the most points
-every tier                  two customers of each tier, among two thousand drawn at random
-edges of the batches        a fifth of the sample: the first and last customer of each batch
-random                      the rest; only of these anything can be said about all
-==========================  ===============================================================================
+====================  ==============================================================================
+found before          whoever differed in the last read-back of these runs, or was not read to the
+                      end
+every reason          two customers for each reason for which one of their rows was not sent
+top balances          a tenth of the sample: the most points
+every tier            two customers of each tier, among two thousand drawn at random
+edges of the batches  a fifth of the sample: the first and last customer of each batch
+random                the rest; only of these anything can be said about all
+====================  ==============================================================================
 """
 
 from __future__ import annotations

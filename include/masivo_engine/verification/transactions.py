@@ -1,9 +1,10 @@
 """
 A customer's transactions, one by one, against those that the API shows.
 
-They are told apart by their ``details``, the only text that comes back (U25), which should hold
-their key; where it does not, by amount, reward and date. What the API shows besides (U4: it may
-write a line of its own for a migrated balance) is nobody's fault.
+They are told apart by their ``details``, the only text that comes back (docs/api-facts.md#u25),
+which should hold their key; where it does not, by amount, reward and date. What the API shows
+besides (docs/api-facts.md#u4: it may write a line of its own for a migrated balance) is nobody's
+fault.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-``python -m masivo``: the account and its audit pack, one customer's trail, the check, payloads to look at, the sandbox and the demo.
+``python -m masivo``: the account and its audit pack, one customer's trail, the check, payloads to
+look at, the sandbox and the demo.
 
 Only what a command needs is imported, because Airflow alone takes a second or two.
 """

@@ -1,5 +1,6 @@
 """
-``python -m masivo tie``: the ledger learns that the connection `masivo_api` names its account in another way than before.
+``python -m masivo tie``: the ledger learns that the connection `masivo_api` names its account in
+another way than before.
 
 It shows what the account has of what the ledger delivered last, and wants a typed word. Nothing is
 sent.

@@ -4,17 +4,20 @@ The connection to Masivo's API, read: where it is, with what key, how fast, how 
 This is the only reader of that connection. Every extra is read by its name; none ever becomes a
 header.
 
-======================  ==================================================================================
+=======================  ===========================================================================
 field of the connection  meaning
-======================  ==================================================================================
-host, port, schema       host name or whole URL; `schema` is http or https (default); path: /api/storefront/v1
+=======================  ===========================================================================
+host, port, schema       host name or whole URL; `schema` is http or https (default); path:
+                         /api/storefront/v1
 password                 the API key, from which one-hour tokens are fetched
 extra ``token``          instead of the key: a bearer token that somebody else renews
-extra ``account``        ``dev`` (250 requests an hour) or ``prod`` (1000); masivo_api.md 2.3
+extra ``account``        ``dev`` (250 requests an hour) or ``prod`` (1000);
+                         docs/api-facts.md#f-limits
 extra, limits            the fields of `Limits`, by their names; they win over ``account``
 extra ``account_id``     your name for the account, by which the ledger knows it (with the address)
-extra, others            ``base_path``, ``newer_fields``, ``deadline_s``, ``connect_timeout_s``, ``verify``
-======================  ==================================================================================
+extra, others            ``base_path``, ``newer_fields``, ``deadline_s``, ``connect_timeout_s``,
+                         ``verify``
+=======================  ===========================================================================
 """
 
 from __future__ import annotations
@@ -37,10 +40,10 @@ from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.limits import Limits, Patience
 
 
-BASE_PATH = "/api/storefront/v1"  # seed 002, `servers`
+BASE_PATH = "/api/storefront/v1"  # docs/api-facts.md#f-events, `servers`
 
-_PER_HOUR = {"dev": 250, "prod": 1000}  # masivo_api.md 2.3
-_MOST_RECORDS = 1000  # the API's own cap; seed 002 and masivo_api.md 2.1
+_PER_HOUR = {"dev": 250, "prod": 1000}  # docs/api-facts.md#f-limits
+_MOST_RECORDS = 1000  # the API's own cap; docs/api-facts.md#f-events and docs/api-facts.md#f-caps
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 # What a token says of itself, of where it is good and of what for: another one tomorrow, or the

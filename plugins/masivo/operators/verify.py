@@ -127,8 +127,9 @@ class MasivoReadBackSensor(BaseSensorOperator):
     on from the ledger.
 
     :param part: first and last row of the part in the ledger.
-    :param deferrable: wait in the triggerer rather than in the scheduler's table; by default as the deployment's
-        ``[operators] default_deferrable`` says. Both survive a restart of any component.
+    :param deferrable: wait in the triggerer rather than in the scheduler's table; by default as the
+        deployment's ``[operators] default_deferrable`` says. Both survive a restart of any
+        component.
     """
 
     template_fields: Sequence[str] = ("part",)

@@ -26,9 +26,9 @@ class MasivoVisibleSensor(BaseSensorOperator):
     Pass when the customers that this run delivered last can be read back.
 
     The API answers 201 when a batch is enqueued; until the queue has worked it off, events and
-    transactions of its customers would be lost without a word (masivo_api.md 2.1 and U11). It asks
-    for one customer of each of the last *batches* batches: reads have a daily limit on development
-    accounts.
+    transactions of its customers would be lost without a word (docs/api-facts.md#f-queue and
+    docs/api-facts.md#u11). It asks for one customer of each of the last *batches* batches: reads
+    have a daily limit on development accounts.
     """
 
     def __init__(self, *, batches: int = 3, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ A request under way, watched: what `requests` does not tell, and points depend o
   come before the first byte, so each is provably safe to repeat; everything later is not.
 * **Its status, once the status line was read**, whatever happens to the rest of the answer.
 * **When it ends.** The time-outs of sockets are per read, so a server that drips a byte at a time
-  is never cut by them (data_and_reliability.md 2.2: 61 s past a time-out of 1 s). A watchdog shuts
+  is never cut by them (61 s past a time-out of 1 s). A watchdog shuts
   the socket down at the deadline.
 
 Nothing is ever repeated, redirected or answered from a cache below this module.

@@ -1,9 +1,10 @@
 """
 Bearer tokens: fetched with the API key, kept for the process, renewed before they expire.
 
-``GET {base}/auth/authorize`` with ``x-api-key`` answers ``{"data": "<JWT of one hour>"}``; the official sample renews
-it 5 minutes early (masivo_api.md 2.4). How long a token lives is measured against the server's own ``Date``, and waited
-for on a monotonic clock: this machine's wall clock may be wrong.
+``GET {base}/auth/authorize`` with ``x-api-key`` answers ``{"data": "<JWT of one hour>"}``; the
+official sample renews it 5 minutes early (docs/api-facts.md#f-token). How long a token lives is
+measured against the server's own ``Date``, and waited for on a monotonic clock: this machine's wall
+clock may be wrong.
 """
 
 from __future__ import annotations

@@ -2,15 +2,19 @@
 The same work by other ways, as a program: ``others.py WAY LEGACY_URL SINK_URL ENTITY``. Prints what
 `rig.measured` measures.
 
-========  ========================================================================================================
-hand      what people write first: read all, a pydantic model per row, ``requests.post(json=...)`` with 1000 records
+========  ==========================================================================================
+hand      what people write first: read all, a pydantic model per row, ``requests.post(json=...)``
+          with 1000 records
 copy      the floor of reading: COPY the joined rows out of PostgreSQL, and throw them away
-stream    the floor of reading in Python: the same rows as Python values, by a server-side cursor, and throw them away
+stream    the floor of reading in Python: the same rows as Python values, by a server-side cursor,
+          and throw them away
 post      the floor of sending: POST bytes that are ready
-dlt       a dlt resource that yields Arrow tables, as its pyarrow backend does, into a custom destination that nests and posts
+dlt       a dlt resource that yields Arrow tables, as its pyarrow backend does, into a custom
+          destination that nests and posts
 dlt-rows  the same with dlt's default, rows as dicts in JSON lines
-drt       ``drt run`` of the project in ``drt_project/``: SQL that casts, a Jinja template per request, nothing validated
-========  ========================================================================================================
+drt       ``drt run`` of the project in ``drt_project/``: SQL that casts, a Jinja template per
+          request, nothing validated
+========  ==========================================================================================
 
 Lists come as JSON made by PostgreSQL where a tool can take a row only as it is. None of them keeps
 a ledger or resumes.

@@ -2,10 +2,11 @@
 This project's way from database to socket, as a program: ``ours.py LEGACY_URL LEDGER_URL SINK_URL
 STEP``.
 
-*STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an entity, whose slices are worked off with
-validation, hashing and ledger: as an executor does it, each slice in a process of its own and two at a time, or ``one`` after the other, where that is said last.
-``again`` said last is another run over the same rows: a sweep.
-Prints one line of JSON: rows, seconds, CPU seconds of all these processes and the most memory that one of them used.
+*STEP* is ``begin`` (the run is planned), ``plan`` (and everything but the sending foretold), or an
+entity, whose slices are worked off with validation, hashing and ledger: as an executor does it,
+each slice in a process of its own and two at a time, or ``one`` after the other, where that is said
+last. ``again`` said last is another run over the same rows: a sweep. Prints one line of JSON: rows,
+seconds, CPU seconds of all these processes and the most memory that one of them used.
 """
 
 from __future__ import annotations

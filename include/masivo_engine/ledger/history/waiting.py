@@ -2,18 +2,19 @@
 What waits in the ledger and is free now: held and doubtful rows that the next run reads again,
 whatever window it has.
 
-================================================  =====================================================================
-waits because                                     is free when
-================================================  =====================================================================
-the run stopped, or an earlier version is out     at once
-a person said that it did not arrive              at once
-it is in doubt                                    at once, for a day: after that a person has to settle it
-its batch was refused in its company              at once: in a later run it is sent apart
-its customer was not there                        its customer is delivered
-its customer's points did not add up              its customer was delivered since its slice began,
-                                                  or was in doubt, and is settled as delivered
-a policy held it                                  the mapping's policy says otherwise now
-================================================  =====================================================================
+=============================================  =====================================================
+waits because                                  is free when
+=============================================  =====================================================
+the run stopped, or an earlier version is out  at once
+a person said that it did not arrive           at once
+it is in doubt                                 at once, for a day: after that a person has to settle
+                                               it
+its batch was refused in its company           at once: in a later run it is sent apart
+its customer was not there                     its customer is delivered
+its customer's points did not add up           its customer was delivered since its slice began, or
+                                               was in doubt, and is settled as delivered
+a policy held it                               the mapping's policy says otherwise now
+=============================================  =====================================================
 """
 
 from __future__ import annotations

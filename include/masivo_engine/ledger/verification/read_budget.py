@@ -1,5 +1,6 @@
 """
-The reads of a day: accounts for development allow 1,000 a day (masivo_api.md 2.3), for everything.
+The reads of a day: accounts for development allow 1,000 a day (docs/api-facts.md#f-requests-a-day),
+for everything.
 
 They are counted in the ledger, beside the lane's starts, so that a read-back every hour does not
 take the account's day.

@@ -1,8 +1,9 @@
 """
 Writing the ledger: runs, slices, batches and entries, in the order in which a slice is worked off.
 
-`Ledger.claim` -> `enter` (rows that are not sent) and `pack` (a batch) -> `sending`, committed before the POST -> `receive`,
-the receipt -> `finish`. Every write of a slice names its `Lease`; a try whose slice was claimed anew gets `Fenced` and must stop.
+`Ledger.claim` -> `enter` (rows that are not sent) and `pack` (a batch) -> `sending`, committed
+before the POST -> `receive`, the receipt -> `finish`. Every write of a slice names its `Lease`; a
+try whose slice was claimed anew gets `Fenced` and must stop.
 """
 
 from __future__ import annotations

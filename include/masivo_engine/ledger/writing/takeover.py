@@ -5,17 +5,16 @@ sent nor believe what they began.
 Of runs that died the same is done before a run looks for what waits: else what they had in hand
 would wait for a slice that never comes.
 
-================  ==========================================  =========================================
-a batch left as   what it becomes                             its records
-================  ==========================================  =========================================
-packed            given back: provably not sent               forgotten or, of another run, held; what may
-                                                              have arrived before is in doubt as
-                                                              before
-being sent        in doubt: perhaps sent                      read back
-refused           refused, and perhaps partly accepted        forgotten or, of another run, held; or read back
-                                                              if that may be, or if they may have
-                                                              arrived before
-================  ==========================================  =========================================
+===============  ====================================  =============================================
+a batch left as  what it becomes                       its records
+===============  ====================================  =============================================
+packed           given back: provably not sent         forgotten or, of another run, held; what may
+                                                       have arrived before is in doubt as before
+being sent       in doubt: perhaps sent                read back
+refused          refused, and perhaps partly accepted  forgotten or, of another run, held; or read
+                                                       back if that may be, or if they may have
+                                                       arrived before
+===============  ====================================  =============================================
 """
 
 from __future__ import annotations

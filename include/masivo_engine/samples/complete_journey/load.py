@@ -8,7 +8,7 @@ fetched. Purchases, products, demographics and coupon redemptions are untouched.
 derived**, by the rule in `complete_journey_points`; names and e-mail addresses do not exist, the
 mapping makes them up under ``.invalid``.
 
-Source of the facts: data_and_reliability.md 1.1 to 1.3.
+
 """
 
 from __future__ import annotations

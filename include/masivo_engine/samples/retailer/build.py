@@ -2,9 +2,9 @@
 The invented retailer's database, built from a seed: any size, the same on every dialect, faults
 planted and counted.
 
-`retailer_tables` is its schema, `retailer_people` and `retailer_points` its plausible content, `retailer_dirt` and
-`retailer_faults` what is wrong with it. By default about 5,000 members, 25,000 receipts with 64,000 lines and 45,000
-ledger entries.
+`retailer_tables` is its schema, `retailer_people` and `retailer_points` its plausible content,
+`retailer_dirt` and `retailer_faults` what is wrong with it. By default about 5,000 members, 25,000
+receipts with 64,000 lines and 45,000 ledger entries.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def build(engine: Engine, *, customers: int = 5_000, seed: int = 7) -> Planted:
     Fill the database behind *engine* with a retailer of *customers* members, and say what was
     planted.
 
-    An earlier build is replaced. Raises `masivo_engine.model.errors.LegacyError` if the database holds somebody else's tables, and
-    `ValueError` for too few customers.
+    An earlier build is replaced. Raises `masivo_engine.model.errors.LegacyError` if the database
+    holds somebody else's tables, and `ValueError` for too few customers.
     """
     spoilt = victims(customers, seed)
     renew(engine, RETAILER, sample="retailer", derived=DERIVED)

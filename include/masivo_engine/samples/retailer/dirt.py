@@ -4,11 +4,12 @@ The faults of the invented retailer's data, and the rows that each of them spoil
 Each fault is planted in members of its own, so no row has two, and what follows for the member's
 other rows is known:
 
-=============================  ===============================================================================
-a fault in the customer        all its events and transactions are held, ``customer_quarantined``
-a fault in an event            that event alone
-a fault in a transaction       its siblings are held, ``sibling_not_sendable``, unless the fault *spares* them
-=============================  ===============================================================================
+========================  ==========================================================================
+a fault in the customer   all its events and transactions are held, ``customer_quarantined``
+a fault in an event       that event alone
+a fault in a transaction  its siblings are held, ``sibling_not_sendable``, unless the fault *spares*
+                          them
+========================  ==========================================================================
 
 Kinds that only some databases can hold are planted there only; their members are left clean
 elsewhere, so that the same seed gives the same members everywhere.
@@ -155,8 +156,8 @@ def victims(customers: int, seed: int) -> dict[int, Dirt]:
     """
     Choose the members that are spoilt, and how: a share of *customers* for each kind, at least one.
 
-    The first member is spared, so that there is an e-mail for the others to share. Raises `ValueError` for fewer than
-    `LEAST_CUSTOMERS` customers.
+    The first member is spared, so that there is an e-mail for the others to share. Raises
+    `ValueError` for fewer than `LEAST_CUSTOMERS` customers.
     """
     if customers < LEAST_CUSTOMERS:
         raise ValueError(

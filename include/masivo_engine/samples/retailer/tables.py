@@ -2,7 +2,7 @@
 The invented retailer's legacy schema: a till system, a web shop and a loyalty club that grew
 together over the years.
 
-Its habits, all of which real systems have (data_and_reliability.md 1.4):
+Its habits, all of which real systems have:
 
 * money is integer cents, points are unsigned and a letter says which way they go, an expiry is a
   row of its own;

@@ -1,6 +1,6 @@
 """
 What an account has been set up with: its rewards and tiers, in the shape in which the API shows
-them (masivo_api.md 2.6).
+them (docs/api-facts.md#f-catalogue).
 
 Unless it is told otherwise, the sandbox is set up for the mappings that come with the project.
 """

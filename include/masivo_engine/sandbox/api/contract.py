@@ -1,10 +1,12 @@
 """
 What a body must look like, straight from the OpenAPI documents beside this file.
 
-``openapi/events.yaml`` is the document that Masivo publishes (seed 002), byte for byte; the other two are written in its
-style from seeds 001 and 003 and masivo_api.md section 3. OpenAPI 3.0 is translated to JSON Schema on loading: ``nullable``
-becomes a null type, ``minimum`` and ``maximum`` of an array (a slip of the published document, masivo_api.md 4.13) become
-the item counts they mean, and an object with named properties takes no others (U17: the stricter reading).
+``openapi/events.yaml`` is the document that Masivo publishes (docs/api-facts.md#f-events), byte for
+byte; the other two are written in its style from docs/api-facts.md#f-customers and
+docs/api-facts.md#f-transactions. OpenAPI 3.0 is translated to JSON Schema on loading: ``nullable``
+becomes a null type, ``minimum`` and ``maximum`` of an array (a slip of the published document,
+docs/api-facts.md#f-arrays) become the item counts they mean, and an object with named properties
+takes no others (docs/api-facts.md#u17: the stricter reading).
 """
 
 from __future__ import annotations

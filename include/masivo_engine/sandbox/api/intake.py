@@ -1,10 +1,10 @@
 """
 What happens at the door: a body is taken, or refused with a sentence.
 
-The contract first, then what the guide says beside it (masivo_api.md 2.1): caps on records, at
-least one event per customer, ids and e-mails unique in the account. One bad record refuses the
+The contract first, then what the guide says beside it (docs/api-facts.md#f-caps): caps on records,
+at least one event per customer, ids and e-mails unique in the account. One bad record refuses the
 whole batch; with ``atomic`` off its good ones are taken all the same, or with ``leaves`` those
-before it (U8: not documented, so all are played).
+before it (docs/api-facts.md#u8: not documented, so all are played).
 """
 
 from __future__ import annotations

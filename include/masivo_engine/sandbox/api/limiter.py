@@ -1,10 +1,10 @@
 """
 The account-wide migration limiter: so long from start to start, so many within an hour
-(masivo_api.md 2.3).
+(docs/api-facts.md#f-limits).
 
-One bucket for all three endpoints (U12: the stricter reading). What is counted is every request
-that it lets through, whatever becomes of it (U13); a 429 is not counted, or an impatient client
-would never get in again.
+One bucket for all three endpoints (docs/api-facts.md#u12: the stricter reading). What is counted is
+every request that it lets through, whatever becomes of it (docs/api-facts.md#u13); a 429 is not
+counted, or an impatient client would never get in again.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The sentence of a 422: all that a client learns about a refused batch.
 
-The contract promises two strings and nothing about their content (seed 002, ``Error``);
-masivo_api.md 2.5 expects no index, no path and no id. So how much the sentence tells, and what it
-calls a record by, are options.
+The contract promises two strings and nothing about their content (docs/api-facts.md#f-events,
+``Error``); docs/api-facts.md#f-errors expects no index, no path and no id. So how much the sentence
+tells, and what it calls a record by, are options.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from masivo_engine.sandbox.api.contract import Complaint, Entity
 from masivo_engine.sandbox.options import Naming, Telling
 
 
-_PROSE = "Invalid customer entry"  # the words of seed 002
+_PROSE = "Invalid customer entry"  # the words of docs/api-facts.md#f-events
 
 
 def prose(entity: Entity, body: Any, complaints: Sequence[Complaint], telling: Telling, naming: Naming) -> str:

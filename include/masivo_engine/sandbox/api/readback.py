@@ -1,5 +1,5 @@
 """
-The API's own reads: what has become visible of a customer (masivo_api.md 2.6).
+The API's own reads: what has become visible of a customer (docs/api-facts.md#f-reading).
 
 Metrics are the migrated ones until an event arrives; from then on Masivo recalculates them (fact 9
 of 2.1). The sandbox does so for the lifetime and for every period that the customer was migrated

@@ -1,5 +1,5 @@
 """
-Tokens: an API key buys a JWT that lasts an hour (masivo_api.md 2.4).
+Tokens: an API key buys a JWT that lasts an hour (docs/api-facts.md#f-token).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 What goes wrong on purpose, and when: the faults by name, and the script that plays them.
 
-Rows 28 to 49 of the fault catalogue (data_and_reliability.md 2.3). `misbehaviour` plays them.
+Rows 28 to 49 of `docs/faults.md`. `misbehaviour` plays them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 What the queue does wrong to single records, long after its 201: for those who prove that a
 read-back finds it.
 
-`faults` spoil whole requests on their way; here one record that was worked off is lost, doubled, moved in time or given the other sign.
+`faults` spoil whole requests on their way; here one record that was worked off is lost, doubled,
+moved in time or given the other sign.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 The queue behind the 201: works off what was accepted, once it is due, in the order in which it
 came.
 
-What fails here fails silently, as behind the real API (U9, U11): no answer, no list, only its
-absence. The sandbox keeps the reason for people and tests. Rules: masivo_api.md 2.1 facts 9 to 12,
-U3 and U5.
+What fails here fails silently, as behind the real API (docs/api-facts.md#u9,
+docs/api-facts.md#u11): no answer, no list, only its absence. The sandbox keeps the reason for
+people and tests. Rules: docs/api-facts.md#f-queue, docs/api-facts.md#u3 and docs/api-facts.md#u5.
 """
 
 from __future__ import annotations

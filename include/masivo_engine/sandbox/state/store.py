@@ -1,9 +1,10 @@
 """
 What the sandbox holds: one SQLite database, in a file or in memory.
 
-``request`` is what was accepted, in order, with the moment from which it is visible; ``record`` is each of its records with
-its content; ``identity`` says whose id and e-mail are taken. A record has been *applied* as often as the queue worked it
-off with success, or has a *failure*. Everything else that can be asked is worked out from these three.
+``request`` is what was accepted, in order, with the moment from which it is visible; ``record`` is
+each of its records with its content; ``identity`` says whose id and e-mail are taken. A record has
+been *applied* as often as the queue worked it off with success, or has a *failure*. Everything else
+that can be asked is worked out from these three.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ class Conversation(BaseHTTPRequestHandler):
             number = self._api.next_sequence()
             self._serve(Call(number, self._monotonic_s, self._started_at, self.command, path, query))
         else:
-            # Masivo's app lives on the same host and answers whatever is asked (masivo_api.md 2.5).
+            # Masivo's app lives on the same host and answers whatever is asked
+            # (docs/api-facts.md#f-page).
             self._body()
             number = self._api.next_sequence()
             call = Call(number, self._monotonic_s, self._started_at, self.command, url.path, query)

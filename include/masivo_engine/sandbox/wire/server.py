@@ -31,7 +31,8 @@ class Sandbox:
     """
     A sandbox that runs from its construction until `close`. A context manager.
 
-    ``with Sandbox(Options(delay_s=0)) as sandbox: requests.get(sandbox.url + "/auth/authorize", ...)``
+    ``with Sandbox(Options(delay_s=0)) as sandbox: requests.get(sandbox.url + "/auth/authorize",
+    ...)``
 
     :raises PortBusy: the port is in use.
     :raises OSError: the address or the store cannot be used; the sentence says why.

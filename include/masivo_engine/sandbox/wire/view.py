@@ -30,8 +30,9 @@ def document(api: Api, name: str, query: Mapping[str, str]) -> Reply:
     """
     ``/view/<name>``.
 
-    ``counts.json``; ``customers.json``, ``events.json`` and ``transactions.json``, narrowed by ``key``, ``customer`` and
-    ``account``; ``failures.json``; ``requests.json``. The lists come in pages: ``limit`` (1000) and ``offset`` (0).
+    ``counts.json``; ``customers.json``, ``events.json`` and ``transactions.json``, narrowed by
+    ``key``, ``customer`` and ``account``; ``failures.json``; ``requests.json``. The lists come in
+    pages: ``limit`` (1000) and ``offset`` (0).
     """
     try:
         limit, offset = int(query.get("limit", _PAGE_OF_RECORDS)), int(query.get("offset", 0))

@@ -36,7 +36,7 @@ class Reply:
 
     @classmethod
     def problem(cls, status: int, error: str, details: str) -> Reply:
-        """The one error body that Masivo documents (seed 002, ``Error``)."""
+        """The one error body that Masivo documents (docs/api-facts.md#f-events, ``Error``)."""
         return cls.of({"error": error, "details": details}, status)
 
     @classmethod
