@@ -114,9 +114,9 @@ def pgbouncer(url: str) -> Iterator[str]:
         home = Path(folder)
         password = f" password={server.password}" if server.password else ""
         (home / "pgbouncer.ini").write_text(
-            f"[databases]\n{server.database} = host={server.host} port={server.port or 5432} user={server.username}{password}\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            "pool_mode = transaction\ndefault_pool_size = 1\n"
+            f"[databases]\n{server.database} = host={server.host} port={server.port or 5432}"
+            f" user={server.username}{password}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port ="
+            f" {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 1\n"
         )
         account: dict[str, Any] = {}
         if os.geteuid() == 0:  # as which it refuses to run

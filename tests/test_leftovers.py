@@ -87,7 +87,10 @@ def test_who_leaves_something_fails_and_nobody_after_it_finds_it(tmp_path):
     (tmp_path / "test_first.py").write_text(FILE)
     (tmp_path / "test_next.py").write_text(NEXT)
     (tmp_path / "test_no.py").write_text(IMPORTED)
-    options = f"-q -c {ROOT / 'pyproject.toml'} --rootdir {tmp_path} -p tests.conftest -p no:cacheprovider --continue-on-collection-errors".split()
+    options = (
+        f"-q -c {ROOT / 'pyproject.toml'} --rootdir {tmp_path} -p tests.conftest -p no:cacheprovider"
+        " --continue-on-collection-errors".split()
+    )
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, tmp_path],
         cwd=ROOT,

@@ -32,14 +32,16 @@ def main() -> None:
     least = RECORDS // Limits().records
     _say(f"{RECORDS:,} customers, requests in all, mean of {len(SEEDS)} loads; {least} without bad records")
     _say(
-        f"{'bad':>7} {'bound':>8} {'plain halving':>14} {'ours, opaque':>13} {'/ bound':>8} {'names one':>10} {'names all':>10}"
+        f"{'bad':>7} {'bound':>8} {'plain halving':>14} {'ours, opaque':>13} {'/ bound':>8} {'names one':>10}"
+        f" {'names all':>10}"
     )
     for share in SHARES:
         bound = RECORDS * -(share * math.log2(share) + (1 - share) * math.log2(1 - share))
         found = [list(_one(records, share, seed)) for seed in SEEDS]
         halving, ours, one, every = (sum(column) / len(SEEDS) for column in zip(*found, strict=True))
         _say(
-            f"{share:>7.2%} {bound:>8,.0f} {halving:>14,.0f} {ours:>13,.0f} {ours / bound:>8.3f} {one:>10,.0f} {every:>10,.0f}"
+            f"{share:>7.2%} {bound:>8,.0f} {halving:>14,.0f} {ours:>13,.0f} {ours / bound:>8.3f} {one:>10,.0f}"
+            f" {every:>10,.0f}"
         )
 
 

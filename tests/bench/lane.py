@@ -123,7 +123,8 @@ def _tell(site: Scheduler) -> None:
             _say(f"{before.path} to {after.path}: {after.monotonic_s - before.monotonic_s:.1f} s")
     taken = posts[-1].monotonic_s - posts[0].monotonic_s + INTERVAL_S
     _say(
-        f"planned {plan['hours'] * 3600:.0f} s on the lane, taken {taken:.1f} s ({taken / plan['hours'] / 3600 - 1:+.1%})"
+        f"planned {plan['hours'] * 3600:.0f} s on the lane, taken {taken:.1f} s"
+        f" ({taken / plan['hours'] / 3600 - 1:+.1%})"
     )
 
 

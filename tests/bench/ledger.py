@@ -54,7 +54,10 @@ _COVERS = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
 # Of a run's rows one in eleven is a customer, five are events and five transactions.
 _SHARES = ((Entity.CUSTOMERS, 1), (Entity.EVENTS, 5), (Entity.TRANSACTIONS, 5))
 _NUMBERS = {
-    "sqlite": "(WITH RECURSIVE n(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM n WHERE value + 1 < {rows}) SELECT value FROM n)",
+    "sqlite": (
+        "(WITH RECURSIVE n(value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM n WHERE value + 1 < {rows}) SELECT value"
+        " FROM n)"
+    ),
     "postgresql": "(SELECT generate_series(0::bigint, {rows} - 1) AS value)",
 }
 _ENTRIES = """
@@ -178,7 +181,10 @@ def _fill(ledger: Ledger) -> None:
             statement = _ENTRIES.format(
                 run=number,
                 hash=digest,
-                batch=f"CASE entity {' '.join(f'WHEN {chr(39)}{entity}{chr(39)} THEN {first}' for entity, first, _ in _first_batches(rows))} END",
+                batch=(
+                    "CASE entity"
+                    f" {' '.join(f'WHEN {chr(39)}{entity}{chr(39)} THEN {first}' for entity, first, _ in _first_batches(rows))} END"
+                ),
                 customers=rows // 11,
                 waits=waits,
                 settled=settled,

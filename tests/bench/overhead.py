@@ -51,7 +51,8 @@ def _slices(site: Scheduler, run_id: str) -> None:
     for first, last in _STEPS:
         taken = sorted(_moment(task[last]) - _moment(task[first]) for task in tasks)
         _say(
-            f"  {first} to {last:<16} median {statistics.median(taken):5.2f} s, from {taken[0]:.2f} to {taken[-1]:.2f} s"
+            f"  {first} to {last:<16} median {statistics.median(taken):5.2f} s, from {taken[0]:.2f} to"
+            f" {taken[-1]:.2f} s"
         )
     span = max(_moment(task["end_date"]) for task in tasks) - min(_moment(task["start_date"]) for task in tasks)
     _say(f"  a slice every {span / len(tasks):.2f} s, from the first to the last of them")

@@ -33,7 +33,8 @@ def main() -> None:
     customers = EVENTS // EVENTS_PER_CUSTOMER
     load = os.getloadavg()[0]
     _say(
-        f"plan of {EVENTS:,} events with lines, {EVENTS:,} transactions, {customers:,} customers; load average {load:.1f} at the start"
+        f"plan of {EVENTS:,} events with lines, {EVENTS:,} transactions, {customers:,} customers; load average"
+        f" {load:.1f} at the start"
     )
     _say(f"{'way':<40}{'rows':>11}{'wall s':>9}{'rows/s':>10}{'CPU s':>8}{'MB':>7}{'of the plan':>13}")
     with ExitStack() as stack:

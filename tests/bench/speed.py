@@ -36,7 +36,8 @@ def main() -> None:
     """Print a line for each way and entity, as they are done."""
     load = os.getloadavg()[0]
     _say(
-        f"{EVENTS:,} events with lines, {EVENTS:,} transactions, {EVENTS // 5:,} customers; load average {load:.1f} at the start"
+        f"{EVENTS:,} events with lines, {EVENTS:,} transactions, {EVENTS // 5:,} customers; load average {load:.1f} at"
+        " the start"
     )
     _say(
         f"{'way':<22}{'entity':<14}{'rows':>10}{'wall s':>9}{'rows/s':>10}{'CPU s':>8}{'MB':>7}{'requests':>10}{'least':>7}"

@@ -146,11 +146,10 @@ def test_a_wait_of_unknown_length_is_a_try():
 
 def test_reading_the_dag_loads_nothing_heavy_and_opens_nothing():
     program = (
-        "import runpy, sys, socket\n"
-        "socket.socket.connect = lambda *_: sys.exit(5)\n"
-        "runpy.run_path('dags/masivo_sync.py')\n"
-        "heavy = {'pandas', 'numpy', 'polars', 'pyarrow', 'masivo_engine.sandbox.wire.server', 'hypothesis'} & set(sys.modules)\n"
-        "print(sorted(heavy)); sys.exit(len(heavy))"
+        "import runpy, sys, socket\nsocket.socket.connect = lambda *_:"
+        " sys.exit(5)\nrunpy.run_path('dags/masivo_sync.py')\nheavy = {'pandas', 'numpy', 'polars', 'pyarrow',"
+        " 'masivo_engine.sandbox.wire.server', 'hypothesis'} & set(sys.modules)\nprint(sorted(heavy));"
+        " sys.exit(len(heavy))"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'plugins'}"}
     parsed = subprocess.run(

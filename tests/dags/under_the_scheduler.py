@@ -139,7 +139,8 @@ def test_a_full_run_beyond_its_bounds_goes_on_when_it_is_approved(site):
     assert run.approved_by == person["name"]
     assert run.approved_at
     ((action, by),) = site.ask(
-        "SELECT action, released_by FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id = 'approved'"
+        "SELECT action, released_by FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id ="
+        " 'approved'"
     )
     assert (action, by) == ("approve", person["name"])
 
@@ -233,7 +234,8 @@ def test_what_a_policy_held_goes_when_it_is_released(site):
     assert accepted(site.posts()[before:]) == {"SD0": 1}
     assert told(site, "masivo_replay/released") == {"events": {"delivered": 1}}
     releases = site.ask(
-        "SELECT action FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id = 'masivo_replay/released'"
+        "SELECT action FROM masivo_release r JOIN masivo_run ON masivo_run.id = r.run WHERE run_id ="
+        " 'masivo_replay/released'"
     )
     assert releases
 

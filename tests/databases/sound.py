@@ -36,14 +36,20 @@ CUSTOMERS = """
 SELECT m.no AS id, m.name AS name, m.email AS email, m.joined AS registration_date, m.status AS status, m.changed AS updated_at
 FROM member m
 """
-BALANCE = f"SELECT l.member AS customer_id, '{REWARD}' AS reward_id, l.points AS amount, l.expires AS expiration_date FROM lot l"
+BALANCE = (
+    f"SELECT l.member AS customer_id, '{REWARD}' AS reward_id, l.points AS amount, l.expires AS expiration_date FROM"
+    " lot l"
+)
 EVENTS = """
 SELECT s.member AS customer_id, s.no AS order__purchase_id, 'PURCHASE' AS type, NULL AS brand_id, 1 AS fulfilled,
     s.total AS order__value, s.total AS order__discounted_value, s.method AS order__payment_method,
     s.sold AS issued_at, s.settled AS resolved_at, s.changed AS updated_at
 FROM sale s
 """
-PRODUCTS = "SELECT l.sale AS order__purchase_id, l.pos AS position, l.sku AS sku, l.qty AS amount, l.price AS value FROM line l"
+PRODUCTS = (
+    "SELECT l.sale AS order__purchase_id, l.pos AS position, l.sku AS sku, l.qty AS amount, l.price AS value FROM"
+    " line l"
+)
 TRANSACTIONS = f"""
 SELECT e.member AS customer_id, e.no AS transaction_id, '{REWARD}' AS reward_id, e.note AS details, e.kind AS type,
     e.points AS amount, e.happened AS issued_at, e.happened AS resolved_at, e.changed AS updated_at

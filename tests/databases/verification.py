@@ -175,7 +175,10 @@ def shop(
 def _rows(one: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     name = one["name"]
     yield (
-        "INSERT INTO person VALUES (:id, :name, :email, :registered, :dob, :lifetime_from, :lifetime_to, :spent, :visits, :tier)",
+        (
+            "INSERT INTO person VALUES (:id, :name, :email, :registered, :dob, :lifetime_from, :lifetime_to, :spent,"
+            " :visits, :tier)"
+        ),
         {
             "id": name,
             "name": f"Person {name}",

@@ -56,8 +56,8 @@ LATER = "2024-03-12 12:00:00"
 _REFUND = "shop_order_refund"
 _ORDERS: Table = (
     (
-        "id type status customer_id parent_order_id total_amount payment_method currency date_created_gmt date_updated_gmt"
-        " billing_email"
+        "id type status customer_id parent_order_id total_amount payment_method currency date_created_gmt"
+        " date_updated_gmt billing_email"
     ),
     [
         (1001, "shop_order", "wc-completed", ANA, 0, "59.16", "bacs", "MXN", _AT, LATER, None),

@@ -320,8 +320,9 @@ def clean_member(trip, planted):
     with trip.legacy.connect() as connection:
         rows = connection.execute(
             text(
-                "SELECT member_no, receipt_no, (SELECT max(entry_no) FROM points_ledger l WHERE l.member_no = r.member_no)"
-                " FROM receipt r WHERE receipt_no IS NOT NULL AND member_no IS NOT NULL ORDER BY receipt_no"
+                "SELECT member_no, receipt_no, (SELECT max(entry_no) FROM points_ledger l WHERE l.member_no ="
+                " r.member_no) FROM receipt r WHERE receipt_no IS NOT NULL AND member_no IS NOT NULL ORDER BY"
+                " receipt_no"
             )
         ).all()
     kept = delivered(trip, Entity.CUSTOMERS)
@@ -369,7 +370,7 @@ def test_an_event_that_moved_to_another_customer_is_not_called_unchanged(trip, l
 
 def test_a_repaired_customer_goes_and_frees_what_waited_for_it(trip, little):
     first = trip.migrate("first")
-    (member, *_) = little[1].kinds["missing_name"].keys
+    member, *_ = little[1].kinds["missing_name"].keys
     waiting = [line for line in trail(trip.place.ledger, member) if " held customer_quarantined" in line]
     change(trip, f"UPDATE member SET first_name = 'Ana', last_name = 'Paz' WHERE member_no = {member}")
     again = trip.migrate("second")
@@ -421,14 +422,14 @@ def test_an_address_belongs_to_whoever_had_it_first_over_slices_and_runs(trip, l
     """
     The one who lacked an address is given one that somebody has since an earlier run, in capitals.
     """
-    (lacking, *_) = little[1].kinds["missing_name"].keys
+    lacking, *_ = little[1].kinds["missing_name"].keys
     trip.migrate("first")
     first = min(delivered(trip, Entity.CUSTOMERS), key=int)
     change(
         trip,
         f"UPDATE member SET first_name = 'Ana', last_name = 'Paz' WHERE member_no = {lacking}",
-        f"UPDATE member_contact SET contact_value = (SELECT upper(contact_value) FROM member_contact WHERE member_no = {first}"
-        f" AND kind = 'E' AND is_primary = 1) WHERE member_no = {lacking} AND kind = 'E' AND is_primary = 1",
+        "UPDATE member_contact SET contact_value = (SELECT upper(contact_value) FROM member_contact WHERE member_no ="
+        f" {first} AND kind = 'E' AND is_primary = 1) WHERE member_no = {lacking} AND kind = 'E' AND is_primary = 1",
     )
     posts = len(trip.posts())
     again = trip.migrate("second")

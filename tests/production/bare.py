@@ -4,11 +4,15 @@ health checks as the file has them.
 
 What stands for what an engine would do, and nothing else is changed:
 
-* paths   of the image, its volumes and /run/secrets are folders of the test's
-* names   of other services are 127.0.0.1, each service's port a free one; two workers are told apart by ``--celery-hostname``
-* databases   of the PostgreSQL image are databases and roles on a server that runs, made with the names' and passwords' files
-* the image's entry point   runs `bash`, `python`, `sh` as they stand and puts `airflow` before anything else
-* HOSTNAME   is what a container would find there; AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE is off, so that only the test starts runs
+* paths: of the image, its volumes and /run/secrets are folders of the test's
+* names: of other services are 127.0.0.1, each service's port a free one; two workers are told apart
+  by ``--celery-hostname``
+* databases: of the PostgreSQL image are databases and roles on a server that runs, made with the
+  names' and passwords' files
+* the image's entry point: runs `bash`, `python`, `sh` as they stand and puts `airflow` before
+  anything else
+* HOSTNAME: is what a container would find there; AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE is off, so
+  that only the test starts runs
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ What stands for what an engine would do:
 
 * FROM a virtual environment of this machine's Python in FOLDER/venv; what the base image holds
   (Airflow) the lock brings.
-* USER  whoever runs this.
-* /opt/airflow  is FOLDER/opt/airflow, and only what .dockerignore lets through is copied there.
-* RUN   by ``sh`` in the working directory, without ``--no-cache``, which only saves space. As with an engine's layers, a step is
-  not repeated while it, the files copied before it and all earlier steps are the same.
+* USER: whoever runs this.
+* /opt/airflow: is FOLDER/opt/airflow, and only what .dockerignore lets through is copied there.
+* RUN: by ``sh`` in the working directory, without ``--no-cache``, which only saves space. As with
+  an engine's layers, a step is not repeated while it, the files copied before it and all earlier
+  steps are the same.
 """
 
 from __future__ import annotations

@@ -129,7 +129,10 @@ def test_a_worker_killed_right_after_an_answer_was_lost_loses_and_repeats_nothin
 
 
 def test_the_environment_names_the_point_at_which_a_process_dies():
-    program = "from masivo_engine.crash_points import crash_point\nfor n in range(5):\n    print(n, flush=True)\n    crash_point('received')"
+    program = (
+        "from masivo_engine.crash_points import crash_point\nfor n in range(5):\n    print(n, flush=True)\n   "
+        " crash_point('received')"
+    )
     died = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {crash_points.VARIABLE: "received:3", "PYTHONPATH": str(ROOT / "include")},

@@ -29,10 +29,15 @@ _amounts = Table(
     "amount", _metadata, Column("owner", String(40)), Column("reward", String(40)), Column("points", String(40))
 )
 FILES = {
-    "customers.balance.sql": "SELECT owner AS customer_id, 0 AS position, reward AS reward_id, points AS amount FROM amount",
-    "transactions.sql": changing.FILES["transactions.sql"].replace(
-        "b.points AS amount",
-        f"CASE b.points WHEN 1 THEN {LARGEST} WHEN 2 THEN -{LARGEST} WHEN 3 THEN {LARGEST + 1} ELSE b.points END AS amount",
+    "customers.balance.sql": (
+        "SELECT owner AS customer_id, 0 AS position, reward AS reward_id, points AS amount FROM amount"
+    ),
+    "transactions.sql": (
+        changing.FILES["transactions.sql"].replace(
+            "b.points AS amount",
+            f"CASE b.points WHEN 1 THEN {LARGEST} WHEN 2 THEN -{LARGEST} WHEN 3 THEN {LARGEST + 1} ELSE b.points END AS"
+            " amount",
+        )
     ),
 }
 

@@ -102,7 +102,10 @@ def test_what_is_unproven_is_sent_again_where_the_mapping_says_so_and_the_accoun
     assert f"{RESENT}: sent before without a usable answer" in as_text(made)
     said = [line for line in caplog.messages if "sent again because the mapping says so" in line]
     assert said == [
-        f"read back: 0 arrived, 0 did not, 0 stay in doubt, {len(found)} are in doubt and sent again because the mapping says so"
+        (
+            f"read back: 0 arrived, 0 did not, 0 stay in doubt, {len(found)} are in doubt and sent again because the"
+            " mapping says so"
+        )
     ]
 
 

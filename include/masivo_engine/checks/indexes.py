@@ -117,7 +117,10 @@ def _suggested(
     behind = column_behind(query, alias)
     where, file = str(query.entity), query.file_name
     if behind is None:
-        matter = f"{alias} of {file} is no plain column, and finding one value reads all of {', '.join(sorted(scanned))}: {what}"
+        matter = (
+            f"{alias} of {file} is no plain column, and finding one value reads all of {', '.join(sorted(scanned))}:"
+            f" {what}"
+        )
         yield note(where, "index_impossible", matter, "select a plain column, or index the expression")
         return
     table, column = behind

@@ -101,4 +101,7 @@ def _shown(row: Record | Rejection, origin: dict[str, str]) -> str:
     shown = f" ({row.shape})" if row.shape else ""
     expression = origin.get(row.column, "")
     behind = f"\n  {row.column} <- {expression[:_LONGEST]}" if expression else ""
-    return f"{row.entity} {row.key or '(no key)'}: {reason.state}, {row.reason}{column}{shown}: {reason.means}; {reason.do}{behind}"
+    return (
+        f"{row.entity} {row.key or '(no key)'}: {reason.state}, {row.reason}{column}{shown}: {reason.means};"
+        f" {reason.do}{behind}"
+    )

@@ -210,7 +210,8 @@ class Delivery:
         self._resent |= again
         self._has_resent |= again
         self._log.info(
-            "read back: %d arrived, %d did not, %d stay in doubt, %d are in doubt and sent again because the mapping says so",
+            "read back: %d arrived, %d did not, %d stay in doubt, %d are in doubt and sent again because the mapping"
+            " says so",
             *map(len, found),
         )
         return found
@@ -333,7 +334,10 @@ class Delivery:
             self._is_accepting = False
             self._doubts_in_a_row += 1
             if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
-                msg = f"{_DOUBTS_IN_A_ROW} answers in a row prove nothing (last: {answer}); the rest waits for the API to recover"
+                msg = (
+                    f"{_DOUBTS_IN_A_ROW} answers in a row prove nothing (last: {answer}); the rest waits for the API to"
+                    " recover"
+                )
                 raise TryAgainLater(msg)
         else:
             self._doubts_in_a_row = 0

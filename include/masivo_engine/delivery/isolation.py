@@ -54,7 +54,8 @@ _BAD_SEEN, _SEEN = 0.02, 20.0
 # So few units are sent one by one, where each round is a wait for the queue.
 _FEW = 8
 _TOO_LARGE = re.compile(
-    r"\b(?:payload|body|request|request entity|batch)[^\w\n]+(?:\w+[^\w\n]+){0,2}(?:too (?:large|big)|exceeds|over the limit)"
+    r"\b(?:payload|body|request|request entity|batch)[^\w\n]+(?:\w+[^\w\n]+){0,2}(?:too (?:large|big)|exceeds|over the"
+    r" limit)"
     r"|\b(?:body|size|payload) limit\b",
     re.IGNORECASE,
 )
@@ -143,8 +144,9 @@ class Isolation:
         enough = _ALIKE_LATER if self._good else _ALIKE
         if len(self._alone) >= enough and len(set(self._alone[-enough:])) == 1:
             raise Stopped(
-                f"the API refused {enough} {self._lease.entity} in a row one by one, with the same words and nothing accepted in between: "
-                f"{self._said[:200]!r}; this looks like the mapping, not like bad rows; nothing more was sent"
+                f"the API refused {enough} {self._lease.entity} in a row one by one, with the same words and nothing"
+                f" accepted in between: {self._said[:200]!r}; this looks like the mapping, not like bad rows; nothing"
+                " more was sent"
             )
 
     def take_apart(self, batch: Batch, answer: Answer) -> list[Unit]:

@@ -253,7 +253,10 @@ class Sending:
         if answer.status == 401:
             # The hook has fetched a new token and tried it already.
             self._give_back("run_stopped")
-            msg = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
+            msg = (
+                "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing"
+                " more was sent"
+            )
             raise Stopped(msg)
         pause = _pause_s(tries) if tries else 0.0
         if answer.status in {429, 503}:
@@ -266,7 +269,10 @@ class Sending:
                 raise TryAgainLater(msg, asked)
         if tries >= _TRIES:
             self._give_back("api_unavailable")
-            msg = f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a later try"
+            msg = (
+                f"the API did not take the batch in {tries} tries (last: {answer}); the rest of the slice is sent by a"
+                " later try"
+            )
             raise TryAgainLater(msg)
         if answer.status != 429:
             self._sleep(pause)

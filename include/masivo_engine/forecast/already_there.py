@@ -50,17 +50,19 @@ def already_there(ledger: Ledger, made: Forecast, reader: Reader, limits: Limits
         yield Alarm(
             Guard.ALREADY_THERE,
             Entity.CUSTOMERS,
-            f"the account has {there:,} of {answered:,} customers already whom this ledger has never sent and is about to send: either another "
-            "ledger has brought them there, which must then be used, because with this one everything goes a second time; or somebody else "
-            "has, and mapping_change 'adopt' lets every row count as delivered",
+            f"the account has {there:,} of {answered:,} customers already whom this ledger has never sent and is about"
+            " to send: either another ledger has brought them there, which must then be used, because with this one"
+            " everything goes a second time; or somebody else has, and mapping_change 'adopt' lets every row count as"
+            " delivered",
             there,
         )
     elif answered < len(asked) * _LEAST_ANSWERED:
         yield Alarm(
             Guard.ALREADY_THERE,
             Entity.CUSTOMERS,
-            "cannot look whether the account has the customers already whom this ledger would send for the first time: the API answered for "
-            f"{answered:,} of {len(asked):,}, or the reads of the day are used up; try again later",
+            "cannot look whether the account has the customers already whom this ledger would send for the first time:"
+            f" the API answered for {answered:,} of {len(asked):,}, or the reads of the day are used up; try again"
+            " later",
         )
 
 

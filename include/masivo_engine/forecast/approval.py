@@ -41,13 +41,19 @@ def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
     read = sum(entity["rows"] for entity in entities)
     share = 100 * sum(entity["states"][State.QUARANTINED] for entity in entities) / read if read else 0.0
     if bounds.quarantined is not None and share > bounds.quarantined:
-        yield f"{share:.1f} % of {read:,} rows would be quarantined; above {bounds.quarantined:g} % a person has to approve"
+        yield (
+            f"{share:.1f} % of {read:,} rows would be quarantined; above {bounds.quarantined:g} % a person has to"
+            " approve"
+        )
     points = sum((abs(Decimal(why["points"])) for why in plan["reasons"] if why["state"] in _DOES_NOT_GO), Decimal(0))
     if bounds.points is not None and points > bounds.points:
         yield f"{points:,} points hang on rows that would not go; above {bounds.points:,} a person has to approve"
     never_sent = sum(entity["never_sent"] for entity in entities)
     if bounds.adopted is not None and never_sent > bounds.adopted:
-        yield f"{never_sent:,} rows that were never sent would count as delivered; above {bounds.adopted:,} a person has to approve"
+        yield (
+            f"{never_sent:,} rows that were never sent would count as delivered; above {bounds.adopted:,} a person has"
+            " to approve"
+        )
 
 
 def as_markdown(plan: Mapping[str, Any]) -> str:

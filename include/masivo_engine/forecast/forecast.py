@@ -186,8 +186,9 @@ def as_text(made: Forecast) -> str:
     lines += [
         "",
         (
-            f"{made.requests:,} requests, {sent_bytes / 1e6:,.1f} MB, {hours(made.hours)} on the lane, "
-            f"{int(made.hours / _TOKEN_HOURS):,} token refreshes; {resent:,} records were delivered before with other content"
+            f"{made.requests:,} requests, {sent_bytes / 1e6:,.1f} MB, {hours(made.hours)} on the lane,"
+            f" {int(made.hours / _TOKEN_HOURS):,} token refreshes; {resent:,} records were delivered before with other"
+            " content"
         ),
     ]
     if never_sent := sum(one.never_sent for one in made.entities):

@@ -53,7 +53,10 @@ class Opened:
         `LedgerError`.
         """
         if not self.account:
-            msg = "nobody has said whose ledger this is: add extra `account_id` to the connection masivo_api; nothing was sent"
+            msg = (
+                "nobody has said whose ledger this is: add extra `account_id` to the connection masivo_api; nothing was"
+                " sent"
+            )
             raise LedgerError(msg)
         upgrade(self.engine)
         try:
@@ -109,7 +112,10 @@ class Opened:
         to remember it.
         """
         if self._memory is None:
-            msg = "this process has nowhere to keep the ledger's high-water mark, so it may not send; only a task of Airflow may"
+            msg = (
+                "this process has nowhere to keep the ledger's high-water mark, so it may not send; only a task of"
+                " Airflow may"
+            )
             raise LedgerError(msg)
         with self.reading() as connection:
             mark = Mark.of(connection)
@@ -145,9 +151,10 @@ class Opened:
     def _refuse_other(self, account: str, *, than: str) -> None:
         if account != than:
             msg = (
-                "if the key was rotated, the host renamed or `account_id` added or changed, `python -m masivo tie` lets the ledger know it; else the "
-                "ledger belongs to another account than the connection masivo_api, and masivo_ledger must name this account's own database, not "
-                "an empty one: AN EMPTY LEDGER SENDS EVERYTHING A SECOND TIME; nothing was sent"
+                "if the key was rotated, the host renamed or `account_id` added or changed, `python -m masivo tie` lets"
+                " the ledger know it; else the ledger belongs to another account than the connection masivo_api, and"
+                " masivo_ledger must name this account's own database, not an empty one: AN EMPTY LEDGER SENDS"
+                " EVERYTHING A SECOND TIME; nothing was sent"
             )
             raise LedgerError(msg)
 
@@ -166,8 +173,8 @@ class Opened:
         if text is None:
             if mark.requests:
                 _log.warning(
-                    "the ledger's high-water mark (Airflow Variable %s) is not there: it begins anew at %s, and an older copy of the "
-                    "ledger would not have been noticed",
+                    "the ledger's high-water mark (Airflow Variable %s) is not there: it begins anew at %s, and an"
+                    " older copy of the ledger would not have been noticed",
                     self._mark_name,
                     mark,
                 )
@@ -176,8 +183,8 @@ class Opened:
             self._marked = Mark.from_text(text)
         except ValueError:
             msg = (
-                f"the ledger's high-water mark (Airflow Variable {self._mark_name}) is not what was written there: bring it back, or "
-                "delete it if you are sure that the ledger is the newest copy; nothing was sent"
+                f"the ledger's high-water mark (Airflow Variable {self._mark_name}) is not what was written there:"
+                " bring it back, or delete it if you are sure that the ledger is the newest copy; nothing was sent"
             )
             raise LedgerError(msg) from None
         self._refuse_behind(mark, self._marked)
@@ -185,8 +192,9 @@ class Opened:
     def _refuse_behind(self, mark: Mark, marked: Mark) -> None:
         if mark.is_behind(marked):
             msg = (
-                f"the ledger ends with {mark}, but a newer copy of it has come to {marked} (Airflow Variable {self._mark_name}): this one was "
-                "restored from an older copy and would send a second time what was sent since; bring back the newest copy; nothing was sent"
+                f"the ledger ends with {mark}, but a newer copy of it has come to {marked} (Airflow Variable"
+                f" {self._mark_name}): this one was restored from an older copy and would send a second time what was"
+                " sent since; bring back the newest copy; nothing was sent"
             )
             raise LedgerError(msg)
 

@@ -1,14 +1,21 @@
 """
 The ledger's tables.
 
-``masivo_ledger``  one row: whose ledger this is          ``masivo_run``    one row per run
-``masivo_slice``   what each mapped task works off        ``masivo_batch``  the records of one request, and its receipt
-``masivo_entry``   where each row that a run read ended   ``masivo_claim``  what may be there only once, such as an e-mail
-``masivo_lane``    the permission to send                 ``masivo_start``  the starts of the last hour
-``masivo_queue``   runs that wait for their turn at an entity
-``masivo_coverage``  spans of change time that runs work off  ``masivo_selected``  rows that a slice reads by key
-``masivo_release``   what a person decided, who and when      ``masivo_finding``   what a read-back found other than expected
-``masivo_payload``   sealed bodies of quarantined records     ``masivo_tally``     counts of entries that were forgotten
+``masivo_ledger``    one row: whose ledger this is
+``masivo_run``       one row per run
+``masivo_slice``     what each mapped task works off
+``masivo_batch``     the records of one request, and its receipt
+``masivo_entry``     where each row that a run read ended
+``masivo_claim``     what may be there only once, such as an e-mail
+``masivo_lane``      the permission to send
+``masivo_start``     the starts of the last hour
+``masivo_queue``     runs that wait for their turn at an entity
+``masivo_coverage``  spans of change time that runs work off
+``masivo_selected``  rows that a slice reads by key
+``masivo_release``   what a person decided, who and when
+``masivo_finding``   what a read-back found other than expected
+``masivo_payload``   sealed bodies of quarantined records
+``masivo_tally``     counts of entries that were forgotten
 ``masivo_readback``  what each read-back set out to read of a run, and what it came to
 ``masivo_refusal``   what a refusal leaves behind, as far as it was proved, by entity and status
 

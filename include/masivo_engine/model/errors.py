@@ -2,19 +2,19 @@
 What can go wrong, and whose move it is.
 
 * MigrationError
-  x Misconfigured     a mapping, a connection or the ledger is not usable   -> fix it; nothing was sent
-    x Misused         what was typed names nothing, or makes no sense       -> type something else
-    x MappingError    the mapping folder                                    -> fix the file that is named
-    x LedgerError     the ledger                                            -> fix the database that is named
-      x EmptyLedger   nothing was ever written to it                        -> nobody; run something first
-      x UnknownRun    it has no run of that name                            -> name another
-    x LegacyError     the legacy database                                   -> fix the database that is named
-  x Stopped           the API said no to all of it (key, address, redirect) -> fix it; what was not sent is given back
-  x TryAgainLater     the API or a database may say yes later               -> Airflow tries the task again
-    x Moved           a row was read with two customers                     -> the slice reads again
-  x DatabaseFailed    a database gave an error that no time heals         -> read which; a task is tried once more
-  x Fenced            another try owns the slice now                        -> nobody; this try must stop
-  x DoesNotAddUp      the account of a run does not hold                    -> read the account
+  x Misconfigured    a mapping, a connection or the ledger is not usable -> fix it; nothing was sent
+    x Misused        what was typed names nothing, or makes no sense -> type something else
+    x MappingError   the mapping folder -> fix the file that is named
+    x LedgerError    the ledger -> fix the database that is named
+      x EmptyLedger  nothing was ever written to it -> nobody; run something first
+      x UnknownRun   it has no run of that name -> name another
+    x LegacyError    the legacy database -> fix the database that is named
+  x Stopped          the API said no to all of it (key, address, redirect) -> fix it; the rest is given back
+  x TryAgainLater    the API or a database may say yes later -> Airflow tries the task again
+    x Moved          a row was read with two customers -> the slice reads again
+  x DatabaseFailed   a database gave an error that no time heals -> read which; a task is tried once more
+  x Fenced           another try owns the slice now -> nobody; this try must stop
+  x DoesNotAddUp     the account of a run does not hold -> read the account
 
 A row that cannot become a record is no exception: it is a `Rejection`, and its page goes on.
 """

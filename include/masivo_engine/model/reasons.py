@@ -102,12 +102,18 @@ _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
     (
         RESENT_UNPROVEN,
-        "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the mapping's `unproven` says",
+        (
+            "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the"
+            " mapping's `unproven` says"
+        ),
         "nothing: what is in doubt is settled by the next run; compare with Masivo where a double would matter",
     ),
     (
         NOT_SHOWN,
-        "delivered, and it cannot be shown by the API, which knows transactions by year from 2020 on: no read-back can confirm it",
+        (
+            "delivered, and it cannot be shown by the API, which knows transactions by year from 2020 on: no read-back"
+            " can confirm it"
+        ),
         "nothing; its points are part of the balance, which is read back",
     ),
 )

@@ -93,7 +93,10 @@ def refuse(found: Collection[Alarm], overrides: Collection[str]) -> None:
     """Raise `Misconfigured` for the first of *found* that nobody overrides."""
     for alarm in found:
         if alarm.guard not in overrides:
-            msg = f"{alarm.sentence}; nothing was sent. If that is right, trigger again with override {alarm.guard.value!r}"
+            msg = (
+                f"{alarm.sentence}; nothing was sent. If that is right, trigger again with override"
+                f" {alarm.guard.value!r}"
+            )
             raise Misconfigured(msg)
 
 
@@ -109,8 +112,9 @@ def refuse_first_load(ledger: Ledger, mapping: str, entities: Iterable[Entity], 
         return
     if new := [entity for entity in entities if not is_begun(ledger, mapping, entity)]:
         raise Misconfigured(
-            f"nobody has started to load {', '.join(new)} with the mapping {mapping} yet, and a run that starts by itself sends no first load; "
-            "nothing was read or sent. Look at the plan that masivo_plan makes, then trigger masivo_sync by hand"
+            f"nobody has started to load {', '.join(new)} with the mapping {mapping} yet, and a run that starts by"
+            " itself sends no first load; nothing was read or sent. Look at the plan that masivo_plan makes, then"
+            " trigger masivo_sync by hand"
         )
 
 

@@ -103,17 +103,19 @@ def refuse(found: Iterable[Difference], limits: Limits) -> None:
     if renamed:
         words = ", ".join(f"{line.renamed:,} {line.entity}" for line in renamed)
         raise Misconfigured(
-            f"the mapping changed since the last run, and seems to make other keys of delivered rows: {words} have none of the delivered keys, "
-            "while as many of those are gone; they would be sent a second time under another key; nothing was sent. Keep the keys as they were, or "
-            "trigger again with mapping_change 'send_all' (all of them are new), or 'adopt' (everything counts as delivered; typed into confirm, too)"
+            f"the mapping changed since the last run, and seems to make other keys of delivered rows: {words} have none"
+            " of the delivered keys, while as many of those are gone; they would be sent a second time under another"
+            " key; nothing was sent. Keep the keys as they were, or trigger again with mapping_change 'send_all' (all"
+            " of them are new), or 'adopt' (everything counts as delivered; typed into confirm, too)"
         )
     if not differing:
         return
     words = ", ".join(f"{line.different:,} of {line.delivered:,} {line.entity}" for line in differing)
     requests = sum(line.requests for line in differing)
     raise Misconfigured(
-        f"the mapping changed since the last run, and would now make other records of delivered rows: {words}; sending them all takes "
-        f"{requests:,} requests, {hours(lane_hours(requests, limits))} on the lane; nothing was sent. Trigger again with mapping_change "
-        "'send_all' (what differs is treated as changed), 'from_now_on' (what was delivered stays as it is) or 'adopt' "
-        "(everything counts as delivered); each of the last two is typed into confirm, too"
+        f"the mapping changed since the last run, and would now make other records of delivered rows: {words}; sending"
+        f" them all takes {requests:,} requests, {hours(lane_hours(requests, limits))} on the lane; nothing was sent."
+        " Trigger again with mapping_change 'send_all' (what differs is treated as changed), 'from_now_on' (what was"
+        " delivered stays as it is) or 'adopt' (everything counts as delivered); each of the last two is typed into"
+        " confirm, too"
     )

@@ -93,8 +93,8 @@ class Chosen:
         typed = confirmed.replace(",", " ").split()
         if ADOPTED in self.reasons and ADOPTED not in typed:
             raise Misconfigured(
-                f"type {ADOPTED!r} into confirm as well: a person stated that the API has these rows, and points that it has are there twice "
-                "once they are sent; nothing was sent"
+                f"type {ADOPTED!r} into confirm as well: a person stated that the API has these rows, and points that"
+                " it has are there twice once they are sent; nothing was sent"
             )
         if self.in_doubt == LEAVE:
             return

@@ -81,19 +81,32 @@ class Found:
         if not self.asked:
             if not self.has_sent:
                 return ""
-            return "the ledger has sent something and delivered no customer, so nothing can show whose it is: settle that with the connection as it was"
+            return (
+                "the ledger has sent something and delivered no customer, so nothing can show whose it is: settle that"
+                " with the connection as it was"
+            )
         answered = self.asked - self.sights[Sight.UNANSWERED]
         if answered < self.asked * _LEAST_SHOWN:
-            msg = f"cannot say whose account this is: the API answered for {answered:,} of {self.asked:,} customers; try again later"
+            msg = (
+                f"cannot say whose account this is: the API answered for {answered:,} of {self.asked:,} customers; try"
+                " again later"
+            )
             raise TryAgainLater(msg)
         if not self.sights[Sight.SAME]:
-            return "none of the customers that the ledger delivered last is there as it was sent: this is another account than the ledger's"
+            return (
+                "none of the customers that the ledger delivered last is there as it was sent: this is another account"
+                " than the ledger's"
+            )
         if self.sights[Sight.SAME] < answered * _LEAST_SHOWN:
-            return "most of the customers that the ledger delivered last are not there as they were sent: this is another account, or an older state of it"
+            return (
+                "most of the customers that the ledger delivered last are not there as they were sent: this is another"
+                " account, or an older state of it"
+            )
         if self.unlike != unlike:
             return (
-                f"{self.unlike:,} of the customers that the ledger delivered last are not there as they were sent: this may be another account, or an "
-                f"older state of it. If you know that Masivo's side changed these, say so with --unlike {self.unlike}"
+                f"{self.unlike:,} of the customers that the ledger delivered last are not there as they were sent: this"
+                " may be another account, or an older state of it. If you know that Masivo's side changed these, say"
+                f" so with --unlike {self.unlike}"
             )
         return ""
 
@@ -107,7 +120,10 @@ def look(ledger: Ledger, reader: Reader, limits: Limits) -> Found:
     reads = Reads(ledger, usual_reads(limits.per_hour))
     nobody = f"masivo-nobody-{uuid4()}"
     if keys and is_visible(reader.get_customer(nobody), nobody) is True:
-        msg = "the API shows a customer whom nobody has, so what it shows proves nothing: look at the address of the connection masivo_api"
+        msg = (
+            "the API shows a customer whom nobody has, so what it shows proves nothing: look at the address of the"
+            " connection masivo_api"
+        )
         raise LedgerError(msg)
     sights = Counter(_sight(ledger, reader, key) if reads.take() else Sight.UNANSWERED for key in keys)
     return Found(sights, _has_sent(ledger))

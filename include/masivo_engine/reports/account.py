@@ -107,7 +107,10 @@ class Account:
     def verdict(self, tolerance: int) -> str:
         """Say in one sentence why the run must be red, or nothing where it may be green."""
         if not self.adds_up and not self.is_begun:
-            return "no slice was begun and nothing was sent, because an earlier task failed or was refused; its log says why"
+            return (
+                "no slice was begun and nothing was sent, because an earlier task failed or was refused; its log"
+                " says why"
+            )
         if not self.adds_up:
             failing = ", ".join(entity.entity for entity in self.entities if not entity.adds_up)
             return f"the account does not add up: {failing}"

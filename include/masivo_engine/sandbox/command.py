@@ -76,7 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ENTITY=WHAT",
-        help="what a 422 of one address leaves taken: nothing, good (records), before (the first bad one); may be repeated",
+        help=(
+            "what a 422 of one address leaves taken: nothing, good (records), before (the first bad one); may be"
+            " repeated"
+        ),
     )
     _number(strictness, "--poison-rate", "poison_rate", "share of records refused although they keep the contract")
     _number(strictness, "--seed", "seed", "chooses those records")

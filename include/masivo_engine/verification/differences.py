@@ -59,7 +59,8 @@ MEANINGS: Mapping[Bucket, Meaning] = {
     Bucket.MISSING: Meaning(
         "Masivo accepted it and does not show it, although it was asked again until its queue must have been done.",
         "whoever runs the migration",
-        "Read these customers back once more, and send nothing again; what is missing a day later is for Masivo's support.",
+        "Read these customers back once more, and send nothing again; what is missing a day later is for Masivo's"
+        " support.",
     ),
     Bucket.DOUBLED: Meaning(
         "Masivo has it twice.", "Masivo's support", "Take one away, by this list; until then points may be spent twice."

@@ -143,7 +143,8 @@ class Rounds:
             for pause_s, ids in again.items():
                 wait_on(self._ledger, ids, later_by(now(), pause_s))
             self._log.info(
-                "%d customers read to the end, %d of them differ; %d are read again later; %d records confirmed, %d cannot be shown by the API",
+                "%d customers read to the end, %d of them differ; %d are read again later; %d records confirmed, %d"
+                " cannot be shown by the API",
                 tally["read"],
                 tally["differ"],
                 tally["again"] + tally["unanswered"],

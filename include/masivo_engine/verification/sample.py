@@ -56,8 +56,9 @@ class Choice:
         if self.chosen >= self.all:
             return f"all {self.chosen:,} customers of run {', '.join(map(str, self.runs))}"
         return (
-            f"{of}, {self.random:,} of them drawn at random: at 95 % confidence at most "
-            f"{100 * most_wrong(self.random):.2g} % of those not looked for are wrong if none of the {self.random:,} is found wrong"
+            f"{of}, {self.random:,} of them drawn at random: at 95 % confidence at most"
+            f" {100 * most_wrong(self.random):.2g} % of those not looked for are wrong if none of the {self.random:,}"
+            " is found wrong"
         )
 
 

@@ -49,11 +49,14 @@ class Verdict:
                 if not bucket.is_explained
             )
             return (
-                f"{self.wrong:,} differences between what was delivered and what the API shows, {tolerance:,} tolerated: {kinds}; "
-                "the table masivo_finding names each"
+                f"{self.wrong:,} differences between what was delivered and what the API shows, {tolerance:,}"
+                f" tolerated: {kinds}; the table masivo_finding names each"
             )
         if self.chosen and self.unread == self.chosen:
-            return f"none of the {self.chosen:,} chosen customers could be read: the reads of the day are used up, or the API gave no answer"
+            return (
+                f"none of the {self.chosen:,} chosen customers could be read: the reads of the day are used up, or the"
+                " API gave no answer"
+            )
         return ""
 
     def as_json(self) -> dict[str, Any]:
@@ -79,8 +82,8 @@ class Verdict:
             for entity in Entity
         ]
         said += [
-            f"{entity}: {rows:,} cannot be shown by the API, which knows transactions by year from {FIRST_YEAR_SHOWN} on: they are not missing, "
-            "and stay delivered"
+            f"{entity}: {rows:,} cannot be shown by the API, which knows transactions by year from {FIRST_YEAR_SHOWN}"
+            " on: they are not missing, and stay delivered"
             for entity, rows in self.not_shown.items()
         ]
         for entity, buckets in self.found.items():
@@ -91,8 +94,8 @@ class Verdict:
             said.append(f"{self.unread:,} chosen customers were not read to the end; trigger again to go on with them")
         if any(self._unconfirmed(entity) for entity in Entity):
             said.append(
-                "what is delivered and not confirmed was not chosen, differs, or cannot be proved: the API shows no events but their number, "
-                "which proves nothing where it fitted before"
+                "what is delivered and not confirmed was not chosen, differs, or cannot be proved: the API shows no"
+                " events but their number, which proves nothing where it fitted before"
             )
         return said
 

@@ -28,8 +28,9 @@ _WHICH_RUN = (
 )
 
 _EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 the data is not: an account does not add up, a check finds what blocks, nothing is found; 2 the command line "
-    "makes no sense; 3 the set-up is missing or wrong: a connection, a database, the key, the mapping."
+    "Exit codes: 0 all is well; 1 the data is not: an account does not add up, a check finds what blocks, nothing is"
+    " found; 2 the command line makes no sense; 3 the set-up is missing or wrong: a connection, a database, the key,"
+    " the mapping."
 )
 
 

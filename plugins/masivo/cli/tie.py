@@ -28,9 +28,9 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
         "tie",
         help="let the ledger know a renamed account, an account_id added later, another host",
         description=(
-            "Asks the API for customers that the ledger delivered last, shows what it found, and ties the ledger to the account of the "
-            "connection masivo_api if they are there as they were sent. Sends nothing. Exit codes: 0 done, 1 refused because the account "
-            "does not show them, 3 the set-up is missing or cannot be asked."
+            "Asks the API for customers that the ledger delivered last, shows what it found, and ties the ledger to the"
+            " account of the connection masivo_api if they are there as they were sent. Sends nothing. Exit codes: 0"
+            " done, 1 refused because the account does not show them, 3 the set-up is missing or cannot be asked."
         ),
     )
     command.add_argument("--confirm", metavar="WORD", help=f"the word that is else typed at the terminal: {WORD}")

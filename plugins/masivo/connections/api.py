@@ -110,8 +110,9 @@ class ApiConnection:
         gc_paused = {name: value for name, value in claims(shown).items() if name not in _NO_IDENTITY}
         if not gc_paused:
             raise Misconfigured(
-                f"nothing says which account {self.called} is about, because its token does not: add your name for the account as "
-                "extra `account_id`, by which the ledger knows it also after the key was changed; nothing was sent"
+                f"nothing says which account {self.called} is about, because its token does not: add your name for the"
+                " account as extra `account_id`, by which the ledger knows it also after the key was changed; nothing"
+                " was sent"
             )
         return _digest(self.base_url, "token", json.dumps(gc_paused, sort_keys=True))
 
@@ -241,9 +242,9 @@ def _refuse_impatience(target: ApiConnection) -> None:
         return
     if patience.settle_after_s < arrival_s:
         raise Misconfigured(
-            f"extra `settle_after_s` of {target.called} is {patience.settle_after_s:g}, but with `deadline_s` {target.deadline_s:g} a request "
-            f"may reach the API up to {arrival_s:g} s after it was written down, and must not be taken for lost before: give at least "
-            f"{arrival_s:g}, or a shorter `deadline_s`"
+            f"extra `settle_after_s` of {target.called} is {patience.settle_after_s:g}, but with `deadline_s`"
+            f" {target.deadline_s:g} a request may reach the API up to {arrival_s:g} s after it was written down, and"
+            f" must not be taken for lost before: give at least {arrival_s:g}, or a shorter `deadline_s`"
         )
     if patience.certain_after_s < patience.settle_after_s:
         raise Misconfigured(

@@ -75,7 +75,8 @@ def connection_named(conn_id: str) -> Connection:
         raise Misconfigured(f"{variable} is set, but is neither a URI nor JSON of a connection; correct it")
     if origin := lookup.origin_of(conn_id):
         raise Misconfigured(
-            f"connection {conn_id!r} cannot be read from {origin}: is AIRFLOW__CORE__FERNET_KEY here the one that Airflow has?"
+            f"connection {conn_id!r} cannot be read from {origin}: is AIRFLOW__CORE__FERNET_KEY here the one that"
+            " Airflow has?"
         )
     raise Misconfigured(
         f"connection {conn_id!r} is not defined: set {variable}, or add it in Airflow's UI under Admin > Connections "

@@ -108,5 +108,8 @@ class Airflow:
                 return self._session.request(method, f"{self.address}/{path}", timeout=_ANSWER_S, **request)
             except (requests.ConnectionError, requests.Timeout) as error:
                 if not tries:
-                    msg = f"Airflow does not answer {method} {path} ({type(error).__name__}); look at its logs, and run the same again"
+                    msg = (
+                        f"Airflow does not answer {method} {path} ({type(error).__name__}); look at its logs, and run"
+                        " the same again"
+                    )
                     raise MigrationError(msg) from error

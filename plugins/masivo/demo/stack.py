@@ -88,8 +88,8 @@ class Stack:
         port = self.folder.settings().sandbox_port
         if not is_free(port):
             raise Misconfigured(
-                f"port {port} on 127.0.0.1, which {self.folder.path} keeps for its sandbox, is taken by another program; "
-                "stop that, or start over with FRESH=1"
+                f"port {port} on 127.0.0.1, which {self.folder.path} keeps for its sandbox, is taken by another"
+                " program; stop that, or start over with FRESH=1"
             )
         interval = str(INTERVAL_S[self.folder.data])
         options = ["--port", str(port), "--store", str(self.folder.sandbox), "--interval", interval, "--per-hour", "0"]

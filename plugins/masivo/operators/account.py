@@ -36,7 +36,10 @@ class MasivoAccountOperator(BaseOperator):
             place = Services()
             place.ledger.open()
             if not place.ledger.has_run(run_name(context)):
-                msg = "the task plan failed before it entered the run in the ledger, so nothing was sent; its log says why"
+                msg = (
+                    "the task plan failed before it entered the run in the ledger, so nothing was sent; its log"
+                    " says why"
+                )
                 raise LedgerError(msg)
             run = place.ledger.run(run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:

@@ -50,13 +50,19 @@ LINES = """
     'metadata', json_build_object('item_name', l.name)) ORDER BY l.line_no) FROM line l WHERE l.receipt_no = r.no)
 """
 WHOLE = {
-    "customers": """
-        SELECT m.no AS customer, m.name, m.email, m.gender, m.born, m.joined_at, m.balance, m.first_at FROM member m ORDER BY m.no""",
-    "events": f"""
+    "customers": (
+        """
+        SELECT m.no AS customer, m.name, m.email, m.gender, m.born, m.joined_at, m.balance, m.first_at FROM member m ORDER BY m.no"""
+    ),
+    "events": (
+        f"""
         SELECT r.member_no AS customer, r.no, r.channel, r.shop_no, r.total, r.discounted, r.method, r.sold_at, {LINES}::text AS lines
-        FROM receipt r ORDER BY r.member_no, r.no""",
-    "transactions": """
-        SELECT p.member_no AS customer, p.no, p.points, p.booked_at FROM points p ORDER BY p.member_no, p.no""",
+        FROM receipt r ORDER BY r.member_no, r.no"""
+    ),
+    "transactions": (
+        """
+        SELECT p.member_no AS customer, p.no, p.points, p.booked_at FROM points p ORDER BY p.member_no, p.no"""
+    ),
 }
 JOINED = {
     "customers": "SELECT * FROM member ORDER BY no",

@@ -38,12 +38,12 @@ def test_a_payload_stands_under_its_key_as_it_would_be_sent(shop):
 def test_a_row_that_cannot_go_says_why_and_what_to_do(shop):
     shop.add(shop.members, [{"no": None, "name": "x"}, {"no": "A", "name": None}])
     keyless, nameless = preview(shop.legacy(Entity.CUSTOMERS, customers=CUSTOMERS), limit=5)
-    assert keyless == (
-        "customers (no key): quarantined, missing_key, column id (nothing): the row has no key; "
+    assert (
+        keyless == "customers (no key): quarantined, missing_key, column id (nothing): the row has no key; "
         "give it one in the mapping's SQL, or filter it out there\n  id <- m.no"
     )
-    assert nameless == (
-        "customers A: quarantined, missing_value, column name (nothing): a required field is empty; "
+    assert (
+        nameless == "customers A: quarantined, missing_value, column name (nothing): a required field is empty; "
         "fill it in the legacy database or give it a rule in the mapping\n  name <- m.name"
     )
 

@@ -59,7 +59,10 @@ def _one_for_many(shop: SoundShop) -> None:
 def _future(shop: SoundShop) -> None:
     shop.run(
         [
-            "UPDATE entry SET changed = datetime('now', '+5 hours'), happened = datetime('now', '+90 days') WHERE no = 1000"
+            (
+                "UPDATE entry SET changed = datetime('now', '+5 hours'), happened = datetime('now', '+90 days') WHERE no ="
+                " 1000"
+            )
         ]
     )
 

@@ -170,7 +170,10 @@ def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_senten
         with pytest.raises(Stopped) as stopped:
             sending.send(one_request(BATCH, 2))
         hook.close()
-        said = "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more was sent"
+        said = (
+            "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more"
+            " was sent"
+        )
         assert str(stopped.value) == said
         assert on.posts() == 2
         assert {on.states()[key] for key in KEYS} == {("held", "run_stopped")}

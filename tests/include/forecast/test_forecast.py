@@ -83,7 +83,7 @@ def test_a_first_run_does_exactly_what_was_foretold(trip):
 
 def test_a_run_after_changes_does_exactly_what_was_foretold(trip, shop):
     trip.migrate("first")
-    (member, *_) = shop[1].kinds["missing_name"].keys
+    member, *_ = shop[1].kinds["missing_name"].keys
     with trip.legacy.begin() as connection:
         connection.execute(text(f"UPDATE member SET first_name = 'Ana', last_name = 'Paz' WHERE member_no = {member}"))
         connection.execute(text("UPDATE member SET visit_count = visit_count + 1 WHERE member_no % 7 = 0"))
@@ -100,8 +100,8 @@ def test_what_waits_for_a_customer_of_the_same_run_is_foretold_to_go(trip, shop)
     with trip.legacy.begin() as connection:
         connection.execute(
             text(
-                "UPDATE member SET first_name = 'Ana', last_name = 'Paz', changed_at = datetime('now', '-6 hours', '-5 minutes') "
-                f"WHERE member_no IN ({members})"
+                "UPDATE member SET first_name = 'Ana', last_name = 'Paz', changed_at = datetime('now', '-6 hours', '-5"
+                f" minutes') WHERE member_no IN ({members})"
             )
         )
     told = foretold(trip, "second", Asked(RunKind.INCREMENT))

@@ -34,11 +34,12 @@ _FIRST = {
         'run, entity, number, "of", lower_bound, upper_bound, planned_rows, read_rows, fence, started_at, finished_at'
     ),
     "masivo_batch": (
-        "id, run, entity, slice, number, fence, state, records, customers, bytes, body_hash, requests, status, reason, words, seconds, "
-        "packed_at, sent_at, settled_at"
+        "id, run, entity, slice, number, fence, state, records, customers, bytes, body_hash, requests, status, reason,"
+        " words, seconds, packed_at, sent_at, settled_at"
     ),
     "masivo_entry": (
-        'id, run, entity, slice, "key", customer, occurrence, content_hash, state, reason, column_name, shape, batch, points, balance'
+        'id, run, entity, slice, "key", customer, occurrence, content_hash, state, reason, column_name, shape, batch,'
+        " points, balance"
     ),
 }
 

@@ -67,8 +67,8 @@ def test_its_charts_are_drawn_in_their_colours(opened):
     tab, folder = opened
     tab.open(folder / "index.html", width=DESK)
     drawn = tab.value(
-        "[...document.querySelectorAll('[data-what=customers][data-unit=records] svg.bar rect')]"
-        ".map(one => [one.querySelector('title').textContent, getComputedStyle(one).fill, one.getBoundingClientRect().width])"
+        "[...document.querySelectorAll('[data-what=customers][data-unit=records] svg.bar rect')].map(one =>"
+        " [one.querySelector('title').textContent, getComputedStyle(one).fill, one.getBoundingClientRect().width])"
     )
     assert [title for title, _, _ in drawn] == ["delivered: 2", "unchanged: 1", "quarantined: 1", "in doubt: 1"]
     assert len({colour for _, colour, _ in drawn}) == 4

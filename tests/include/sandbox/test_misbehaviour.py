@@ -242,7 +242,10 @@ def test_a_body_that_breaks_off_is_not_taken():
     with sandbox() as api:
         token = api.client().token
         with socket.create_connection(("127.0.0.1", api.port)) as raw:
-            head = f"POST {BASE}{CUSTOMERS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 100\r\n\r\n"
+            head = (
+                f"POST {BASE}{CUSTOMERS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length:"
+                " 100\r\n\r\n"
+            )
             raw.sendall(head.encode() + b'{"customers"')
             raw.shutdown(socket.SHUT_WR)
             assert raw.recv(1) == b""

@@ -86,7 +86,10 @@ def test_every_option_of_the_command_line_arrives():
     parser = command.argparse.ArgumentParser()
     command.add_arguments(parser)
     assert command.options_from(parser.parse_args([])) == Options(port=8099)
-    typed = "--partial --telling names_all --naming index --api-key a=shop --api-key b --outage 1-2 --per-hour 250 --store s.db"
+    typed = (
+        "--partial --telling names_all --naming index --api-key a=shop --api-key b --outage 1-2 --per-hour 250 --store"
+        " s.db"
+    )
     options = command.options_from(parser.parse_args(typed.split()))
     assert options == Options(
         port=8099,
@@ -168,7 +171,10 @@ def test_a_sandbox_in_memory_leaves_nothing_behind():
 
 
 def test_it_may_be_imported_without_the_rest_of_the_project():
-    code = "import masivo_engine.sandbox.wire.server, sys; print([name for name in sys.modules if name.startswith(('airflow', 'masivo.', 'masivo_engine.'))])"
+    code = (
+        "import masivo_engine.sandbox.wire.server, sys; print([name for name in sys.modules if"
+        " name.startswith(('airflow', 'masivo.', 'masivo_engine.'))])"
+    )
     process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

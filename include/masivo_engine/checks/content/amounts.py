@@ -54,7 +54,10 @@ class Decimals:
         """Yield what is rounded."""
         for name, count in self._longer.items():
             if count:
-                matter = f"{self._prefix}{name} has more than {self._kept[name]} decimals in {count:,} of {self._values[name]:,} values"
+                matter = (
+                    f"{self._prefix}{name} has more than {self._kept[name]} decimals in {count:,} of"
+                    f" {self._values[name]:,} values"
+                )
                 do = "they are rounded half up; `places:` in mapping.yaml keeps more"
                 yield note(str(self._entity), "more_decimals", matter, do, rows=count)
 

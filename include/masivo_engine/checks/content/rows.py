@@ -162,7 +162,10 @@ class Rows:
             yield warning(where, "unknown_code", matter, "map each in SQL; never to a guess")
         if self._keys["rows"] > 0.5 * self.rows:
             matter = f"a key stands on {self._keys['rows'] / self._keys['keys']:.1f} rows on average"
-            do = "a join multiplies the rows: aggregate or pivot the side table in SQL, or give the lines a file of their own"
+            do = (
+                "a join multiplies the rows: aggregate or pivot the side table in SQL, or give the lines a file of"
+                " their own"
+            )
             yield warning(where, "join_multiplies", matter, do, rows=self._keys["rows"])
         if self._long_keys:
             matter = f"{self._long_keys:,} keys are above 2^53; they are sent as text, digit for digit"

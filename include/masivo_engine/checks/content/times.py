@@ -121,12 +121,21 @@ class Moments:
             for by, rows in apart.most_common(1):
                 if rows >= max(_FEW, 0.8 * self._pairs[one, other]):
                     matter = f"{other} is {_hours(by)} from {one} in {rows:,} of {self._pairs[one, other]:,} rows"
-                    do = f"one of them is probably UTC and the other local: say so in mapping.yaml, `timezones: {{{other}: UTC}}`"
+                    do = (
+                        "one of them is probably UTC and the other local: say so in mapping.yaml, `timezones:"
+                        f" {{{other}: UTC}}`"
+                    )
                     yield warning(where, "columns_offset", matter, do, rows=rows)
         pairs = self._pairs["issued_at", CHANGED]
         if self._entity is Entity.TRANSACTIONS and self._mutated > max(_FEW, 0.01 * pairs):
-            matter = f"{self._mutated:,} of {pairs:,} entries changed more than a day after they were issued: the ledger mutates"
-            do = "derive every change of state as a row of its own in SQL, with a key of its own; a delivered row that changes is held"
+            matter = (
+                f"{self._mutated:,} of {pairs:,} entries changed more than a day after they were issued: the ledger"
+                " mutates"
+            )
+            do = (
+                "derive every change of state as a row of its own in SQL, with a key of its own; a delivered row that"
+                " changes is held"
+            )
             yield warning(where, "rows_mutate", matter, do, rows=self._mutated)
 
     def _of_column(self, where: str, name: str, column: _Column) -> Iterator[Finding]:
@@ -167,7 +176,10 @@ class Moments:
         if middle in _BY_DAY and quiet < 0.5 * total * 4 / 24:
             offset = column.zone.utcoffset(self._now.replace(tzinfo=None)) or timedelta(0)
             is_utc = abs(middle - 3 + offset.total_seconds() / 3600) <= 2
-            matter = f"{called} is rarest from {start:02}:00 to {(start + 4) % 24:02}:00 by {column.zone}, when shops are open"
+            matter = (
+                f"{called} is rarest from {start:02}:00 to {(start + 4) % 24:02}:00 by {column.zone}, when shops are"
+                " open"
+            )
             like = "they look like UTC: " if is_utc else "they are probably of another zone: "
             yield warning(where, "zone_doubtful", matter, f"{like}check `timezone:` and `timezones:` in mapping.yaml")
 
@@ -187,7 +199,10 @@ def _of_days(where: str, called: str, column: _Column, *, is_change: bool) -> It
 
 def _of_clock(where: str, called: str, column: _Column) -> Iterator[Finding]:
     if column.ahead >= 1:
-        matter = f"{called} is ahead of the database's clock in {several(column.ahead, 'row')}, by up to {_hours(column.furthest)}"
+        matter = (
+            f"{called} is ahead of the database's clock in {several(column.ahead, 'row')}, by up to"
+            f" {_hours(column.furthest)}"
+        )
         do = f"check that {column.zone} is its zone: `timezones:` in mapping.yaml says another"
         yield warning(where, "ahead_of_clock", matter, do, rows=column.ahead)
     if column.future:

@@ -84,7 +84,10 @@ def _emails(asked: Asked) -> Iterator[Finding]:
         elif not groups or customers <= same:
             return
         if groups:
-            matter = f"{customers:,} customers share {groups:,} address{'' if groups == 1 else 'es'} in email ({how}), and the API wants them unique"
+            matter = (
+                f"{customers:,} customers share {groups:,} address{'' if groups == 1 else 'es'} in email ({how}), and"
+                " the API wants them unique"
+            )
             do = "merge these customers, or re-address all but one; only the first of each goes"
             yield warning("customers", code, matter, do, rows=customers)
 
@@ -148,7 +151,10 @@ def _too_many(asked: Asked, limits: Limits) -> Iterator[Finding]:
     )
     customers, most, total = asked.counts(select(func.count(), func.max(crowded.c.n), func.sum(crowded.c.n)))
     if customers:
-        matter = f"{several(customers, 'customer')} with more than {limits.records:,} transactions, up to {most:,}, which go together or not at all"
+        matter = (
+            f"{several(customers, 'customer')} with more than {limits.records:,} transactions, up to {most:,}, which go"
+            " together or not at all"
+        )
         do = "fold the oldest into one opening row of type MIGRATION in SQL; until then they are held"
         yield warning("transactions", "too_many_transactions", matter, do, rows=total)
 
@@ -191,8 +197,8 @@ def _sums(asked: Asked) -> Iterator[Finding]:
     if customers:
         above, below = (_points(value) for value in (more, less))
         matter = (
-            f"the transactions of {several(customers, 'customer')} do not add up to their balance: {above:,} points too many, "
-            f"{below:,} too few, {_signed(total)} altogether"
+            f"the transactions of {several(customers, 'customer')} do not add up to their balance: {above:,} points too"
+            f" many, {below:,} too few, {_signed(total)} altogether"
         )
         do = "correct the ledger or the balance, or add the missing expiries in SQL; they are quarantined as they are"
         yield warning("transactions", "points_do_not_sum", matter, do, rows=int(customers))
@@ -219,7 +225,8 @@ def _changes(asked: Asked, entity: Entity) -> Iterator[Finding]:
             where,
             "lines_move_alone",
             matter,
-            f"if it does not, select an updated_at of the lines and say `moves_with: {{{entity}: [{alone[0]}]}}` in mapping.yaml",
+            f"if it does not, select an updated_at of the lines and say `moves_with: {{{entity}: [{alone[0]}]}}` in"
+            " mapping.yaml",
         )
 
 

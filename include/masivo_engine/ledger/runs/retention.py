@@ -42,7 +42,10 @@ class Pruned:
     payloads: int
 
     def __str__(self) -> str:
-        return f"{self.rows:,} settled rows of {self.runs:,} runs are counted instead of kept, {self.payloads:,} payloads are gone"
+        return (
+            f"{self.rows:,} settled rows of {self.runs:,} runs are counted instead of kept, {self.payloads:,} payloads"
+            " are gone"
+        )
 
 
 def prune(ledger: Ledger, *, keep_days: int) -> Pruned:

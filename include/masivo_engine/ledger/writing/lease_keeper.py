@@ -64,7 +64,8 @@ def claimed(
         who = "an earlier slice" if waits else "another run"
         if not has_said:
             log.info(
-                "waiting: %s is working on %s or goes first; one that died is waited for until it has been silent for %.0f s",
+                "waiting: %s is working on %s or goes first; one that died is waited for until it has been silent for"
+                " %.0f s",
                 who,
                 part.entity,
                 limits.lease_s,

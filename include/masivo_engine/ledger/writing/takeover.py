@@ -127,7 +127,8 @@ def _refuse_folded(connection: Connection, run: int, entity: Entity) -> None:
     folded = select(table.c.id).where(table.c.run == run, table.c.entity == entity).limit(1)
     if connection.execute(folded).first() is not None:
         raise LedgerError(
-            f"the settled {entity} of this run are only counted any more, so it cannot be done again: trigger a new run; nothing was sent"
+            f"the settled {entity} of this run are only counted any more, so it cannot be done again: trigger a new"
+            " run; nothing was sent"
         )
 
 

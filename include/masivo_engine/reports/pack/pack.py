@@ -2,10 +2,14 @@
 Writes the pack of a run: its plan as soon as there is one, everything when the account is made, and
 again when it was read back.
 
-``index.html``      the account for people        ``plan.html``, ``plan.json``   what was foretold
-``account.json``    the account for machines      ``<entity>.<state>.csv``       every row of the run
-``manifest.json``   sizes and SHA-256             ``batches.csv``                every request and its receipt
-``findings.csv``    what a read-back found        ``readback.json``              how much it read, and what it came to
+``index.html``            the account for people
+``plan.json``             what was foretold
+``account.json``          the account for machines
+``<entity>.<state>.csv``  every row of the run
+``manifest.json``         sizes and SHA-256
+``batches.csv``           every request and its receipt
+``findings.csv``          what a read-back found
+``readback.json``         how much it read, and what it came to
 
 A read-back that has ended writes the packs of its runs again.
 """

@@ -70,7 +70,9 @@ MEANINGS: Mapping[str, str] = {
     State.CONFIRMED: "Read back from Masivo after it had worked off its queue.",
     State.UNCHANGED: "Delivered before with the same content; nothing was sent.",
     State.QUARANTINED: "Invalid, or refused by Masivo. The owner of the data or of the mapping corrects it.",
-    State.HELD: "Waits for something that is named: its customer, a policy, a limit. It frees itself when that changes.",
+    State.HELD: (
+        "Waits for something that is named: its customer, a policy, a limit. It frees itself when that changes."
+    ),
     State.IN_DOUBT: "Sent, and the answer never came or proves nothing. A read-back settles it, or a person.",
     State.SUPERSEDED: "An older version of a row that a newer one replaced.",
 }

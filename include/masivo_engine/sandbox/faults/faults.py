@@ -43,7 +43,9 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "503_s": "with Retry-After in seconds; nothing accepted",
         "408_but_accepted": "accepted all the same",
         "500_but_accepted": "accepted all the same",
-        "503_but_accepted": "a gateway's words, without Retry-After and without X-RateLimit headers; accepted all the same",
+        "503_but_accepted": (
+            "a gateway's words, without Retry-After and without X-RateLimit headers; accepted all the same"
+        ),
         "504_but_accepted": "accepted all the same",
         "rst_before": "the connection is reset before the body is read; nothing accepted",
         "rst_after_accept": "accepted, then the connection is reset",

@@ -91,7 +91,8 @@ def failures(store: Store, *, limit: int = -1, offset: int = 0) -> list[dict[str
     """What failed in the queue without anybody being told."""
     with store.reading() as connection:
         rows = connection.execute(
-            "SELECT account, entity, customer, key, failure FROM record WHERE failure <> '' ORDER BY id LIMIT ? OFFSET ?",
+            "SELECT account, entity, customer, key, failure FROM record WHERE failure <> '' ORDER BY id LIMIT ?"
+            " OFFSET ?",
             (limit, offset),
         ).fetchall()
     return [dict(zip(("account", "entity", "customer", "key", "failure"), row, strict=True)) for row in rows]

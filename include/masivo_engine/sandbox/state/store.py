@@ -143,8 +143,8 @@ class Store:
         """
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT sequence, account, entity, sha256, size, accepted_at, visible_at, fate, first, last FROM request"
-                " ORDER BY sequence"
+                "SELECT sequence, account, entity, sha256, size, accepted_at, visible_at, fate, first, last FROM"
+                " request ORDER BY sequence"
             ).fetchall()
             for number, account, entity, *rest, first, last in rows:
                 if number not in sequences:
@@ -252,7 +252,8 @@ def balance(connection: sqlite3.Connection, account: str, customer: str, *, adds
     """
     kept = "applied > 0" if adds_up else "id = (SELECT record FROM identity WHERE account = ?1 AND id = ?2)"
     rows = connection.execute(
-        f"SELECT body, applied FROM record WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
+        "SELECT body, applied FROM record "
+        f"WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
         (account, customer),
     )
     return [line for body, times in rows for line in json.loads(body)["balance"] * times]

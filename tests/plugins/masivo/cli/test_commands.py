@@ -81,7 +81,7 @@ def test_a_run_that_is_not_there_is_one_sentence_on_standard_error(say):
 
 
 def test_a_customers_rows_are_traced_and_a_stranger_is_said_to_be_one(say, done):
-    (member, *_) = done[1].kinds["missing_name"].keys
+    member, *_ = done[1].kinds["missing_name"].keys
     code, said, _ = say("trace", member)
     assert code == 0
     assert "quarantined missing_value (name)" in said
@@ -103,7 +103,8 @@ def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say
     assert re.search(r"^note     masivo_api +rewards +2 of 2 ", said, re.MULTILINE)
     assert "blocker" not in said
     assert re.search(
-        r"in mapping sample \(environment variable MASIVO_MAPPING\); looked at all rows \(70 customers, \d+ events, \d+ transactions\)$",
+        r"in mapping sample \(environment variable MASIVO_MAPPING\); looked at all rows \(70 customers, \d+ events, \d+"
+        r" transactions\)$",
         lines[-1],
     )
 
@@ -111,10 +112,16 @@ def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say
 def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
     said = say("check", "--rows", "20")[1]
     assert said.endswith("looked at a sample (the first 20 customers, 20 events, 20 transactions)")
-    sampled = r"^note     customers +sample +a sample, the first rows in the order of their customers: 20 of 70 rows of customers.sql, \d+ of \d+ rows of customers.balance.sql;"
+    sampled = (
+        r"^note     customers +sample +a sample, the first rows in the order of their customers: 20 of 70 rows of"
+        r" customers.sql, \d+ of \d+ rows of customers.balance.sql;"
+    )
     assert re.search(sampled, said, re.MULTILINE)
     said = say("check", "--all")[1]
-    full = r"^note     customers +full_pass +a full pass: 70 of 70 rows of customers.sql, (\d+) of (\d+) rows of customers.balance.sql$"
+    full = (
+        r"^note     customers +full_pass +a full pass: 70 of 70 rows of customers.sql, (\d+) of (\d+) rows of"
+        r" customers.balance.sql$"
+    )
     whole = re.search(full, said, re.MULTILINE)
     assert int(whole[1]) <= int(whole[2])
     # A file that is smaller than the sample is looked at whole; the others are not called so.
@@ -123,8 +130,9 @@ def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
 
 
 def test_the_check_says_which_connections_and_mapping_it_used(say):
-    assert say("check", "--rows", "5")[1].splitlines()[-2] == (
-        "connections: legacy_db (the environment), masivo_api (the environment), masivo_ledger (the environment)"
+    assert (
+        say("check", "--rows", "5")[1].splitlines()[-2]
+        == "connections: legacy_db (the environment), masivo_api (the environment), masivo_ledger (the environment)"
     )
 
 
@@ -203,7 +211,7 @@ def test_payloads_are_shown_as_they_would_be_sent_and_nothing_is_sent(say, done)
     assert len(re.findall(r"^customers \d+$", said, re.MULTILINE)) == 5  # rows that cannot go are shown besides
     assert '"registration_date": "20' in said
 
-    (member, *_) = done[1].kinds["missing_name"].keys
+    member, *_ = done[1].kinds["missing_name"].keys
     assert "quarantined, missing_value, column name" in say("preview", "customers", "--key", member)[1]
     assert say("preview", "events", "--key", "no such")[:2] == (1, "no row of events has this key")
     assert "  order.value " in say("preview", "events", "--limit", "1", "--sql")[1]
@@ -295,8 +303,10 @@ def test_commands_see_the_connections_and_variables_of_the_ui_and_say_so(ui, bar
     code, said, _ = bare("check", "--rows", "5")
     assert code == 0
     connections_used, summary = said.splitlines()[-2:]
-    assert connections_used == (
-        "connections: legacy_db (Airflow's database), masivo_api (Airflow's database), masivo_ledger (Airflow's database)"
+    assert (
+        connections_used
+        == "connections: legacy_db (Airflow's database), masivo_api (Airflow's database), masivo_ledger (Airflow's"
+        " database)"
     )
     assert "in mapping sample (Airflow Variable MASIVO_MAPPING); looked at a sample" in summary
     assert bare("pack")[1].startswith(str(tmp_path / "elsewhere"))

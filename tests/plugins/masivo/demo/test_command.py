@@ -37,8 +37,8 @@ def demo(folder, *, is_killed_after=""):
     code and output.
     """
     program = (
-        "import sys; from pathlib import Path; from masivo.demo.command import run_demo; from masivo.demo.folder import Folder;"
-        f"sys.exit(run_demo(Folder(Path({str(folder.path)!r}), {folder.data!r}), 60, is_fresh=False))"
+        "import sys; from pathlib import Path; from masivo.demo.command import run_demo; from masivo.demo.folder"
+        f" import Folder;sys.exit(run_demo(Folder(Path({str(folder.path)!r}), {folder.data!r}), 60, is_fresh=False))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "include"), str(ROOT / "plugins")))}
     with subprocess.Popen(

@@ -118,7 +118,10 @@ WRONG = {
     ),
     "mapping that is not there": (
         lambda world, *_: world.setenv("MASIVO_MAPPING", "sampel"),
-        "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, opencart, sample, woocommerce",
+        (
+            "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, opencart,"
+            " sample, woocommerce"
+        ),
     ),
     "unknown alias": (
         lambda world, _, folder: world.setenv(
@@ -293,7 +296,8 @@ def test_a_plan_stops_where_the_run_would_and_says_that_it_ended(sandbox, sample
     with engine.begin() as connection:
         connection.execute(
             text(
-                "UPDATE member SET changed_at = '2999-01-01 00:00:00' WHERE member_no = (SELECT max(member_no) FROM member)"
+                "UPDATE member SET changed_at = '2999-01-01 00:00:00' WHERE member_no = (SELECT max(member_no) FROM"
+                " member)"
             )
         )
     engine.dispose()
