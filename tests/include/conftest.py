@@ -2,8 +2,7 @@
 A ledger on each database in turn, and engines of legacy databases: on each in turn, or on one that
 a test is about.
 
-Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted before
-the next one.
+Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted after it.
 """
 
 from __future__ import annotations
@@ -37,11 +36,10 @@ def ledger(shared_engine):
     """An empty ledger, ready to be written."""
     made = Ledger(shared_engine, "account")
     made.prepare()
+    yield made
     with shared_engine.begin() as connection:
         for table in reversed(schema.metadata.sorted_tables):
             connection.execute(delete(table))
-    made.prepare()
-    return made
 
 
 @pytest.fixture

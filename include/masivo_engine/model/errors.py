@@ -9,10 +9,10 @@ What can go wrong, and whose move it is.
       x EmptyLedger  nothing was ever written to it -> nobody; run something first
       x UnknownRun   it has no run of that name -> name another
     x LegacyError    the legacy database -> fix the database that is named
-  x Stopped          the API said no to all of it (key, address, redirect) -> fix it; the rest is given back
+  x Stopped          the API said no to all of it -> fix key or address; the rest is given back
   x TryAgainLater    the API or a database may say yes later -> Airflow tries the task again
     x Moved          a row was read with two customers -> the slice reads again
-  x DatabaseFailed   a database gave an error that no time heals -> read which; a task is tried once more
+  x DatabaseFailed   a database failed in a way that no time heals -> read which
   x Fenced           another try owns the slice now -> nobody; this try must stop
   x DoesNotAddUp     the account of a run does not hold -> read the account
 

@@ -314,7 +314,9 @@ def what_waits(walked):
         ]
         chosen = Chosen((entity,), run=None, in_doubt=SEND_AGAIN)
         settled = replay._in_doubt(walked.ledger, walked.runs[-1], entity, chosen)
-        assert sorted(settled) == sorted((one.id, one.key) for one in doubtful)
+        assert sorted(settled) == sorted(
+            (one.id, one.customer if entity is Entity.TRANSACTIONS else one.key) for one in doubtful
+        )
         free = set(waiting(walked.ledger, entity, Policies(), before=walked.runs[-1]))
         read = {
             one.customer if entity is Entity.TRANSACTIONS else one.key

@@ -252,8 +252,8 @@ def balance(connection: sqlite3.Connection, account: str, customer: str, *, adds
     """
     kept = "applied > 0" if adds_up else "id = (SELECT record FROM identity WHERE account = ?1 AND id = ?2)"
     rows = connection.execute(
-        "SELECT body, applied FROM record "
-        f"WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",  # noqa: S608
+        "SELECT body, applied FROM record "  # noqa: S608
+        f"WHERE account = ?1 AND entity = 'customers' AND customer = ?2 AND {kept} ORDER BY id",
         (account, customer),
     )
     return [line for body, times in rows for line in json.loads(body)["balance"] * times]
