@@ -134,11 +134,6 @@ class Asked:
     until: datetime | None = None
     customers: tuple[str, ...] = ()
 
-    @property
-    def takes_up_waiting(self) -> bool:
-        """Whether rows that waited for something are read as well, if they are free now."""
-        return self.kind in _TAKES_UP_WAITING
-
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -116,14 +116,6 @@ def url_for(connection: Connection) -> URL:
     )
 
 
-def engine_for(conn_id: str) -> Engine:
-    """
-    Return an engine of the database behind *conn_id* that may write, not yet connected; raises
-    `Misconfigured`.
-    """
-    return _opened(conn_id, engines.plain, Misconfigured, "the database")
-
-
 def legacy_engine(conn_id: str = "legacy_db") -> Engine:
     """
     Return an engine that reads the legacy database and has proved that it can be reached.

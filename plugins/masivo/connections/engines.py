@@ -87,11 +87,6 @@ class Absent(Unusable):
     """There is no database of that name."""
 
 
-def plain(url: URL) -> Engine:
-    """Return an engine that may write and has not connected yet; raises `Unusable`."""
-    return _create(url, connect_args=_connect_args(url))
-
-
 def legacy(url: URL) -> Engine:
     """Return a read-only engine that has connected; raises `Unusable`."""
     if url.get_backend_name() == "sqlite":

@@ -131,11 +131,6 @@ class Store:
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
             return str(connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
 
-    def last_sequence(self) -> int:
-        """The highest sequence number of an accepted request, 0 if there is none."""
-        with self.reading() as connection:
-            return int(connection.execute("SELECT coalesce(max(sequence), 0) FROM request").fetchone()[0])
-
     def accepted_beside(self, sequences: AbstractSet[int]) -> Iterator[tuple[Request, list[tuple[str, str]]]]:
         """
         The accepted requests whose numbers are not in *sequences*, each with its records' (key,
