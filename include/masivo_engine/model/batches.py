@@ -10,44 +10,34 @@ from masivo_engine.model.rows import Entity, Record
 
 class BatchState(StrEnum):
     """
-    Where a batch is. A record that a batch carries has its batch's state, so a receipt settles one
-    row.
+    Where a batch is.
 
-    ``packed`` and ``sending`` are on the way; the others are settled. ``given_back`` was provably
-    never sent, and its records wait; ``refused`` was taken apart, and its records have states of
-    their own.
+    A record that a batch carries has its batch's state, so a receipt changes one row of the ledger.
     """
 
-    PACKED = "packed"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    IN_DOUBT = "in_doubt"
-    REFUSED = "refused"
-    GIVEN_BACK = "given_back"
+    PACKED = "packed"  #: written down, waits for its turn
+    SENDING = "sending"  #: committed before the POST; a process that dies leaves it so
+    DELIVERED = "delivered"  #: 201
+    IN_DOUBT = "in_doubt"  #: may have arrived
+    REFUSED = "refused"  #: taken apart; its records have states of their own
+    GIVEN_BACK = "given_back"  #: provably never sent; its records wait
 
 
 class Purpose(StrEnum):
-    """
-    What a batch is sent for; requests that only take a refused batch apart have a budget of their
-    own.
-    """
+    """What a batch is sent for."""
 
     DELIVERY = ""
-    ISOLATION = "isolation"
+    ISOLATION = "isolation"  #: takes a refused batch apart; such requests have a budget of their own
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """
-    The records of one request, in the order of *body*, which is what is POSTed.
-
-    *number* counts within the slice, from 1.
-    """
+    """The records of one request."""
 
     entity: Entity
-    number: int
-    records: tuple[Record, ...]
-    body: bytes
+    number: int  #: within the slice, from 1
+    records: tuple[Record, ...]  #: in the order of *body*
+    body: bytes  #: what is POSTed
 
     @property
     def customers(self) -> int:
@@ -57,13 +47,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """
-    What the API's answer made of a batch. *status* is 0 where no status line came; *words* are fit
-    to be kept.
-    """
+    """What the API's answer made of a batch."""
 
     state: BatchState
-    status: int
-    seconds: float
-    words: str = ""
+    status: int  #: of HTTP; 0 if no status line came
+    seconds: float  #: from start to end of the request
+    words: str = ""  #: of the answer, without anything that must not be kept
     reason: str = ""

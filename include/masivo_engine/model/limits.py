@@ -9,36 +9,30 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What the account's API allows, from its connection; a response's headers may only slow it.
+    What the account's API allows, from its connection. Headers of a response only slow it down.
 
-    A slice takes at most *slice_requests* and *slice_s* seconds of the lane; a try that wrote
-    nothing for *lease_s* counts as dead. *isolation_per_hour* is how many of an hour's requests may
-    go into taking refused batches apart. Sources: docs/api-facts.md#f-caps and
-    docs/api-facts.md#f-limits; *body_bytes* is docs/api-facts.md#u14's safe guess. Times are
-    seconds, from start to start.
+    Sources: docs/api-facts.md#f-caps and docs/api-facts.md#f-limits.
     """
 
-    records: int = 1000
-    customers: int = 1000
-    body_bytes: int = 4_000_000
-    interval_s: float = 5.0
-    margin_s: float = 0.05
-    per_hour: int = 1000
-    slice_requests: int = 50
-    isolation_per_hour: int = 600
-    slice_s: float = 1200.0
-    lease_s: float = 180.0
+    records: int = 1000  #: of one request
+    customers: int = 1000  #: of one request
+    body_bytes: int = 4_000_000  #: of one request; docs/api-facts.md#u14 has no number, this is a safe guess
+    interval_s: float = 5.0  #: from the start of a request to the start of the next
+    margin_s: float = 0.05  #: added to the interval
+    per_hour: int = 1000  #: requests
+    slice_requests: int = 50  #: that one slice is planned for
+    isolation_per_hour: int = 600  #: requests of an hour that may take refused batches apart
+    slice_s: float = 1200.0  #: of the lane that one slice is planned for
+    lease_s: float = 180.0  #: a try that wrote nothing for so long counts as dead
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """
-    How long to wait for the queue, in seconds, and how often to read; from the connection's extra.
-    """
+    """How long to wait for the API's queue, and how often to read; from the connection's extra."""
 
-    settle_after_s: float = 180.0
-    certain_after_s: float = 3600.0
-    reads: int = 3
+    settle_after_s: float = 180.0  #: before a read-back may say "not there"
+    certain_after_s: float = 3600.0  #: where nothing that was sent later can serve as a control
+    reads: int = 3  #: apart from each other, before "not there" counts
 
 
 HOUR_S = 3600.0

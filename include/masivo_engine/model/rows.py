@@ -23,8 +23,9 @@ NO_BALANCE: Mapping[str, Decimal] = MappingProxyType({})
 
 class Entity(StrEnum):
     """
-    What is migrated, in the order in which it must be: the API knows a child only after its
-    customer.
+    What is migrated, in the order in which it is sent.
+
+    The API accepts a child only after its customer.
     """
 
     CUSTOMERS = "customers"
@@ -39,59 +40,47 @@ class Entity(StrEnum):
 
 class State(StrEnum):
     """
-    Where a row that was read has ended: exactly one of these, and per run they add up to the rows
-    read.
+    Where a row that was read has ended.
 
-    The comment says whose move it is next.
+    A row is in exactly one state, and the states of a run add up to the rows that it read. The
+    comments say who moves next.
     """
 
-    DELIVERED = "delivered"  # nobody's; a read-back may make it confirmed
-    CONFIRMED = "confirmed"  # nobody's
-    UNCHANGED = "unchanged"  # nobody's: the same content was delivered before
-    QUARANTINED = "quarantined"  # the owner of the data or of the mapping
-    HELD = "held"  # frees itself when what it waits for changes
-    IN_DOUBT = "in_doubt"  # a read-back, or a person
-    SUPERSEDED = "superseded"  # nobody's: a newer version replaced it before it was sent
+    DELIVERED = "delivered"  #: nobody; a read-back may make it confirmed
+    CONFIRMED = "confirmed"  #: nobody
+    UNCHANGED = "unchanged"  #: nobody: the same content was delivered before
+    QUARANTINED = "quarantined"  #: the owner of the data or of the mapping
+    HELD = "held"  #: nobody: it frees itself when what it waits for changes
+    IN_DOUBT = "in_doubt"  #: a read-back, or a person
+    SUPERSEDED = "superseded"  #: nobody: a newer version replaced it before it was sent
 
 
 # A named tuple costs a quarter of a frozen dataclass, and there is one for every row.
 class Record(NamedTuple):
-    """
-    One validated payload.
-
-    *body* is its canonical JSON (UTF-8, sorted keys, no spaces): the bytes that are hashed are the
-    bytes that are sent. *points* are what the record is worth to its customer: the sum of a
-    customer's balance, a transaction's amount, nothing for an event. *balance* is points by reward,
-    for customers only. *is_odd* where it is valid and suspicious all the same.
-    """
+    """One validated payload, ready to be batched."""
 
     entity: Entity
-    key: str
-    customer: str
-    body: bytes
-    content_hash: bytes
-    points: Decimal = Decimal(0)
-    balance: Mapping[str, Decimal] = NO_BALANCE
-    reward: str = ""
-    email: str = ""
-    occurrence: int = 0
-    is_outlier: bool = False
+    key: str  #: legacy key of the row
+    customer: str  #: legacy id of the customer that it belongs to
+    body: bytes  #: canonical JSON (UTF-8, sorted keys, no spaces); these bytes are hashed and sent
+    content_hash: bytes  #: blake2b-128 of *body*
+    points: Decimal = Decimal(0)  #: sum of a customer's balance, a transaction's amount, 0 for an event
+    balance: Mapping[str, Decimal] = NO_BALANCE  #: points by reward; customers only
+    reward: str = ""  #: of a transaction
+    email: str = ""  #: of a customer, as it is sent
+    occurrence: int = 0  #: number among the rows of the same key, from 0
+    is_outlier: bool = False  #: valid, but of a kind that the API may refuse
 
 
 class Rejection(NamedTuple):
-    """
-    A row that did not become a record: which, why, and in which column.
-
-    *shape* describes the offending value without showing it ("text of 14 characters"), because rows
-    hold personal data.
-    """
+    """A row that did not become a record: which, why, and in which column."""
 
     entity: Entity
     key: str
     customer: str
-    reason: str
+    reason: str  #: a code of `masivo_engine.model.reasons`
     column: str = ""
-    shape: str = ""
+    shape: str = ""  #: the value described, never shown: "text of 14 characters"; rows hold personal data
     points: Decimal = Decimal(0)
     occurrence: int = 0
 
@@ -109,20 +98,14 @@ class LegacyRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRow:
-    """
-    A row of which only key and customer could be read; *reason* and *column* say what stood in the
-    way.
-
-    *amount* is that of a transaction, where it could be read too, so that the account in points is
-    whole.
-    """
+    """A row of which only key and customer could be read."""
 
     key: Any
     customer: Any
-    reason: str
-    column: str
+    reason: str  #: what stood in the way
+    column: str  #: and in which column
     shape: str = ""
-    amount: Any = None
+    amount: Any = None  #: of a transaction, where it could be read, so that the account in points is whole
 
 
 class Entry(NamedTuple):

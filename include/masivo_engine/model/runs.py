@@ -17,22 +17,19 @@ from masivo_engine.model.rows import Entity
 @dataclass(frozen=True, slots=True)
 class Slice:
     """
-    The part of an entity that one mapped task works off: the customers from *lower* up to, not
-    including, *upper*.
+    The part of an entity that one mapped task works off: a range of customers.
 
-    ``None`` is an open end, so that the slices of an entity cover every row whatever is inserted
-    meanwhile. Rows without a customer belong to the first. *rows* is what the plan counted. A slice
-    that *selects* ``keys`` reads the rows that the ledger names for it, and none that the others
-    read.
+    The slices of an entity cover every row, whatever is inserted meanwhile, because the ends of the
+    first and the last are open. Rows without a customer belong to the first.
     """
 
     entity: Entity
-    number: int
-    of: int
-    lower: Any
-    upper: Any
-    rows: int
-    selects: str = "window"
+    number: int  #: from 1
+    of: int  #: how many slices the entity has
+    lower: Any  #: the first customer; None is an open end
+    upper: Any  #: the first customer who is not in it; None is an open end
+    rows: int  #: that the plan counted
+    selects: str = "window"  #: or ``keys``: only the rows that the ledger names for this slice
 
     @classmethod
     def everything(cls, entity: Entity) -> Self:
@@ -42,19 +39,13 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """
-    What a run reads: rows changed in [*since*, *until*) where given, of *customers* where given;
-    else everything.
+    """What a run reads. A window in which nothing is given is everything."""
 
-    Both ends are aware UTC. *keys* are read by name, as the ledger writes them (of transactions:
-    their customers), except what lies in the window *besides*, which is read anyhow.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    customers: tuple[str, ...] = ()
-    keys: tuple[str, ...] | None = None
-    besides: Window | None = None
+    since: datetime | None = None  #: rows that changed then or later; aware UTC
+    until: datetime | None = None  #: and before then; aware UTC
+    customers: tuple[str, ...] = ()  #: rows of these customers
+    keys: tuple[str, ...] | None = None  #: these rows, as the ledger writes them; of transactions: their customers
+    besides: Window | None = None  #: with *keys*: not what lies in this window, which is read anyhow
 
     @property
     def is_everything(self) -> bool:
@@ -80,40 +71,27 @@ class Window:
 
 
 class RunKind(StrEnum):
-    """
-    Why a run reads what it reads.
+    """Why a run reads what it reads."""
 
-    ``increment``: from where coverage ends. ``window``, ``full``, ``customers``: what a person
-    asked for. ``backfill``: exactly the interval that Airflow gives it. ``sweep``: everything, to
-    find what no window can. ``replay``: what a person released.
-    """
-
-    INCREMENT = "increment"
-    WINDOW = "window"
-    FULL = "full"
-    CUSTOMERS = "customers"
-    BACKFILL = "backfill"
-    SWEEP = "sweep"
-    REPLAY = "replay"
+    INCREMENT = "increment"  #: from where coverage ends
+    WINDOW = "window"  #: a person named its ends
+    FULL = "full"  #: a person asked for everything
+    CUSTOMERS = "customers"  #: a person named them
+    BACKFILL = "backfill"  #: exactly the interval that Airflow gives it
+    SWEEP = "sweep"  #: everything, to find what no window can
+    REPLAY = "replay"  #: what a person released
 
 
 class Mode(StrEnum):
-    """
-    What a run does with what it reads.
+    """What a run does with what it reads."""
 
-    ``send``: what is new or changed. ``from_now_on``: the mapping changed, and what it makes of
-    delivered rows counts as delivered. ``adopt``: everything counts as delivered, by this tool or
-    an earlier one, and nothing is sent. ``release``: a person has looked at these rows, and
-    policies do not hold them any more; with ``release_more`` not even those about a customer's
-    second transactions, and with ``release_lost`` a person knows that transactions in doubt have
-    not arrived: they go if the API shows none, whatever was sent later.
-    """
-
-    SEND = "send"
-    FROM_NOW_ON = "from_now_on"
-    ADOPT = "adopt"
-    RELEASE = "release"
-    RELEASE_MORE = "release_more"
+    SEND = "send"  #: sends what is new or changed
+    FROM_NOW_ON = "from_now_on"  #: the mapping changed; what it makes of delivered rows counts as delivered
+    ADOPT = "adopt"  #: everything counts as delivered, by this tool or an earlier one; sends nothing
+    RELEASE = "release"  #: a person has looked at these rows; policies do not hold them any more
+    RELEASE_MORE = "release_more"  #: nor do those about a customer's second transactions
+    #: A person knows that transactions in doubt have not arrived. They go if the API shows none of
+    #: them, whatever was sent later.
     RELEASE_LOST = "release_lost"
 
 
@@ -124,14 +102,11 @@ _TAKES_UP_WAITING = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """
-    What a run was asked for: its *kind*, and for some kinds the ends of a window (aware UTC) or the
-    customers.
-    """
+    """What a run was asked for."""
 
     kind: RunKind
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | None = None  #: aware UTC
+    until: datetime | None = None  #: aware UTC
     customers: tuple[str, ...] = ()
 
 
@@ -145,10 +120,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """
-    What a run covers, as the ledger keeps it: the kind of run, a window for each entity, and what
-    it does with the rows.
-    """
+    """What a run covers, as the ledger keeps it."""
 
     kind: RunKind
     windows: Mapping[Entity, Window]
