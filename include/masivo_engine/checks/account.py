@@ -26,7 +26,7 @@ _PLACES = frozenset({"brand_id", "store_id", "channel_id"})
 
 
 class Account(Protocol):
-    """Whoever can ask the API; the hook does."""
+    """Asks the API. Implemented by `MasivoHook`."""
 
     def get(self, path: str) -> Reading:
         """GET *path* below the base path; never raises for what the API or network does."""

@@ -62,7 +62,7 @@ class Turns(Protocol):
 
 
 class Sender(Protocol):
-    """Whoever can put one request on the wire; the hook does."""
+    """Sends one request to the API. Implemented by `MasivoHook`."""
 
     def authorize(self) -> None:
         """Make sure of a token; raises `Misconfigured`, `Stopped` or `TryAgainLater`."""

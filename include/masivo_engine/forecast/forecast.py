@@ -69,8 +69,7 @@ class Expected:
 @dataclass(slots=True)
 class Worth:
     """
-    What will be sent is worth: points of balances and of transactions by reward, by tier and by
-    month, and money by month.
+    The value of what will be sent: points by reward, by tier and by month, and money by month.
     """
 
     balances: dict[str, Decimal] = field(default_factory=dict)
@@ -269,7 +268,7 @@ class Forecaster:
 
 
 class _Slice:
-    """One slice, worked off but for the sending."""
+    """Works one slice off, without sending anything."""
 
     def __init__(
         self, legacy: Source, part: Slice, foresight: Foresight, telling: Forecaster, found: Expected, worth: Worth

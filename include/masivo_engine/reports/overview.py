@@ -1,5 +1,5 @@
 """
-The ledger at a glance, for whoever looks without having asked for a run: the newest runs, what
+The ledger at a glance, for anyone who has not chosen a run: the newest runs, what
 stayed behind, the lane.
 """
 

@@ -29,7 +29,6 @@ from masivo_engine.reports.pages.figures import plain, stamp
 
 ON_THE_WAY = "on_the_way"
 BATCHES = "batches.csv"
-UNKNOWN_REWARD = ""
 
 _PART = 2_000
 _MOST_SHAPES = 3

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Listener(ThreadingHTTPServer):
-    """Listens at an address; *conversation* speaks with whoever connects."""
+    """Listens at an address; *conversation* answers each client."""
 
     daemon_threads = True
     block_on_close = False
