@@ -19,6 +19,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
+from unittest import mock
 
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +83,10 @@ def play_all(seeds: Iterable[int], *, workers: int, server: str = "") -> Iterato
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.conftest", "tests.proof.rig", "tests.proof.schedules"])
     paths = os.pathsep.join([str(ROOT), str(ROOT / "include"), str(ROOT / "plugins")])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [paths, os.environ.get("PYTHONPATH", "")]))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_the_parent) as pool:
+    with (
+        mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, [paths, os.environ.get("PYTHONPATH")]))),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_the_parent) as pool,
+    ):
         yield from pool.map(partial(play, server=server), seeds, chunksize=2)
 
 

@@ -97,7 +97,9 @@ class Other(threading.Thread):
     def done(self):
         self.join(_PATIENCE_S)
         assert not self.is_alive()
-        self.trip.close()
+        # The engine of the ledger is the process's, and others may use it: the site closes it.
+        self.trip.place.hook.close()
+        self.trip.legacy.dispose()
         if self._raised is not None:
             raise self._raised
 
