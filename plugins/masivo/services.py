@@ -11,6 +11,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 
+from airflow.sdk import get_current_context
 from sqlalchemy import Engine
 
 from masivo.connections import high_water, sealing
@@ -26,6 +27,9 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
 
 
+# The mapping of a DAG is one of its macros: Airflow reads them with the DAG's file where a task runs, and keeps them nowhere else.
+MAPPING_MACRO = "masivo_mapping"
+
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
@@ -37,6 +41,16 @@ def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured
             "give a path, and copy the pack from there"
         )
     return Path(written).expanduser()
+
+
+def _of_the_dag() -> tuple[str, str] | None:
+    """Return the mapping that the DAG of the running task was made with, and that it is the DAG's; None outside of tasks, too."""
+    try:
+        dag = get_current_context()["dag"]
+    except RuntimeError:
+        return None
+    named = (dag.user_defined_macros or {}).get(MAPPING_MACRO)
+    return (named, f"DAG {dag.dag_id}") if named else None
 
 
 class Services:
@@ -62,13 +76,13 @@ class Services:
 
     @cached_property
     def mapping(self) -> Mapping:
-        """The mapping in use: environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
+        """The mapping in use: that of the task's DAG, else environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
         return load(self.mapping_named[0])
 
     @cached_property
     def mapping_named(self) -> tuple[str, str]:
         """The mapping in use as it is named, by its name or path, and where that is from."""
-        return setting("MASIVO_MAPPING", "sample")
+        return _of_the_dag() or setting("MASIVO_MAPPING", "sample")
 
     @property
     def packs(self) -> Path:

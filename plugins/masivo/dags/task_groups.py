@@ -1,11 +1,12 @@
 """
-What the DAGs share: an entity's slices, planned, sent one behind the other, and for customers waited for; defaults; the schedule.
+What the DAGs share: an entity's slices, planned, sent one behind the other, and for customers waited for; the arguments of all; the schedule.
 """
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronDataIntervalTimetable, TaskGroup
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowTimetableInvalid
 from masivo.dags.retries import MigrationRetryPolicy
 from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.visible import MasivoVisibleSensor
+from masivo.services import MAPPING_MACRO
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 
@@ -41,9 +43,16 @@ def schedule(cron: str = "") -> CronDataIntervalTimetable | None:
     return CronDataIntervalTimetable(cron, timezone="UTC") if cron else timetable
 
 
-def defaults() -> dict[str, Any]:
-    """Return the arguments that every task of the project has."""
-    return {"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": MigrationRetryPolicy()}
+def shared(mapping: Path | None = None) -> dict[str, Any]:
+    """Return the arguments that every DAG of the project has; their tasks use the mapping in the folder *mapping*, if one is given."""
+    return {
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": ["masivo", "loyalty"],
+        "default_args": {"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": MigrationRetryPolicy()},
+        "user_defined_macros": {MAPPING_MACRO: str(mapping)} if mapping else None,
+    }
 
 
 def migrate() -> tuple[TaskGroup, list[DAGNode]]:
