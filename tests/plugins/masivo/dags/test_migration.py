@@ -16,24 +16,17 @@ from masivo.dags import migration
 from masivo.services import Services
 from masivo_engine.model.errors import MappingError, Misconfigured
 from tests.mapping_folder import write
+from tests.team import OURS
 
 
 DAGS = {"masivo_plan", "masivo_sync", "masivo_sweep", "masivo_replay", "masivo_verify"}
-
-# As docs/install.md shows it.
-FILE = """
-# Our migration to Masivo, for Airflow
-from pathlib import Path
-from masivo.dags import migration
-migration(mapping=Path(__file__).parent / "loyalty")
-"""
 
 
 @pytest.fixture
 def bag(tmp_path):
     """What Airflow finds in a folder with that file and that mapping."""
     write(tmp_path / "loyalty", {})
-    (tmp_path / "masivo.py").write_text(FILE)
+    (tmp_path / "masivo.py").write_text(OURS)
     return DagBag(dag_folder=str(tmp_path))
 
 
@@ -80,7 +73,7 @@ def test_a_mapping_that_is_ready_goes_by_its_name():
 
 
 def test_a_mapping_that_is_not_there_is_said_where_airflow_shows_it(tmp_path):
-    (tmp_path / "masivo.py").write_text(FILE)
+    (tmp_path / "masivo.py").write_text(OURS)
     (error,) = DagBag(dag_folder=str(tmp_path)).import_errors.values()
     assert "there is no such mapping and no such folder" in error
     with pytest.raises(MappingError, match="no such mapping"):
