@@ -50,7 +50,8 @@ migration(mapping=Path(__file__).parent / "loyalty")
 
 class Team:
     """
-    The folder *root* as Airflow's home, with the team's `FILES` in it and on the path; *python* has Airflow installed.
+    The folder *root* as Airflow's home, with the team's `FILES` in it and on the path; *python* has
+    Airflow installed.
 
     *path* are further folders on the path.
     """

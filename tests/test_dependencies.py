@@ -1,5 +1,6 @@
 """
-What is imported is declared in pyproject.toml, what is declared is used, and the lock has versions that the declared ranges allow.
+What is imported is declared in pyproject.toml, what is declared is used, and the lock has versions
+that the declared ranges allow.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ NOT_IMPORTED = {"rfc3339-validator"}
 
 
 def _declared(extra: str = "") -> dict[str, Requirement]:
-    """Return what is required by name, of everybody or by *extra* alone; what an extra takes from another, too."""
+    """
+    Return what is required by name, of everybody or by *extra* alone; what an extra takes from
+    another, too.
+    """
     lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     found: dict[str, Requirement] = {}
     for requirement in map(Requirement, lines):
@@ -90,7 +94,10 @@ def test_the_lock_has_what_is_declared_in_a_version_that_is_allowed():
 
 
 def test_the_image_can_have_each_driver_that_is_an_extra():
-    """Those of requirements.txt are always there, the others are groups of their own, so that the lock has their hashes."""
+    """
+    Those of requirements.txt are always there, the others are groups of their own, so that the lock
+    has their hashes.
+    """
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     always = (ROOT / "requirements.txt").read_text()
     for extra in DRIVERS:

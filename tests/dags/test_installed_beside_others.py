@@ -1,8 +1,9 @@
 """
-Our wheel in the Airflow of a team that has its own DAGs, plugin and `include/`: both live and both run, with the versions of that Airflow.
+Our wheel in the Airflow of a team that has its own DAGs, plugin and `include/`: both live and both
+run, with the versions of that Airflow.
 
-The versions are those of the lock, those of the month in which Airflow 3.3.2 appeared (as its own constraints have them), and the lowest
-that pyproject.toml allows.
+The versions are those of the lock, those of the month in which Airflow 3.3.2 appeared (as its own
+constraints have them), and the lowest that pyproject.toml allows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ MONTH = ("--exclude-newer", "2026-09-20")
 
 @dataclass(frozen=True)
 class Versions:
-    """What an Airflow brings along: uv's *options*, or else the *lowest*; *told* are some that it then must have."""
+    """
+    What an Airflow brings along: uv's *options*, or else the *lowest*; *told* are some that it then
+    must have.
+    """
 
     told: dict[str, str]
     options: tuple[str, ...] = ()
@@ -72,7 +76,10 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=VERSIONS)
 def team(request, tmp_path_factory, wheel):
-    """A team with an Airflow of these versions that has installed our wheel; its mapping lies beside its file of three lines."""
+    """
+    A team with an Airflow of these versions that has installed our wheel; its mapping lies beside
+    its file of three lines.
+    """
     versions = VERSIONS[request.param]
     home = tmp_path_factory.mktemp("team")
     python, options = home / "venv" / "bin" / "python", versions.options

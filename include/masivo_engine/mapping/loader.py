@@ -101,7 +101,11 @@ def load(name_or_folder: str) -> Mapping:
 
 
 def folder_of(name_or_folder: str) -> Path:
-    """Return the folder of the mapping called *name_or_folder*, or that folder itself. Raises `MappingError` where there is none."""
+    """
+    Return the folder of the mapping called *name_or_folder*, or that folder itself.
+
+    Raises `MappingError` where there is none.
+    """
     named, given = MAPPINGS / name_or_folder, Path(name_or_folder).expanduser()
     if name_or_folder and named.is_dir():
         return named

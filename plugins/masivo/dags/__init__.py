@@ -1,7 +1,9 @@
 """
-The DAGs, and what they are made of: `migration` makes them; their forms, their groups of tasks, when they try again.
+The DAGs, and what they are made of: `migration` makes them; their forms, their groups of tasks,
+when they try again.
 
-A file in Airflow's folder of DAGs that makes all five. Airflow reads only files with the words "airflow" and "dag" in them:
+A file in Airflow's folder of DAGs that makes all five. Airflow reads only files with the words
+"airflow" and "dag" in them:
 
 .. code:: python
 
@@ -28,12 +30,15 @@ if TYPE_CHECKING:
 
 def migration(*names: str, mapping: Path | str = "") -> dict[str, DAG]:
     """
-    Make the DAGs `masivo_plan`, `masivo_sync`, `masivo_sweep`, `masivo_replay` and `masivo_verify`, or those of *names*; return them by name.
+    Make the DAGs `masivo_plan`, `masivo_sync`, `masivo_sweep`, `masivo_replay` and `masivo_verify`,
+    or those of *names*; return them by name.
 
-    Airflow takes them from the file that calls this, without their being assigned to anything. *mapping* is a folder, or the name of a
-    mapping that is ready; without it tasks use what ``MASIVO_MAPPING`` names where they run. The page of each DAG is its runbook.
+    Airflow takes them from the file that calls this, without their being assigned to anything.
+    *mapping* is a folder, or the name of a mapping that is ready; without it tasks use what
+    ``MASIVO_MAPPING`` names where they run. The page of each DAG is its runbook.
 
-    Raises `MappingError` where there is no such mapping, `Misconfigured` for an unknown name or a ``MASIVO_SCHEDULE`` that is no schedule.
+    Raises `MappingError` where there is no such mapping, `Misconfigured` for an unknown name or a
+    ``MASIVO_SCHEDULE`` that is no schedule.
     """
     # Only now, because they need the operators, which need modules of this package.
     from masivo.dags.plan_dag import plan_dag  # noqa: PLC0415

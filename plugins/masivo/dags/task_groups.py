@@ -1,5 +1,6 @@
 """
-What the DAGs share: an entity's slices, planned, sent one behind the other, and for customers waited for; the arguments of all; the schedule.
+What the DAGs share: an entity's slices, planned, sent one behind the other, and for customers
+waited for; the arguments of all; the schedule.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
 def schedule(cron: str = "") -> CronDataIntervalTimetable | None:
     """
-    Return when a DAG runs by itself, in UTC: by *cron*, or else by the expression in ``MASIVO_SCHEDULE``; never where that is empty or ``none``.
+    Return when a DAG runs by itself, in UTC: by *cron*, or else by the expression in
+    ``MASIVO_SCHEDULE``; never where that is empty or ``none``.
 
-    So one switch is for all DAGs that send, and it is off until a person has seen a plan and a load. Raises `Misconfigured`.
+    So one switch is for all DAGs that send, and it is off until a person has seen a plan and a
+    load. Raises `Misconfigured`.
     """
     chosen = os.environ.get("MASIVO_SCHEDULE", "").strip()
     if chosen.casefold() in {"", "none"}:
@@ -38,13 +41,19 @@ def schedule(cron: str = "") -> CronDataIntervalTimetable | None:
     try:
         timetable.validate()
     except AirflowTimetableInvalid as error:
-        msg = f"MASIVO_SCHEDULE ({chosen[:40]!r}) is no cron expression; write e.g. '0 * * * *' for every hour (UTC), or 'none': {error}"
+        msg = (
+            f"MASIVO_SCHEDULE ({chosen[:40]!r}) is no cron expression; write e.g. '0 * * * *' for every hour "
+            f"(UTC), or 'none': {error}"
+        )
         raise Misconfigured(msg) from None
     return CronDataIntervalTimetable(cron, timezone="UTC") if cron else timetable
 
 
 def shared(mapping: Path | None = None) -> dict[str, Any]:
-    """Return the arguments that every DAG of the project has; their tasks use the mapping in the folder *mapping*, if one is given."""
+    """
+    Return the arguments that every DAG of the project has; their tasks use the mapping in the
+    folder *mapping*, if one is given.
+    """
     return {
         "start_date": datetime(2026, 1, 1, tzinfo=UTC),
         "catchup": False,
@@ -57,9 +66,11 @@ def shared(mapping: Path | None = None) -> dict[str, Any]:
 
 def migrate() -> tuple[TaskGroup, list[DAGNode]]:
     """
-    Send customers, events, transactions, in this order, a task per slice; return what goes first, and all that must be over in the end.
+    Send customers, events, transactions, in this order, a task per slice; return what goes first,
+    and all that must be over in the end.
 
-    Children are sent when their customers can be read back; their slices are read before that, while the lane is used or its queue waited for.
+    Children are sent when their customers can be read back; their slices are read before that,
+    while the lane is used or its queue waited for.
     """
     customers, parents = _sent(Entity.CUSTOMERS)
     with customers:
@@ -75,7 +86,8 @@ def migrate() -> tuple[TaskGroup, list[DAGNode]]:
         parents >> slices
         before >> send
         before = send
-        # Where a send is not even tried, slices may still be read: nobody may make the account before that.
+        # Where a send is not even tried, slices may still be read: nobody may make the account
+        # before that.
         over.append(slices)
     return customers, [*over, before]
 
@@ -83,7 +95,8 @@ def migrate() -> tuple[TaskGroup, list[DAGNode]]:
 def _sent(entity: Entity) -> tuple[TaskGroup, MappedOperator]:
     """Return a group that reads *entity*'s slices from the ledger, and its task that sends each."""
     with TaskGroup(entity.value) as group:
-        # An entity without rows has no slices and skips its send; what follows must run all the same.
+        # An entity without rows has no slices and skips its send; what follows must run all the
+        # same.
         slices = MasivoSlicesOperator(task_id="slices", entity=entity.value, trigger_rule="none_failed")
         send = MasivoMigrateOperator.partial(
             task_id="send",
@@ -91,6 +104,8 @@ def _sent(entity: Entity) -> tuple[TaskGroup, MappedOperator]:
             retries=20,
             trigger_rule="none_failed",  # the entity before it may have nothing to send
             max_active_tis_per_dag=2,  # the next slice is ready when one has nothing more to send; runs take turns
-            map_index_template="slice {{ task.part.number }} of {{ task.part.of }}, {{ '{:,}'.format(task.part.rows) }} rows",
+            map_index_template=(
+                "slice {{ task.part.number }} of {{ task.part.of }}, {{ '{:,}'.format(task.part.rows) }} rows"
+            ),
         ).expand(part=slices.output)
     return group, send
