@@ -12,9 +12,9 @@ changed · *override*: guards that stopped an earlier plan and may pass. Without
 `masivo_sync` would do now: on a new ledger, the first load. Example: `{"full": true, "entities":
 ["customers"]}`
 
-**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by
-`MASIVO_MAPPING`. The API is asked for a token, and a plan that would bring more customers than the
-ledger ever brought asks for up to 36 of them by GET; nothing is written there.
+**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is the one that the DAG's
+file names, or else `MASIVO_MAPPING`. The API is asked for a token, and a plan that would bring more
+customers than the ledger ever brought asks for up to 36 of them by GET; nothing is written there.
 
 **Look at** the run on the page *Masivo* (or by the button *Account* among the details of its task),
 and *plan* there (the same is in the log of the task, and a page in the folder of packs)

@@ -28,8 +28,8 @@ same word again for `from_now_on` and `adopt`, by which rows count as delivered 
 these the task *approval* waits for a person (in the UI: *Required actions*) before anything is
 sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities": ["customers"], "tolerance": 10}`
 
-**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by
-`MASIVO_MAPPING`.
+**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is the one that the DAG's
+file names, or else `MASIVO_MAPPING`.
 
 **It failed, now what**
 

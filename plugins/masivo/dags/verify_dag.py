@@ -20,9 +20,10 @@ proves · *most_reads*: GETs in 24 hours (development accounts may make 1,000, o
 · *tolerance*: how many records may differ before the run is red. Example: `{"run": "7", "sample":
 "all"}`
 
-**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by
-`MASIVO_MAPPING`. The ledger keeps no payloads, so the chosen customers' rows are read again from
-the legacy database; of a row that has changed since, only key, points and reward are compared.
+**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is the one that the DAG's
+file names, or else `MASIVO_MAPPING`. The ledger keeps no payloads, so the chosen customers' rows
+are read again from the legacy database; of a row that has changed since, only key, points and
+reward are compared.
 
 **The buckets** · *missing*, *doubled*, *off_by_one_row* (a balance is wrong by exactly one
 transaction), *sign*, *expiry*, *time_zone* (a date moved by whole hours), *metrics* (replaced by
