@@ -30,6 +30,10 @@ def bag(tmp_path):
     return DagBag(dag_folder=str(tmp_path))
 
 
+def test_it_is_the_file_that_people_are_told_to_write():
+    assert OURS in (Path(__file__).parents[4] / "docs" / "install.md").read_text()
+
+
 def test_a_file_of_a_few_lines_makes_all_five(bag, tmp_path):
     assert bag.import_errors == {}
     assert set(bag.dags) == DAGS
