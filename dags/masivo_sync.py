@@ -1,74 +1,11 @@
 """
-### Legacy loyalty to Masivo: customers, then events, then transactions
-
-Reads the rows of the legacy database that the run covers, turns them into records by the mapping, and sends them in full batches through
-the account's one lane. Every row that is read ends in exactly one state of the ledger, and the states add up to the rows
-read; otherwise the run is red.
-
-**The first time** · Trigger `masivo_plan`, which cannot send, and look at its plan. Then trigger this DAG by hand. A run that starts by itself stops
-as long as no person has started a load (guard `first_load`), so switching the DAG on sends nothing.
-
-**When it runs** · When somebody triggers it; and by the cron expression in the environment variable `MASIVO_SCHEDULE` (UTC, `0 * * * *` for every hour), once that is
-set: empty or `none`, as it is at first, is no schedule. It goes on where the last runs ended: a scheduler that slept or a run that failed leaves no gap. *Trigger*
-without parameters does the same. A backfill, for which a schedule must be set, works off exactly the intervals it is created for; *since* and *until* do so without
-one. What was delivered with the same content is never sent again, so running it twice is safe. What no window can find (rows without a change
-time, or whose time never moved) is found by `masivo_sweep`.
-
-**Parameters** · *since*, *until*: only rows that changed in between · *full*: everything · *customer_ids*: only these ·
-*entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many rows may be newly quarantined, held by an error or in doubt
-before the run is red · *mapping_change*: what to do about delivered rows if the mapping changed, and *confirm*: the same word
-again for `from_now_on` and `adopt`, by which rows count as delivered that are not sent · *override*: guards that stopped an earlier run
-and may pass · *approve_rows*, *approve_quarantined*, *approve_points*, *approve_adopted* (rows that would count as delivered and were never sent): above these the task *approval* waits for a person (in the UI: *Required actions*)
-before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z", "entities": ["customers"], "tolerance": 10}`
-
-**Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is named by `MASIVO_MAPPING`.
-
-**It failed, now what**
-
-* *plan* failed: its last line says what is set up wrongly. Nothing was sent. Correct it and clear the task. A parameter that the DAG does not
-  have stops it too, and it says which one you may have meant.
-* *plan* says that the mapping changed, or names a guard: look at what it says, then trigger again with *mapping_change* or *override*.
-* It says that the connection is not as the ledger knows it: `python -m masivo tie`. Or that the ledger is an older copy: bring back the newest. Or that the account has
-  customers already: find the ledger that sent them. An empty ledger sends everything a second time.
-* *send* is waiting for a retry: the API or a database was away. Nothing to do: the next try reads its slice again, and skips what was sent.
-* *account* failed: read it (the page *Masivo*, the button *Account* among a task's details, or `python -m masivo account`). Quarantined rows name column and reason: correct them in the legacy database or in the
-  mapping; the next run takes them. Rows in doubt were sent without a usable answer: the next run that
-  reads them asks the API, and sends them again only if it is proved that they never arrived. `masivo_replay` sends again what a person released.
-* Rows were adopted that Masivo does not have: `masivo_replay` with the *reason* `adopted` sends them.
-* Never delete the ledger: it is what keeps points from being sent twice.
+The Airflow DAG `masivo_sync`. What it does, and what to do when it fails, is in
+`masivo.dags.sync_dag`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from airflow.sdk import DAG
-
-from masivo.dags.sync_form import form
-from masivo.dags.task_groups import defaults, migrate, schedule
-from masivo.operators.account import MasivoAccountOperator
-from masivo.operators.approval import MasivoApprovalOperator
-from masivo.operators.plan import MasivoPlanOperator
-from masivo.operators.verify import MasivoDeliveredOperator
+from masivo.dags import migration
 
 
-with DAG(
-    "masivo_sync",
-    doc_md=__doc__,
-    description="Moves a legacy loyalty database into Masivo, with an account of every row",
-    schedule=schedule(),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    params=form(),
-    tags=["masivo", "loyalty"],
-    default_args=defaults(),
-):
-    plan = MasivoPlanOperator(task_id="plan")
-    account = MasivoAccountOperator(task_id="account", trigger_rule="all_done", retries=0)
-    approval = MasivoApprovalOperator(task_id="approval", retries=0)
-    # Before the account, so that the account stays the one that says how the run ended; also where something failed, because some of it went.
-    delivered = MasivoDeliveredOperator(task_id="delivered")
-    first, last = migrate()
-    plan >> approval >> first
-    last >> delivered >> account
+migration("masivo_sync")

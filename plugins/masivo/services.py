@@ -1,7 +1,8 @@
 """
 What a task or a command works with: the mapping, the legacy database, the ledger, the API's limits.
 
-Everything is opened on first use and read from Airflow's connections ``legacy_db``, ``masivo_ledger`` and ``masivo_api``.
+Everything is opened on first use and read from Airflow's connections ``legacy_db``,
+``masivo_ledger`` and ``masivo_api``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from functools import cached_property
 from pathlib import Path
 
+from airflow.sdk import get_current_context
 from sqlalchemy import Engine
 
 from masivo.connections import high_water, sealing
@@ -26,24 +28,46 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
 
 
+# The mapping of a DAG is one of its macros: Airflow reads them with the DAG's file where a task
+# runs, and keeps them nowhere else.
+MAPPING_MACRO = "masivo_mapping"
+
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured) -> Path:
-    """Return the folder of this machine that was *written* in what people call *called*; raises *wrong* for another place."""
+    """
+    Return the folder of this machine that was *written* in what people call *called*; raises
+    *wrong* for another place.
+    """
     if found := _ELSEWHERE.match(written):
         raise wrong(
-            f"{called} names a place of scheme {found[0][:-2]!r}, and audit packs are written to folders of this machine only: "
+            f"{called} names a place of scheme {found[0][:-2]!r}, and audit packs are written to folders of "
+            "this machine only: "
             "give a path, and copy the pack from there"
         )
     return Path(written).expanduser()
+
+
+def _of_the_dag() -> tuple[str, str] | None:
+    """
+    Return the mapping that the DAG of the running task was made with, and that it is the DAG's;
+    None outside of tasks, too.
+    """
+    try:
+        dag = get_current_context()["dag"]
+    except RuntimeError:
+        return None
+    named = (dag.user_defined_macros or {}).get(MAPPING_MACRO)
+    return (named, f"DAG {dag.dag_id}") if named else None
 
 
 class Services:
     """
     Opens what the connections name; any opening raises `Misconfigured` with one sentence.
 
-    *kind*, to be set before the lane is used, is what its turns are for. Who *only_looks* neither makes nor locks a ledger.
+    *kind*, to be set before the lane is used, is what its turns are for. Who *only_looks* neither
+    makes nor locks a ledger.
     """
 
     def __init__(
@@ -62,17 +86,23 @@ class Services:
 
     @cached_property
     def mapping(self) -> Mapping:
-        """The mapping in use: environment variable, else Airflow Variable ``MASIVO_MAPPING``, else ``sample``."""
+        """
+        The mapping in use: that of the task's DAG, else environment variable, else Airflow Variable
+        ``MASIVO_MAPPING``, else ``sample``.
+        """
         return load(self.mapping_named[0])
 
     @cached_property
     def mapping_named(self) -> tuple[str, str]:
         """The mapping in use as it is named, by its name or path, and where that is from."""
-        return setting("MASIVO_MAPPING", "sample")
+        return _of_the_dag() or setting("MASIVO_MAPPING", "sample")
 
     @property
     def packs(self) -> Path:
-        """The folder for audit packs: environment variable, else Airflow Variable ``MASIVO_PACKS``, else ``packs`` in Airflow's home."""
+        """
+        The folder for audit packs: environment variable, else Airflow Variable ``MASIVO_PACKS``,
+        else ``packs`` in Airflow's home.
+        """
         chosen, origin = setting("MASIVO_PACKS")
         home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow")
         return folder(chosen, origin) if chosen else (home / "packs").expanduser()
@@ -87,14 +117,18 @@ class Services:
         """
         The ledger of the account that the API connection names; not yet opened.
 
-        Without a request: where only the API can say which account it is, whoever plans has a token by then, and whoever sends takes the lane.
+        Without a request: where only the API can say which account it is, whoever plans has a token
+        by then, and whoever sends takes the lane.
         """
         memory = None if self._only_looks else high_water.memory()
         return Ledger(self.ledger_engine, self.hook.known_fingerprint, seal=sealing.seal(), memory=memory)
 
     @cached_property
     def lane(self) -> Lane:
-        """The account's lane, to be used for this kind of run; whoever takes it is going to send, so the API is asked whose account it is."""
+        """
+        The account's lane, to be used for this kind of run; whoever takes it is going to send, so
+        the API is asked whose account it is.
+        """
         self.ledger.belongs_to(self.hook.fingerprint)
         # By the ledger's own name: an account that is called otherwise keeps its pace.
         return Lane(self.ledger_engine, self.ledger.name, self.hook.limits, kind=self.kind)
@@ -110,17 +144,25 @@ class Services:
         return legacy_engine(self._legacy_conn_id)
 
     def run(self, name: str) -> Run:
-        """Return the run that the ledger calls *name*. Raises `Misconfigured` where the mapping is not the one that was planned with."""
+        """
+        Return the run that the ledger calls *name*. Raises `Misconfigured` where the mapping is not
+        the one that was planned with.
+        """
         self.ledger.open()
         run = self.ledger.run(name)
         if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
             msg = (
-                f"the mapping changed while the run was under way: it was planned with {run.mapping} ({run.mapping_hash[:12]}), here is "
-                f"{self.mapping.name} ({self.mapping.content_hash[:12]}); bring the files back and clear the task, or trigger a new run"
+                f"the mapping changed while the run was under way: it was planned with {run.mapping} "
+                f"({run.mapping_hash[:12]}), here is "
+                f"{self.mapping.name} ({self.mapping.content_hash[:12]}); bring the files back and clear the "
+                "task, or trigger a new run"
             )
             raise Misconfigured(msg)
         return run
 
     def legacy(self, entity: Entity) -> Source:
-        """Return the rows of *entity*; raises `MappingError` where its SQL does not fit the database or the contract."""
+        """
+        Return the rows of *entity*; raises `MappingError` where its SQL does not fit the database
+        or the contract.
+        """
         return Source(self.legacy_engine, self.mapping, entity, newer_fields=self.hook.newer_fields)

@@ -1,42 +1,22 @@
 """
-Our DAGs and plugin in the folders of a team that has its own: Airflow's own programs load both, in
-whatever way ours were copied.
+Our DAGs and plugin copied into the folders of a team that has its own: Airflow's own programs load
+both, in whatever way ours were copied.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.team import Team
 
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 ROOT = Path(__file__).parent.parent.parent
 OURS = {path.stem for path in (ROOT / "dags").glob("masivo_*.py")}
-
-# Names that ours have, too: what a team calls its files is its own affair.
-DAG = """
-from airflow.sdk import DAG, task
-from operators import greet
-import hook
-with DAG("team_sales", description=greet() + hook.WHOSE, schedule=None):
-    @task
-    def sell(): ...
-    sell()
-"""
-PLUGIN = """
-from airflow.plugins_manager import AirflowPlugin
-class Team(AirflowPlugin):
-    name = "team"
-    external_views = [{"name": "Sales", "href": "https://sales.example", "destination": "nav", "url_route": "sales"}]
-"""
-NAMED_LIKE_OURS = {"operators.py": "def greet(): return 'hello'\n", "hook.py": "WHOSE = 'the team'\n"}
 
 
 def _copy(source: Path, target: Path, *, with_dotfiles: bool) -> None:
@@ -46,61 +26,23 @@ def _copy(source: Path, target: Path, *, with_dotfiles: bool) -> None:
     shutil.copytree(source, target, ignore=left_out, dirs_exist_ok=True)
 
 
-class Team:
-    """A team's Airflow with its own DAG, plugin and helpers; ours are beside them."""
-
-    def __init__(self, root: Path, *, with_dotfiles: bool) -> None:
-        self.root = root
-        for name, text in {
-            "dags/team_sales.py": DAG,
-            "plugins/team.py": PLUGIN,
-            **{f"plugins/{name}": text for name, text in NAMED_LIKE_OURS.items()},
-        }.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        for folder in ("dags", "plugins", "include"):
-            _copy(ROOT / folder, root / folder, with_dotfiles=with_dotfiles)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MASIVO_"))}
-        self._environment = kept | {
-            "AIRFLOW_HOME": str(root),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(root / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "False",
-            "PYTHONPATH": f"{root / 'include'}:{root / 'plugins'}",
-        }
-
-    def airflow(self, *arguments: str) -> list[dict[str, str]]:
-        """Run one of Airflow's programs, and return the table that it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments, "--output", "json"],
-            env=self._environment,
-            cwd=self.root,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert "Failed to import plugin" not in done.stdout + done.stderr
-        assert "already registered" not in done.stdout + done.stderr
-        return json.loads(done.stdout[done.stdout.index("[{") :])
-
-
 @pytest.fixture(scope="module", params=[True, False], ids=["as they are", "without dotfiles"])
 def team(request, tmp_path_factory, airflow_database):
     home = tmp_path_factory.mktemp("team")
     shutil.copy(airflow_database, home)
-    return Team(home, with_dotfiles=request.param)
+    for folder in ("dags", "plugins", "include"):
+        _copy(ROOT / folder, home / folder, with_dotfiles=request.param)
+    return Team(home, path=(home / "include", home / "plugins"))
 
 
 def test_both_plugins_live(team):
-    plugins = {found["name"]: found for found in team.airflow("plugins")}
+    plugins = {found["name"]: found for found in team.table("plugins")}
     assert {"team", "masivo"} <= plugins.keys()
     assert "masivo.plugin" in plugins["masivo"]["source"]  # by its entry point, once
 
 
 def test_all_dags_live(team):
-    assert {found["dag_id"] for found in team.airflow("dags", "list", "--local")} == {"team_sales", *OURS}
+    assert {found["dag_id"] for found in team.table("dags", "list", "--local")} == {"team_sales", *OURS}
 
 
 def test_what_is_copied_hides_nothing_of_a_team(tmp_path):

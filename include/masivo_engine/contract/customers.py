@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import MISSING, Field
+from pydantic import Field
 
 from masivo_engine.contract.fields import (
+    LEFT_OUT,
     Day,
     Email,
     Free,
@@ -34,28 +35,28 @@ class Period(Payload):
     *from* and *to* are calendar bounds of the account's own time zone, written in UTC, the end inclusive at .999 (masivo_api.md 2.2).
     """
 
-    from_: Instant | MISSING = Field(default=MISSING, alias="from")
-    to: Instant | MISSING = MISSING
-    tier_id: Uuid | MISSING = MISSING
-    last_visit: Instant | MISSING = MISSING
-    last_session: Annotated[Instant | MISSING, Newer()] = MISSING
-    spend_total: Money | MISSING = MISSING
-    number_of_purchases: Quantity | MISSING = MISSING
+    from_: Instant = Field(default=LEFT_OUT, alias="from")
+    to: Instant = LEFT_OUT
+    tier_id: Uuid = LEFT_OUT
+    last_visit: Instant = LEFT_OUT
+    last_session: Annotated[Instant, Newer()] = LEFT_OUT
+    spend_total: Money = LEFT_OUT
+    number_of_purchases: Quantity = LEFT_OUT
 
 
 class Metrics(Payload):
     """The nine periods; the tier of a customer travels inside them. Event migration recalculates all of it."""
 
-    lifetime: Period | MISSING = MISSING
-    last_year: Period | MISSING = MISSING
-    this_year: Period | MISSING = MISSING
-    last_month: Period | MISSING = MISSING
-    this_month: Period | MISSING = MISSING
-    last_quarter: Period | MISSING = MISSING
-    this_quarter: Period | MISSING = MISSING
-    last_semester: Period | MISSING = MISSING
-    this_semester: Period | MISSING = MISSING
-    updated_at: Instant | MISSING = MISSING
+    lifetime: Period = LEFT_OUT
+    last_year: Period = LEFT_OUT
+    this_year: Period = LEFT_OUT
+    last_month: Period = LEFT_OUT
+    this_month: Period = LEFT_OUT
+    last_quarter: Period = LEFT_OUT
+    this_quarter: Period = LEFT_OUT
+    last_semester: Period = LEFT_OUT
+    this_semester: Period = LEFT_OUT
+    updated_at: Instant = LEFT_OUT
 
 
 class BalanceLine(Payload):
@@ -63,29 +64,29 @@ class BalanceLine(Payload):
 
     reward_id: Uuid
     amount: Points
-    expiration_date: Instant | MISSING = MISSING
-    brand_id: Text | MISSING = MISSING
-    channel_id: Text | MISSING = MISSING
-    store_id: Text | MISSING = MISSING
-    issued_at: Instant | MISSING = MISSING
-    funded_by: Text | MISSING = MISSING
+    expiration_date: Instant = LEFT_OUT
+    brand_id: Text = LEFT_OUT
+    channel_id: Text = LEFT_OUT
+    store_id: Text = LEFT_OUT
+    issued_at: Instant = LEFT_OUT
+    funded_by: Text = LEFT_OUT
 
 
 class DeviceInfo(Payload):
     """What kind of device it is."""
 
-    platform: Text | MISSING = MISSING
-    model: Text | MISSING = MISSING
-    osVersion: Text | MISSING = MISSING  # noqa: N815 (the API's spelling)
+    platform: Text = LEFT_OUT
+    model: Text = LEFT_OUT
+    osVersion: Text = LEFT_OUT  # noqa: N815 (the API's spelling)
 
 
 class Device(Payload):
     """A device for push messages."""
 
     device_token: Text
-    device_info: DeviceInfo | MISSING = MISSING
-    expires_at: Instant | MISSING = MISSING
-    created_at: Instant | MISSING = MISSING
+    device_info: DeviceInfo = LEFT_OUT
+    expires_at: Instant = LEFT_OUT
+    created_at: Instant = LEFT_OUT
 
 
 class Customer(Payload):
@@ -96,15 +97,15 @@ class Customer(Payload):
     email: Email
     registration_date: Instant
     balance: list[BalanceLine]
-    gender: Annotated[Literal["MALE", "FEMALE"], Kind.CHOICE] | MISSING = MISSING
-    dob: Day | MISSING = MISSING
-    document_type: Annotated[Text | MISSING, Newer()] = MISSING
-    document_number: Annotated[Text | MISSING, Newer()] = MISSING
-    country: Annotated[Text | MISSING, Newer()] = MISSING
-    metrics: Metrics | MISSING = MISSING
-    devices: list[Device] | MISSING = MISSING
-    status: Annotated[Literal["ACTIVE", "INACTIVE"], Kind.CHOICE] | MISSING = MISSING
-    metadata: Free | MISSING = MISSING
+    gender: Annotated[Literal["MALE", "FEMALE"], Kind.CHOICE] = LEFT_OUT
+    dob: Day = LEFT_OUT
+    document_type: Annotated[Text, Newer()] = LEFT_OUT
+    document_number: Annotated[Text, Newer()] = LEFT_OUT
+    country: Annotated[Text, Newer()] = LEFT_OUT
+    metrics: Metrics = LEFT_OUT
+    devices: list[Device] = LEFT_OUT
+    status: Annotated[Literal["ACTIVE", "INACTIVE"], Kind.CHOICE] = LEFT_OUT
+    metadata: Free = LEFT_OUT
 
 
 class CustomersRequest(Payload):

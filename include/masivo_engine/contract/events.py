@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import MISSING, Field, model_validator
+from pydantic import Field, model_validator
 
-from masivo_engine.contract.fields import Flag, Id, Instant, Payload, Text, at_most_1000
+from masivo_engine.contract.fields import LEFT_OUT, Flag, Id, Instant, Payload, Text, at_most_1000
 from masivo_engine.contract.orders import Order
 
 
@@ -23,8 +23,8 @@ class Event(Payload):
     fulfilled: Flag
     issued_at: Instant
     resolved_at: Instant | None
-    channel_id: Text | MISSING | None = MISSING
-    store_id: Text | MISSING | None = MISSING
+    channel_id: Text | None = LEFT_OUT
+    store_id: Text | None = LEFT_OUT
 
 
 class CustomerWithEvents(Payload):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import MISSING, Field
+from pydantic import Field
 
-from masivo_engine.contract.fields import Free, Id, Kind, Money, Payload, Points, Quantity, Text, Uuid
+from masivo_engine.contract.fields import LEFT_OUT, Free, Id, Kind, Money, Payload, Points, Quantity, Text, Uuid
 
 
 PaymentMethod = Annotated[Literal["CREDIT", "DEBIT", "CASH", "BANK_TRANSFER", "OTHER"], Kind.CHOICE]
@@ -19,8 +19,8 @@ PaymentMethod = Annotated[Literal["CREDIT", "DEBIT", "CASH", "BANK_TRANSFER", "O
 class Redemption(Payload):
     """A reward to redeem (`RedemptionReward`). Leave it out for history: redeemed points travel as transactions."""
 
-    id: Uuid | MISSING = MISSING
-    amount: Points | MISSING = MISSING
+    id: Uuid = LEFT_OUT
+    amount: Points = LEFT_OUT
 
 
 class Product(Payload):
@@ -29,20 +29,20 @@ class Product(Payload):
     sku: Text
     amount: Quantity
     value: Money
-    discounted_value: Money | MISSING = MISSING
-    redeem: list[Redemption] | MISSING = MISSING
-    tags: Free | MISSING = MISSING
-    metadata: Free | MISSING = MISSING
+    discounted_value: Money = LEFT_OUT
+    redeem: list[Redemption] = LEFT_OUT
+    tags: Free = LEFT_OUT
+    metadata: Free = LEFT_OUT
 
 
 class Shipping(Payload):
     """What delivery cost (`Shipping`)."""
 
-    value: Money | MISSING = MISSING
-    discounted_value: Money | MISSING = MISSING
-    redeem: list[Redemption] | MISSING = MISSING
-    tags: Free | MISSING = MISSING
-    metadata: Free | MISSING = MISSING
+    value: Money = LEFT_OUT
+    discounted_value: Money = LEFT_OUT
+    redeem: list[Redemption] = LEFT_OUT
+    tags: Free = LEFT_OUT
+    metadata: Free = LEFT_OUT
 
 
 class Order(Payload):
@@ -53,8 +53,8 @@ class Order(Payload):
     discounted_value: Money
     products: list[Product] = Field(min_length=1)
     payment_method: PaymentMethod
-    channel_id: Text | MISSING = MISSING
-    store_id: Text | MISSING = MISSING
-    shipping: Shipping | MISSING = MISSING
-    redeem: list[Redemption] | MISSING = MISSING
-    metadata: Free | MISSING = MISSING
+    channel_id: Text = LEFT_OUT
+    store_id: Text = LEFT_OUT
+    shipping: Shipping = LEFT_OUT
+    redeem: list[Redemption] = LEFT_OUT
+    metadata: Free = LEFT_OUT

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import MISSING, Field, model_validator
+from pydantic import Field, model_validator
 
-from masivo_engine.contract.fields import Id, Instant, Kind, Money, Payload, Points, Text, Uuid, at_most_1000
+from masivo_engine.contract.fields import LEFT_OUT, Id, Instant, Kind, Money, Payload, Points, Text, Uuid, at_most_1000
 from masivo_engine.contract.orders import Order
 
 
@@ -23,7 +23,7 @@ class TransactionEvent(Payload):
     """What triggered the transaction; *order* in case of a PURCHASE."""
 
     type: Text
-    order: Order | MISSING = MISSING
+    order: Order = LEFT_OUT
 
 
 class Transaction(Payload):
@@ -39,12 +39,12 @@ class Transaction(Payload):
     issued_at: Instant
     resolved_at: Instant
     amount: Points
-    brand_id: Text | MISSING | None = MISSING
-    cost: Money | MISSING = MISSING
-    store_id: Text | MISSING = MISSING
-    channel_id: Text | MISSING = MISSING
-    event: TransactionEvent | MISSING = MISSING
-    funded_by: Text | MISSING = MISSING
+    brand_id: Text | None = LEFT_OUT
+    cost: Money = LEFT_OUT
+    store_id: Text = LEFT_OUT
+    channel_id: Text = LEFT_OUT
+    event: TransactionEvent = LEFT_OUT
+    funded_by: Text = LEFT_OUT
 
 
 class CustomerWithTransactions(Payload):

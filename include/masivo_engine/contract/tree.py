@@ -14,7 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import MinLen
-from pydantic import MISSING, BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from masivo_engine.contract.customers import Customer
@@ -118,7 +118,7 @@ def _fewest(metadata: list[Any]) -> int:
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, bool]:
-    """Strip ``Annotated``, ``| None`` and ``| MISSING``, collecting the marks on the way; say whether None was allowed."""
+    """Strip ``Annotated`` and ``| None``, collecting the marks on the way; say whether None was allowed."""
     nullable = False
     while True:
         if get_origin(annotation) is Annotated:
@@ -126,7 +126,7 @@ def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, bool]:
             metadata.extend(marks)
             continue
         if get_origin(annotation) in (Union, UnionType):
-            options = [option for option in get_args(annotation) if option is not NoneType and option is not MISSING]
+            options = [option for option in get_args(annotation) if option is not NoneType]
             nullable = nullable or NoneType in get_args(annotation)
             if len(options) == 1:
                 annotation = options[0]

@@ -62,7 +62,7 @@ def load(name_or_folder: str) -> Mapping:
 
     Raises `MappingError` with the file, the fault and what to do.
     """
-    folder = _folder(name_or_folder)
+    folder = folder_of(name_or_folder)
     if len(folder.name) > MAPPING:
         raise MappingError(
             f"a mapping's folder with a name of {len(folder.name)} characters",
@@ -100,7 +100,12 @@ def load(name_or_folder: str) -> Mapping:
     return Mapping(folder.name, folder, settings, queries, lists, adjust, _content_hash(folder))
 
 
-def _folder(name_or_folder: str) -> Path:
+def folder_of(name_or_folder: str) -> Path:
+    """
+    Return the folder of the mapping called *name_or_folder*, or that folder itself.
+
+    Raises `MappingError` where there is none.
+    """
     named, given = MAPPINGS / name_or_folder, Path(name_or_folder).expanduser()
     if name_or_folder and named.is_dir():
         return named

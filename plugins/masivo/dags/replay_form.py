@@ -67,7 +67,8 @@ def replay_form() -> dict[str, Param]:
             title="What is in doubt",
             description=(
                 "leave: the read-back goes on asking. delivered: you know that the API has it. "
-                "send_again: you know that it has not; transactions are read back all the same, and go only if the API shows none of them."
+                "send_again: you know that it has not; transactions are read back all the same, and go only "
+                "if the API shows none of them."
             ),
         ),
         "confirm": Param(

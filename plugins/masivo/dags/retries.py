@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 15.0, 600.0
 _TRIES_OF_THE_UNEXPECTED = 2
-# A task that is due again before the scheduler has heard that its process ended is taken for dead (seen within 5 s on a busy machine).
+# A task that is due again before the scheduler has heard that its process ended is taken for dead
+# (seen within 5 s on a busy machine).
 _SHORTEST_RESCHEDULE_S = 60.0
-# Whoever asks for a year is asked again tomorrow; and Airflow fails a task that is rescheduled past what MySQL's dates can say.
+# Whoever asks for a year is asked again tomorrow; and Airflow fails a task that is rescheduled past
+# what MySQL's dates can say.
 _LONGEST_RESCHEDULE_S = 86_400.0
 
 _log = logging.getLogger(__name__)
@@ -36,10 +38,11 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def airflow_errors() -> Iterator[None]:
     """
-    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and a database's fit for a log.
+    Let `TryAgainLater` pass, for Airflow to try again; make every other error of ours final, and a
+    database's fit for a log.
 
-    Where it says how long, nothing has failed, so the task is rescheduled instead: it leaves its slot, comes back then, and has used up
-    no try, however often the account's hour is full.
+    Where it says how long, nothing has failed, so the task is rescheduled instead: it leaves its
+    slot, comes back then, and has used up no try, however often the account's hour is full.
     """
     try:
         yield
@@ -52,7 +55,8 @@ def airflow_errors() -> Iterator[None]:
     except MigrationError as error:
         raise AirflowFailException(str(error)) from error
     except DBAPIError as error:
-        # Its own words may quote the row that they are about, and a log would show them with the whole chain.
+        # Its own words may quote the row that they are about, and a log would show them with the
+        # whole chain.
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", "")
         named = f"{kind_of(error)} {code}".strip()
         problem = f"a database failed: {named}, in {_where(error)}; what was written before stands"
@@ -69,7 +73,10 @@ def _where(error: BaseException) -> str:
 
 
 class MigrationRetryPolicy(RetryPolicy):
-    """Try again after a growing wait, and not before it makes sense; what is not `TryAgainLater` once only."""
+    """
+    Try again after a growing wait, and not before it makes sense; what is not `TryAgainLater` once
+    only.
+    """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None

@@ -1,5 +1,6 @@
 """
-The parameters of the DAGs: their form in Airflow's UI, what they mean together, and the one way to read what a run was given (`given`).
+The parameters of the DAGs: their form in Airflow's UI, what they mean together, and the one way to
+read what a run was given (`given`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _IS_NAME = re.compile(r"[A-Za-z_][\w .-]{0,39}")
 
 def given(context: Context) -> dict[str, Any]:
     """
-    Return the parameters of the run in *context*. Raises `Misconfigured` where it was triggered with a name that its DAG does not have.
+    Return the parameters of the run in *context*. Raises `Misconfigured` where it was triggered
+    with a name that its DAG does not have.
 
     Airflow lets such names through, and a misspelt dry_run would send.
     """
@@ -39,11 +41,13 @@ def given(context: Context) -> dict[str, Any]:
     if unknown := sorted({*params, *asked} - {*dag.params}):
         words = ", ".join(_unknown(name, dag.params) for name in unknown)
         raise Misconfigured(
-            f"{dag.dag_id} has no parameter {words}; nothing was done. Trigger it again with its own parameters alone: {', '.join(dag.params)}"
+            f"{dag.dag_id} has no parameter {words}; nothing was done. Trigger it again with its own "
+            f"parameters alone: {', '.join(dag.params)}"
         )
     if left_out := sorted(name for name, value in asked.items() if params.get(name) != value):
         raise Misconfigured(
-            f"Airflow leaves out what this run was triggered with ({', '.join(left_out)}), so it would not do what was asked; nothing was done. "
+            f"Airflow leaves out what this run was triggered with ({', '.join(left_out)}), so it would not do "
+            "what was asked; nothing was done. "
             "Set AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS to True and trigger it again"
         )
     return params
@@ -62,7 +66,9 @@ def is_by_person(context: Context) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the operator asked for, checked; *by* is who triggered the run, empty for the scheduler."""
+    """
+    What the operator asked for, checked; *by* is who triggered the run, empty for the scheduler.
+    """
 
     asked: Asked
     entities: tuple[Entity, ...]
@@ -75,7 +81,8 @@ class Parameters:
     @classmethod
     def of(cls, context: Context, kind: RunKind | None = None, *, never_sends: bool = False) -> Self:
         """
-        Read the parameters of the run in *context*, of whose DAG it may be known beforehand of which *kind* it is, or that it *never_sends*.
+        Read the parameters of the run in *context*, of whose DAG it may be known beforehand of
+        which *kind* it is, or that it *never_sends*.
 
         Raises `Misconfigured` where they contradict each other.
         """
@@ -89,7 +96,8 @@ class Parameters:
             raise Misconfigured(msg)
         if choice in SETTLES and not is_dry and str(params.get("confirm") or "").strip() != choice:
             raise Misconfigured(
-                f"type {choice!r} into confirm as well: rows will count as delivered of which nothing is sent, now or by a later run; "
+                f"type {choice!r} into confirm as well: rows will count as delivered of which nothing is sent, "
+                "now or by a later run; "
                 "masivo_plan with the same mapping_change says how many; nothing was sent"
             )
         return cls(
@@ -132,7 +140,10 @@ def _asked(params: Mapping[str, Any], dag_run: Any) -> Asked:
 
 
 def form(*names: str) -> dict[str, Param]:
-    """Return the parameters of `masivo_sync` as the trigger form shows and checks them, all or those of *names*."""
+    """
+    Return the parameters of `masivo_sync` as the trigger form shows and checks them, all or those
+    of *names*.
+    """
     made = {
         "since": Param(
             None,
@@ -155,7 +166,9 @@ def form(*names: str) -> dict[str, Param]:
             default=False,
             type="boolean",
             title="Everything",
-            description="Read every row, whenever it changed. What was delivered with the same content is not sent again.",
+            description=(
+                "Read every row, whenever it changed. What was delivered with the same content is not sent again."
+            ),
         ),
         "entities": Param(
             [entity.value for entity in Entity],
@@ -193,7 +206,8 @@ def form(*names: str) -> dict[str, Param]:
             enum=list(CHOICES),
             title="If the mapping changed",
             description=(
-                "ask: stop and say what would differ. send_all: what differs is treated as changed. from_now_on: what was delivered "
+                "ask: stop and say what would differ. send_all: what differs is treated as changed. "
+                "from_now_on: what was delivered "
                 "stays as it is. adopt: every row counts as delivered, also by an earlier tool, and nothing is sent."
             ),
         ),
@@ -201,7 +215,10 @@ def form(*names: str) -> dict[str, Param]:
             "",
             type=["null", "string"],
             title="Type it again",
-            description="The word chosen above, if it is from_now_on or adopt: those rows count as delivered, and nothing of them is sent.",
+            description=(
+                "The word chosen above, if it is from_now_on or adopt: those rows count as delivered, and "
+                "nothing of them is sent."
+            ),
         ),
         "override": Param(
             [],
@@ -209,7 +226,10 @@ def form(*names: str) -> dict[str, Param]:
             items={"type": "string", "enum": [guard.value for guard in Guard]},
             examples=[guard.value for guard in Guard],
             title="Go on in spite of",
-            description="Guards that stopped an earlier run, where you have looked and it is right. It is noted who let it through.",
+            description=(
+                "Guards that stopped an earlier run, where you have looked and it is right. It is noted who "
+                "let it through."
+            ),
         ),
         "approve_rows": Param(
             1_000_000,
@@ -238,7 +258,10 @@ def form(*names: str) -> dict[str, Param]:
             type=["null", "integer"],
             minimum=0,
             title="Ask above so many rows that were never sent",
-            description="Rows that would count as delivered (adopt), although this ledger never sent them. Empty: never asks for this.",
+            description=(
+                "Rows that would count as delivered (adopt), although this ledger never sent them. Empty: "
+                "never asks for this."
+            ),
         ),
     }
     return {name: param for name, param in made.items() if not names or name in names}

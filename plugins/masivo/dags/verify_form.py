@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a read-back was asked for: *size* None is everybody, *most_reads* None is what the account's limits suggest."""
+    """
+    What a read-back was asked for: *size* None is everybody, *most_reads* None is what the
+    account's limits suggest.
+    """
 
     run: int | None
     customers: tuple[str, ...]
@@ -27,7 +30,10 @@ class Verification:
 
     @classmethod
     def of(cls, context: Context) -> Self:
-        """Read the parameters of the run in *context*. Raises `Misconfigured` where one makes no sense."""
+        """
+        Read the parameters of the run in *context*. Raises `Misconfigured` where one makes no
+        sense.
+        """
         params = given(context)
         run, sample = str(params.get("run") or "").strip(), str(params.get("sample") or "").strip()
         if run and not run.isdecimal():
@@ -54,7 +60,9 @@ def verify_form() -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Of this run",
-            description="The run's number in the ledger, as the account prints it. Empty: the latest that delivered something.",
+            description=(
+                "The run's number in the ledger, as the account prints it. Empty: the latest that delivered something."
+            ),
         ),
         "customer_ids": Param([], **names, title="Only these customers", description="Legacy ids, one per line."),
         "sample": Param(
@@ -63,7 +71,8 @@ def verify_form() -> dict[str, Param]:
             pattern="^(all|[1-9][0-9]{0,8})$",
             title="How many customers",
             description=(
-                "all, or a number: then part of them is chosen where things go wrong, and the others are drawn at random."
+                "all, or a number: then part of them is chosen where things go wrong, and the others are "
+                "drawn at random."
             ),
         ),
         "most_reads": Param(
@@ -71,7 +80,10 @@ def verify_form() -> dict[str, Param]:
             type=["null", "integer"],
             minimum=1,
             title="Most reads a day",
-            description="GET requests in 24 hours, all read-backs together. Empty: 600 on development accounts, which may make 1,000; else no limit.",
+            description=(
+                "GET requests in 24 hours, all read-backs together. Empty: 600 on development accounts, which "
+                "may make 1,000; else no limit."
+            ),
         ),
         "tolerance": Param(
             0,

@@ -1,5 +1,6 @@
 """
-The parameters: the form refuses what makes no sense by itself, and the rest is refused when it is read.
+The parameters: the form refuses what makes no sense by itself, and the rest is refused when it is
+read.
 """
 
 from __future__ import annotations
