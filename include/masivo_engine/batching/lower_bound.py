@@ -11,11 +11,12 @@ from masivo_engine.model.rows import Entity
 
 def least_requests(entity: Entity, counts: Iterable[int], limits: Limits) -> int:
     """
-    Give a number of requests below which nobody can carry *counts*, the numbers of records by customer.
+    Return a number of requests below which nobody can carry *counts*, the records of each customer.
 
-    For customers and events it is reached. For transactions it is a bound (Martello and Toth's L2): it knows that a
-    customer stays whole, so that 600 + 600 + 600 records need three requests of 1000, but not every set that reaches it exists.
-    Customers with more transactions than a request may carry are not sent and do not count. Bytes are not considered.
+    For customers and events it can be reached. For transactions it is a bound (Martello and Toth's
+    L2). It knows that a customer stays whole, so that 600 + 600 + 600 records need three requests
+    of 1,000; but it is not always possible to reach it. Customers with more transactions than a
+    request may carry are not sent and do not count. Bytes are not considered.
     """
     customers_by_count = Counter(count for count in counts if count > 0)
     if entity is Entity.CUSTOMERS:
@@ -34,12 +35,18 @@ def _ceil(count: int, per_request: int) -> int:
 
 
 def _least_bins(customers_by_count: Counter[int], capacity: int) -> int:
-    """Martello and Toth's L2. The counts above half a request keep apart; from each threshold on, the others fill the rest."""
+    """
+    Return Martello and Toth's L2.
+
+    No two counts above half a request share one. The other counts, from each threshold on, fill the
+    rest.
+    """
     large = {n: times for n, times in customers_by_count.items() if 2 * n > capacity}
     small = {n: times for n, times in customers_by_count.items() if 2 * n <= capacity}
     least = 0
     for threshold in (0, *small):
-        # A request with a customer of more than capacity - threshold has no room for any small one that counts here.
+        # A customer of more than capacity - threshold leaves no room for a small one that counts
+        # here.
         room = sum((capacity - n) * times for n, times in large.items() if n + threshold <= capacity)
         filling = sum(n * times for n, times in small.items() if n >= threshold)
         least = max(least, sum(large.values()) + _ceil(max(0, filling - room), capacity))

@@ -1,10 +1,13 @@
 """
-Batches that are ready before their turn: gathered, written down together, and sent one after the other.
+Batches that are ready before their turn: gathered, written down together, sent one after the other.
 
-Writing down costs the ledger most, because keys come in no order: each commit changes another page of their index for nearly every row, and
-batches that share a commit share those pages. So batches are gathered for a moment that the lane does not notice, or, where no interval
-keeps requests apart, for a second or until there are many; and no longer than rows come. A slice that waits behind another one goes on
-reading and writing down: its own turn finds the requests ready, and two workers work at the same time.
+Writing down is what costs the ledger most. Keys come in no order, so each commit changes another
+page of their index for nearly every row; batches that share a commit share those pages.
+
+So batches are gathered for a moment that the lane does not notice. Where no interval keeps requests
+apart, they are gathered for a second and a half, or until there are many. They wait no longer than
+rows come. A slice that waits behind another one goes on reading and writing down. Its own turn
+finds the requests ready, and two workers work at the same time.
 """
 
 from __future__ import annotations
@@ -17,20 +20,26 @@ from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
 
 
-# Of bodies: how many share a commit, and how many a slice that waits keeps. With the records that they are made of, it takes up to three times as much.
-TOGETHER_BYTES, MOST_BYTES = 8_000_000, 24_000_000
-# What the lane may idle without being noticed, and others may wait for a ledger that has one writer at a time.
+TOGETHER_BYTES = 8_000_000  # of bodies that share a commit
+# Of bodies that a slice keeps while it waits. With their records they take up to three times as
+# much.
+MOST_BYTES = 24_000_000
+# So long the lane may idle unnoticed, and others may wait for a ledger that has one writer at a
+# time.
 _PART_OF_INTERVAL = 0.02
-# Without an interval: a slice that writes nothing for two seconds counts as silent, and the next one overtakes it (`InOrder`).
+# Without an interval. A slice that writes nothing for two seconds counts as silent, and the next
+# one overtakes it (`masivo_engine.delivery.turn_order`).
 _LONGEST_GATHERING_S = 1.5
 _BETWEEN_LOOKS_S = 0.1
 
 
 class Outbox:
     """
-    What is ready of one slice: first gathered, then written down by *pack*, then given out in the same order to be sent.
+    The batches of one slice that are ready: gathered, written down, and given out in the same
+    order.
 
-    *is_behind* says whether another slice goes first.
+    *pack*: writes batches down, in one commit.
+    *is_behind*: says whether another slice goes first.
     """
 
     def __init__(
@@ -61,10 +70,12 @@ class Outbox:
 
     def due(self, *, is_idle: bool = False) -> Iterator[Batch]:
         """
-        Give what is to be sent now: nothing while more may be gathered, or while there is room and another slice goes first.
+        Yield what is to be sent now.
 
-        To be asked whenever batches are complete and after each page, also after one that made none; *is_idle* where the next page is
-        waited for, so that there is nothing to gather.
+        That is nothing while more may be gathered, or while another slice goes first and there is
+        room. Callers ask whenever batches are complete and after each page, even if it made none.
+
+        *is_idle*: the next page is waited for, so there is nothing to gather.
         """
         if self._gathered and (is_idle or self._has_gathered()):
             self._write()
@@ -72,7 +83,7 @@ class Outbox:
             yield from self.rest()
 
     def rest(self) -> Iterator[Batch]:
-        """Give all that is ready."""
+        """Yield all that is ready."""
         self._write()
         packed, self._packed, self._packed_bytes = self._packed[::-1], [], 0
         while packed:

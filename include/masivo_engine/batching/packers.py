@@ -1,41 +1,40 @@
 """
-Full batches: records go in as they are read, requests come out as soon as nothing better can be done with them.
+Full batches: records go in as they are read, and a request comes out as soon as no better use of it
+is left.
 
-=============  ===========================================================  ================================
-entity         how its requests are filled                                  requests
-=============  ===========================================================  ================================
-customers      one after the other                                          the least possible
-events         one after the other; a customer may go on in the next one    the least possible
-transactions   best fit over a few open requests, a customer always whole   the least possible, or very near
-=============  ===========================================================  ================================
+=============  =============================================  ======================================
+entity         how its requests are filled                    requests
+=============  =============================================  ======================================
+customers      one after the other                            the least possible
+events         one after the other; a customer may go on in   the least possible
+               the next one
+transactions   best fit over a few open requests, a           the least possible, or very near
+               customer always whole
+=============  =============================================  ======================================
 
-The caps of `Limits` on records, customers and bytes hold for every batch; bytes are those of the finished body. What
-is in memory is the open requests, whatever the number of rows. Equal input gives equal batches, so a plan can be repeated.
+The caps of `Limits` on records, customers and bytes hold for every batch; bytes are those of the
+finished body. What is in memory is the open requests, whatever the number of rows. Equal input
+gives equal batches, so a plan can be repeated.
 
-Sources: seeds 001 and 002 and masivo_api.md 2.1 and U1 (1000 records, a customer's transactions once), U14 (bytes);
-perf.md 5 (which strategy fills how well).
+Sources: docs/api-facts.md#f-caps and docs/api-facts.md#u1 (1,000 records),
+docs/api-facts.md#f-transactions-once, docs/api-facts.md#u14 (bytes).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-import orjson
-
-from masivo_engine.contract.fields import LONGEST_KEY
+from masivo_engine.batching.capacity import Request, fits_alone, load_of, shell_size, weight_of
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, Record
 
 
-OPEN_REQUESTS = 16  # perf.md 5: 4 lose 3 % more where customers are large, 64 gain 0.4 % for four times the memory
-FULL_ENOUGH = 0.99  # above it, packing anew gains under 0.5 % of the requests and costs up to 25 us a record
-
-_HEAD, _TAIL = b'{"customers":[', b"]}"
-_MOST_OF_A_SHELL, _MOST_OF_A_CHARACTER = 32, 6  # bytes around a customer's records, and of one character as JSON
-_EMPTY_SIZE = len(_HEAD) + len(_TAIL) - 1  # every record and customer below counts a comma; the last needs none
+# Measured: 4 lose 3 % more where customers are large, 64 gain 0.4 % for four times the memory.
+OPEN_REQUESTS = 16
+# Above it, packing anew gains under 0.5 % of the requests and costs up to 25 us a record.
+FULL_ENOUGH = 0.99
 
 
 class Packer(Protocol):
@@ -43,99 +42,48 @@ class Packer(Protocol):
 
     def add(self, group: Sequence[Record]) -> list[Batch]:
         """
-        Take *group* and give the batches that this completes.
+        Take *group* and return the batches that this completes.
 
-        Raise `ValueError` if `fits_alone` says no to *group*; the packer is of no use afterwards.
+        Raises `ValueError` if `fits_alone` says no to *group*. The packer is of no use afterwards.
         """
 
     def close(self) -> list[Batch]:
-        """Give what is still open. The packer is empty afterwards and goes on counting."""
+        """Return what is still open. The packer is empty afterwards and goes on counting."""
 
 
 def packer_for(entity: Entity, limits: Limits, *, first_number: int = 1) -> Packer:
     """
-    Give the packer of *entity*, whose batches count from *first_number* in the order in which they come out.
+    Return the packer of *entity*. Its batches count from *first_number*, in the order in which they
+    come out.
 
-    A group is any records in their order; for transactions it is **all** sendable ones of one customer.
+    A group is any records in their order; for transactions it is **all** sendable ones of one
+    customer.
     """
     if entity is Entity.TRANSACTIONS:
         return _WholeCustomers(limits, first_number)
     return _InOrder(entity, limits, first_number)
 
 
-def fits_alone(group: Sequence[Record], limits: Limits) -> bool:
-    """
-    Say whether *group* can be sent at all: each record of it by itself, for transactions the whole of it in one request.
-
-    Whoever fills a packer asks this first and rejects (``too_large``) or holds (``too_many_transactions``) the rest.
-    """
-    if not group:
-        return True
-    if group[0].entity is Entity.TRANSACTIONS:
-        return len(group) <= limits.records and _fits(group[0], _weight(group), limits)
-    return all(_fits(record, len(record.body) + 1, limits) for record in group)
-
-
-def fit_by_far(records: Sequence[Record], limits: Limits) -> bool:
-    """Say whether each of *records*, sent by itself, is so small that `fits_alone` need not be asked about any."""
-    largest = max((len(record.body) for record in records), default=0)
-    return largest + _EMPTY_SIZE + 1 + _MOST_OF_A_SHELL + _MOST_OF_A_CHARACTER * LONGEST_KEY <= limits.body_bytes
-
-
 def one_request(groups: Sequence[Sequence[Record]], number: int) -> Batch:
     """Make one request of *groups*, which came out of one and so fit into one."""
-    request = _Request(groups[0][0].entity)
+    request = Request(groups[0][0].entity)
     for group in groups:
-        request.take(group, _weight(group))
+        request.take(group, weight_of(group))
     return request.batch(number)
 
 
-@dataclass(slots=True)
-class _Request:
-    """A request that still takes records. *size* is the exact length in bytes of the body it would have now."""
-
-    entity: Entity
-    records: int = 0
-    size: int = _EMPTY_SIZE
-    groups: dict[str, list[Record]] = field(default_factory=dict)
-
-    def take(self, group: Sequence[Record], weight: int) -> None:
-        self.groups.setdefault(group[0].customer, []).extend(group)
-        self.records += len(group)
-        self.size += weight
-
-    def has_room(self, count: int, weight: int, limits: Limits) -> bool:
-        """Say whether a further customer with *count* records of *weight* bytes may come."""
-        return (
-            self.records + count <= limits.records
-            and self.size + weight <= limits.body_bytes
-            and len(self.groups) < limits.customers
-        )
-
-    def load(self, limits: Limits) -> float:
-        """Give how full the request is by the cap that it is nearest to; 1.0 takes nothing more."""
-        return _load(self.records, self.size, len(self.groups), limits)
-
-    def batch(self, number: int) -> Batch:
-        parts = []
-        for group in self.groups.values():
-            before, after = _shell(group[0])
-            parts.append(before + b",".join([record.body for record in group]) + after)
-        records = tuple(record for group in self.groups.values() for record in group)
-        return Batch(self.entity, number, records, _HEAD + b",".join(parts) + _TAIL)
-
-
 class _InOrder:
-    """Fill one request after the other; what a full one cannot take goes on in the next."""
+    """Fills one request after the other. What a full one cannot take goes on in the next."""
 
     def __init__(self, entity: Entity, limits: Limits, first_number: int) -> None:
         self._entity = entity
         self._limits = limits
         self._number = first_number
         self._customers = limits.customers
-        # In the customers' request each record is a customer, so both caps are about the same thing.
+        # In the customers' request each record is a customer, so both caps are about the same
+        # thing.
         self._records = limits.records if entity.has_parent else min(limits.records, limits.customers)
-        self._open = _Request(entity)
+        self._open = Request(entity)
 
     def add(self, group: Sequence[Record]) -> list[Batch]:
         ready: list[Batch] = []
@@ -148,16 +96,20 @@ class _InOrder:
         return [self._emit()] if self._open.records else []
 
     def _take_whole(self, group: Sequence[Record]) -> bool:
-        """Take all of one customer's *group* where the request has room for that and more, as it mostly has; say whether it was so."""
+        """
+        Take all of *group* at once, as is mostly possible; say whether it was.
+
+        It must be one customer's, and the request must have room for it and for more.
+        """
         request = self._open
         if not group or request.records + len(group) >= self._records or len(request.groups) >= self._customers:
             return False
         first = group[0]
         if len(group) > 1 and any(record.customer != first.customer for record in group):
             return False
-        weight = _weight(group)
+        weight = weight_of(group)
         if first.customer not in request.groups:
-            weight += _shell_size(first)
+            weight += shell_size(first)
         if request.size + weight > self._limits.body_bytes:
             return False
         request.take(group, weight)
@@ -168,7 +120,7 @@ class _InOrder:
         weight = len(record.body) + 1
         comes_new = record.customer not in request.groups
         if comes_new:
-            weight += _shell_size(record)
+            weight += shell_size(record)
         if request.size + weight > self._limits.body_bytes or (comes_new and len(request.groups) == self._customers):
             if not fits_alone((record,), self._limits):
                 raise _unsendable((record,), self._limits)
@@ -183,22 +135,23 @@ class _InOrder:
     def _emit(self) -> Batch:
         batch = self._open.batch(self._number)
         self._number += 1
-        self._open = _Request(self._entity)
+        self._open = Request(self._entity)
         return batch
 
 
 class _WholeCustomers:
     """
-    Put each customer's transactions into the fullest open request that has room for all of them.
+    Puts each customer's transactions into the fullest open request that has room for all of them.
 
-    Where none has room the fullest goes. If it is not full enough, what is open is packed anew before, the largest
-    customers first: with customers of 100 to 600 transactions that saves 3 % of the requests.
+    Where none has room, the fullest request goes. If it is not full enough, what is open is packed
+    anew before that, the largest customers first. With customers of 100 to 600 transactions, this
+    saves 3 % of the requests.
     """
 
     def __init__(self, limits: Limits, first_number: int) -> None:
         self._limits = limits
         self._number = first_number
-        self._open: list[_Request] = []
+        self._open: list[Request] = []
 
     def add(self, group: Sequence[Record]) -> list[Batch]:
         if not fits_alone(group, self._limits):
@@ -231,14 +184,18 @@ class _WholeCustomers:
         return batch
 
 
-def _put(group: Sequence[Record], requests: list[_Request], limits: Limits, *, most: int | None = None) -> bool:
-    """Best fit: *requests* stand fullest first, before and after. Say no if none has room and there are *most*."""
-    weight = _shell_size(group[0]) + _weight(group)
+def _put(group: Sequence[Record], requests: list[Request], limits: Limits, *, most: int | None = None) -> bool:
+    """
+    Put *group* where it fits best. *requests* stand fullest first, before and after.
+
+    Say no if none has room and there are *most* already.
+    """
+    weight = shell_size(group[0]) + weight_of(group)
     request = next((one for one in requests if one.has_room(len(group), weight, limits)), None)
     if request is None:
         if len(requests) == most:
             return False
-        request = _Request(Entity.TRANSACTIONS)
+        request = Request(Entity.TRANSACTIONS)
         requests.append(request)
 
     request.take(group, weight)
@@ -247,48 +204,19 @@ def _put(group: Sequence[Record], requests: list[_Request], limits: Limits, *, m
     return True
 
 
-def _packed_anew(requests: list[_Request], limits: Limits) -> list[_Request]:
-    """Best-fit decreasing over what *requests* hold, or *requests* as they are where that needs fewer."""
+def _packed_anew(requests: list[Request], limits: Limits) -> list[Request]:
+    """Pack what *requests* hold by best-fit decreasing. Return *requests* if they are fewer."""
     groups = [group for request in requests for group in request.groups.values()]
-    groups.sort(key=lambda group: _load(len(group), _weight(group), 1, limits), reverse=True)
-    anew: list[_Request] = []
+    groups.sort(key=lambda group: load_of(len(group), weight_of(group), 1, limits), reverse=True)
+    anew: list[Request] = []
     for group in groups:
         _put(group, anew, limits)
     return anew if len(anew) <= len(requests) else requests
 
 
-def _fits(record: Record, weight: int, limits: Limits) -> bool:
-    """Say whether a request may carry records of *weight* bytes of *record*'s customer and nothing else."""
-    room = limits.body_bytes - _EMPTY_SIZE - weight
-    # Writing the customer out costs more than all the rest here, and nearly nothing comes so near to the limit.
-    return room >= _MOST_OF_A_SHELL + _MOST_OF_A_CHARACTER * len(record.customer) or room >= _shell_size(record)
-
-
-def _load(records: int, size: int, customers: int, limits: Limits) -> float:
-    return max(records / limits.records, size / limits.body_bytes, customers / limits.customers)
-
-
-def _weight(group: Sequence[Record]) -> int:
-    return sum([len(record.body) for record in group]) + len(group)
-
-
-def _shell(record: Record) -> tuple[bytes, bytes]:
-    """Give what stands before and after the records of *record*'s customer; the keys are sorted, as in the bodies."""
-    if record.entity is Entity.CUSTOMERS:
-        return b"", b""
-    customer = orjson.dumps(record.customer)
-    if record.entity is Entity.EVENTS:
-        return b'{"events":[', b'],"id":' + customer + b"}"
-    return b'{"id":' + customer + b',"transactions":[', b"]}"
-
-
-def _shell_size(record: Record) -> int:
-    before, after = _shell(record)
-    return len(before) + len(after)
-
-
 def _unsendable(group: Sequence[Record], limits: Limits) -> ValueError:
     return ValueError(
-        f"{group[0].entity}: {len(group)} record(s) of {_weight(group):,} bytes do not fit a request of {limits.records}"
-        f" records and {limits.body_bytes:,} bytes; ask fits_alone first, and reject or hold what it refuses"
+        f"{group[0].entity}: {len(group)} record(s) of {weight_of(group):,} bytes do not fit a request of"
+        f" {limits.records} records and {limits.body_bytes:,} bytes; ask fits_alone first, and reject or hold"
+        " what it refuses"
     )

@@ -68,14 +68,6 @@ def paths(node: Node, prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def required_lists(node: Node, prefix: str = "") -> Iterator[tuple[str, Node]]:
-    """All lists that the object around them must have, by their aliases."""
-    for name, child in node.children.items():
-        if child.item is not None and child.required:
-            yield f"{prefix}{name}", child
-        yield from required_lists(child, f"{prefix}{name}__")
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that looks most like *name*, or an empty text."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), "")

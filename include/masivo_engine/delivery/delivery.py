@@ -38,7 +38,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import Unit, units
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.isolation import Isolation
 from masivo_engine.delivery.resend import whole_sets
@@ -163,7 +163,7 @@ class Delivery:
         """
         left: list[Unit] = []
         if not self._is_accepting:
-            rest = units(batch)
+            rest = units_of(batch.records)
             for _ in range(min(_PROBES, len(rest))):
                 if self._is_alone_accepted(rest.pop(0), batch.number):
                     break
@@ -250,7 +250,7 @@ class Delivery:
         answer = self._send(batch)
         judged = verdict(answer)
         if judged is Verdict.ACCEPTED:
-            self._accepted(len(units(batch)))
+            self._accepted(len(units_of(batch.records)))
         if judged is not Verdict.REFUSED:
             return []
         if self._leaves_nothing(batch, answer):
@@ -289,9 +289,9 @@ class Delivery:
         refused = self._but_for_judged([one for one in absent if one.is_refused], found.present)
         left: list[Unit] = []
         for number, some in groupby(refused, key=lambda doubt: doubt.batch):
-            left += self.send_in_parts(_units([doubt.record for doubt in some]), self._said.get(number))
+            left += self.send_in_parts(units_of([doubt.record for doubt in some]), self._said.get(number))
         rest = [*(doubt for doubt in absent if not doubt.is_refused), *found.resend]
-        return left + _units([doubt.record for doubt in rest])
+        return left + units_of([doubt.record for doubt in rest])
 
     def _but_for_judged(self, absent: Sequence[Doubt], present: Sequence[Doubt]) -> list[Doubt]:
         """
@@ -380,7 +380,7 @@ class Delivery:
         if one is None:
             return self._after_learning()
         self._has_tried_to_learn = True
-        telling, first = self._telling(one.batch), units(one.batch)[0]
+        telling, first = self._telling(one.batch), units_of(one.batch.records)[0]
         sample = telling[:: max(1, -(-len(telling) // _SAMPLE))]
         self._log.info("reading back what the API took of a batch that it refused (%s)", one.answer)
         findings = self._settler.settle(self._doubts_of([record for unit in sample for record in unit]))
@@ -390,7 +390,7 @@ class Delivery:
             self._again |= {record.key for record in first}
             one.was_begun = True
             # The rest of the batch may be good or bad now: its refusal was about other company.
-            rest = units(one.batch)[1:]
+            rest = units_of(one.batch.records)[1:]
             self._put_off = [other for other in self._put_off if other is not one]
             if rest:
                 one.batch = one_request(rest, one.batch.number)
@@ -404,7 +404,7 @@ class Delivery:
         Return what of a refused batch can tell what the refusal left: what was sent again unproven
         may be there from before.
         """
-        return [unit for unit in units(batch) if self._resent.isdisjoint(record.key for record in unit)]
+        return [unit for unit in units_of(batch.records) if self._resent.isdisjoint(record.key for record in unit)]
 
     def _after_learning(self) -> list[Unit]:
         """
@@ -420,7 +420,7 @@ class Delivery:
             elif leaves == "atomic" and one.was_begun:
                 # Some of it has its verdict already, so that nothing is known of the others.
                 self._again |= {record.key for record in one.batch.records}
-                left += units(one.batch)
+                left += units_of(one.batch.records)
             elif leaves == "atomic":
                 left += self._take_apart(one.batch, one.answer)
             else:
@@ -462,8 +462,8 @@ class Delivery:
         self._ledger.judge(self._lease, sorted(keys - self._resent), State.IN_DOUBT, "refusal_unproven")
         if resent := keys & self._resent:  # by the API's verdict on this request nothing is proved of the one before
             self._ledger.judge(self._lease, sorted(resent), State.IN_DOUBT, RESENT_UNPROVEN)
-        if len(units(batch)) == 1:
-            self._isolation.was_refused_alone(units(batch)[0], refusal)
+        if len(units_of(batch.records)) == 1:
+            self._isolation.was_refused_alone(units_of(batch.records)[0], refusal)
         if self._lease.entity is Entity.TRANSACTIONS or self._leaves(refusal):
             self._doubt(batch, refusal)
         else:
@@ -474,7 +474,7 @@ class Delivery:
         doubts = self._doubts_of(batch.records)
         for number in {doubt.batch for doubt in doubts}:
             self._said[number] = refusal
-            if len(units(batch)) == 1:
+            if len(units_of(batch.records)) == 1:
                 self._alone.add(number)
         self.doubts += doubts
 
@@ -495,12 +495,3 @@ class Delivery:
         if records:
             keys = [record.key for record in records]
             self._ledger.judge(self._lease, keys, state, reason, shape, records=records)
-
-
-def _units(records: Sequence[Record]) -> list[Unit]:
-    if records and records[0].entity is Entity.TRANSACTIONS:
-        sets: dict[str, Unit] = {}
-        for record in records:
-            sets.setdefault(record.customer, []).append(record)
-        return list(sets.values())
-    return [[record] for record in records]

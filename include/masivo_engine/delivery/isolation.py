@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import Unit, units
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.refusal_text import Named, culprits, names, sentences
 from masivo_engine.ledger.writing.leases import Lease
@@ -155,7 +155,7 @@ class Isolation:
 
         Returns what nothing is known of, to be packed again.
         """
-        whole = units(batch)
+        whole = units_of(batch.records)
         case = _Case(batch.number, len(whole), [_refused(whole, answer)])
         while case.is_open:
             if case.suspects:

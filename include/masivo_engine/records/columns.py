@@ -1,8 +1,9 @@
 """
-A column of legacy values into JSON values at once: most columns hold one plain type, and what is asked of each value can be asked of all.
+Columns of a page: legacy values into JSON values, a whole column at once.
 
-Every reader here gives what `masivo_engine.mapping.values` would give value by value, or None where the column is not that plain. Then each value is read
-by itself, and only those that are unfit are left out.
+Most columns hold one plain type, so what is asked of each value can be asked of all. Every reader
+here gives what `masivo_engine.mapping.values` gives value by value, or None where the column is not
+that plain. Then each value is read by itself, and only those that are unfit are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import Node
 from masivo_engine.mapping.settings import Places
 from masivo_engine.mapping.values import LARGEST, OLDEST_YEAR, Reader, Unfit, rounded_to
-from masivo_engine.records import json_text
 
 
 Values = Sequence[Any]
@@ -42,7 +42,7 @@ _NUMBERS = frozenset({Decimal, float})
 
 
 def column_reader(kind: Kind | None, *, zone: ZoneInfo, places: Places) -> ColumnReader:
-    """Return the reader of plain columns for fields of *kind*, None for what has to be looked at value by value."""
+    """Return what reads plain columns for fields of *kind*; it gives None for any other column."""
     match kind:
         case Kind.INSTANT:
             return _moments_in(zone)
@@ -55,15 +55,15 @@ def column_reader(kind: Kind | None, *, zone: ZoneInfo, places: Places) -> Colum
         case Kind.QUANTITY:
             return partial(_numbers, places.quantity)
         case Kind.FLAG:
-            return _flags
+            return partial(_only, _BOOL)
         case Kind.TEXT | Kind.EMAIL | Kind.UUID | Kind.CHOICE:
             return texts
         case _:
-            return _never
+            return partial(_only, frozenset())
 
 
 def distinct(values: Values) -> list[Any] | None:
-    """Return the different values of a column of texts that has few of them, as codes and names of articles; None of any other."""
+    """Return the distinct values of a column of texts that repeat, as codes do; or None."""
     if len(set(map(type, values[:_SAMPLE])) - {NoneType, str}) or len(set(values[:_SAMPLE])) > _SAMPLE // 4:
         return None
     if not _types(values) <= _STR:
@@ -73,7 +73,7 @@ def distinct(values: Values) -> list[Any] | None:
 
 
 def read_all(values: Values, plain: ColumnReader, read: Reader, unsure: set[int]) -> Values:
-    """Read a column, None where a value is empty or unfit; the positions of the unfit are added to *unsure*."""
+    """Read a column, None where a value is empty or unfit. Adds the unfit to *unsure*."""
     try:
         found = plain(values)
     except Unfit:
@@ -81,27 +81,26 @@ def read_all(values: Values, plain: ColumnReader, read: Reader, unsure: set[int]
     if found is not None:
         return found
     singly: list[Any] = []
-    for position, value in enumerate(values):
+    for index, value in enumerate(values):
         try:
             singly.append(None if value is None else read(value))
         except Unfit:
-            unsure.add(position)
+            unsure.add(index)
             singly.append(None)
     return singly
 
 
 def check_all(values: Values, several: TypeAdapter[list[Any]], unsure: set[int]) -> None:
-    """Check a column by the contract; the positions of values that break it are added to *unsure*."""
-    positions = None
+    """Check a column by the contract. Adds what breaks it to *unsure*."""
+    indexes: Sequence[int] = range(len(values))
     if None in values:
-        positions = [position for position, value in enumerate(values) if value is not None]
-        values = [values[position] for position in positions]
+        indexes = [index for index in indexes if values[index] is not None]
+        values = [values[index] for index in indexes]
     try:
         several.validate_python(list(values))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-        broken = {int(fault["loc"][0]) for fault in faults}
-        unsure.update(broken if positions is None else (positions[one] for one in broken))
+        unsure.update(indexes[int(fault["loc"][0])] for fault in faults)
 
 
 def texts(values: Values) -> Values | None:
@@ -130,7 +129,7 @@ def _numbers(places: int, values: Values) -> Values | None:
         return None if types else values
     (kind,) = types
     try:
-        # A text is looked up in a third of the time that a Decimal takes, which has to be hashed as the number that it is.
+        # A text is looked up in a third of the time of a Decimal, which is hashed as a number.
         given = map(str, values) if kind is Decimal else values
         return list(map(_rounded(places, kind).__getitem__, given))
     except (TypeError, ValueError):  # a signalling NaN
@@ -138,7 +137,11 @@ def _numbers(places: int, values: Values) -> Values | None:
 
 
 class _Rounded(dict[Any, Any]):
-    """Numbers of one *kind* as they are sent, by how they came, Decimals as text: prices repeat, and looking one up is cheaper than rounding it."""
+    """
+    Numbers of one *kind* as they are sent, by how they came (Decimals as text).
+
+    Prices repeat, and looking one up is cheaper than rounding it.
+    """
 
     def __init__(self, places: int, kind: type) -> None:
         self._scale = 10**places
@@ -150,7 +153,7 @@ class _Rounded(dict[Any, Any]):
             return None
         if len(self) >= _MOST_NUMBERS:
             self.clear()
-        # A number whose hundredfold is whole has two places, or is so near to one that has that they are written alike.
+        # A number whose hundredfold is whole has two places, or is written as one that has.
         many = float(value) * self._scale
         is_near = many.is_integer() and -LARGEST < many < LARGEST
         number = float(many / self._scale if is_near else self._round(self._kind(value)))
@@ -160,18 +163,18 @@ class _Rounded(dict[Any, Any]):
 
 @cache
 def _rounded(places: int, kind: type) -> _Rounded:
-    """Return the table of numbers with *places* that come as one kind; everybody gets the same one."""
+    """Return the table of numbers with *places* that come as one kind."""
     return _Rounded(places, kind)
 
 
 @cache
 def _moments_in(zone: ZoneInfo | None) -> ColumnReader:
-    """Return the reader of points in time; columns that are read alike have the same one."""
+    """Return the reader of points in time. Columns that are read alike share one."""
     return partial(_moments, zone)
 
 
 def _moments(zone: ZoneInfo | None, values: Values) -> Values | None:
-    """Read points in time, naive ones in *zone*; without one, what their clocks show is kept."""
+    """Read points in time, naive ones in *zone*. Without one, what their clocks show is kept."""
     types = _types(values)
     if types != _MOMENT:
         return None if types else values
@@ -195,12 +198,9 @@ def _moments(zone: ZoneInfo | None, values: Values) -> Values | None:
     return [None if value is None else next(following) for value in values]
 
 
-def _flags(values: Values) -> Values | None:
-    return values if _types(values) <= _BOOL else None
-
-
-def _never(values: Values) -> Values | None:
-    return values if not _types(values) else None
+def _only(types: _Types, values: Values) -> Values | None:
+    """Take a column of *types* as it is."""
+    return values if _types(values) <= types else None
 
 
 def _types(values: Values) -> _Types:
@@ -209,32 +209,33 @@ def _types(values: Values) -> _Types:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What another file fills a list with, for every row of a page: the JSON of its elements with a comma between them, and how many they are."""
+    """A list that another file fills, for every row of a page."""
 
-    joined: json_text.Texts
-    counts: Sequence[int]
+    joined: Sequence[str]  #: by row: the JSON of its elements, with a comma between them
+    counts: Sequence[int]  #: by row: how many elements it has
+    values: Mapping[str, Values]  #: by path: what was read of all elements, row after row
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value of the payload: from which column, and how one value or a whole column is read. *node* is None in free objects."""
+    """One value of the payload, and how it is read from its column."""
 
     name: str
-    index: int
-    read: Reader
-    plain: ColumnReader
-    node: Node | None
+    index: int  #: of the column
+    read: Reader  #: reads one value
+    plain: ColumnReader  #: reads a whole column, if it is plain
+    node: Node | None  #: None in free objects
 
     def values(self, given: Values, unsure: set[int]) -> Values:
-        """Read and check a whole column; the positions of rows that it is not sure of are added to *unsure*."""
+        """Read and check the column *given*. Adds rows that are not certain to *unsure*."""
         few = distinct(given)
         if few is None:
             return self._read(given, unsure)
         doubtful: set[int] = set()
         found = dict(zip(few, self._read(few, doubtful), strict=True))
         if doubtful:
-            bad = {few[position] for position in doubtful}
-            unsure.update(position for position, value in enumerate(given) if value in bad)
+            bad = {few[index] for index in doubtful}
+            unsure.update(index for index, value in enumerate(given) if value in bad)
         return list(map(found.__getitem__, given))
 
     def _read(self, given: Values, unsure: set[int]) -> Values:
@@ -246,18 +247,12 @@ class Leaf:
 
 @dataclass(slots=True)
 class Page:
-    """
-    Rows to be shaped together, with the *lists* that other files fill, by path.
-
-    *values* are what was read, by path, column by column. The positions of rows that nobody vouches for are in *unsure*: what stands for
-    them is not to be used.
-    """
+    """Rows that are made into payloads together."""
 
     rows: Sequence[Sequence[Any]]
-    lists: Mapping[str, Filling] = field(default_factory=dict)
-    unsure: set[int] = field(default_factory=set)
-    values: dict[str, Values] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
+    lists: Mapping[str, Filling] = field(default_factory=dict)  #: by path: what other files fill
+    unsure: set[int] = field(default_factory=set)  #: rows of which nothing that is made may be used
+    values: dict[str, Values] = field(default_factory=dict)  #: by path: the columns that were read
     columns: Sequence[Values] = field(init=False)
     _moments: list[tuple[ColumnReader, Values, Values]] = field(default_factory=list)
 
@@ -282,5 +277,5 @@ class Page:
 
 
 def _any_folded(moments: Values) -> bool:
-    """Whether one is the second of two hours that a clock shows alike: it equals the first, and is another point in time."""
+    """Whether one is in the second of two hours that a clock shows alike, which are equal."""
     return any(getattr(moment, "fold", 0) for moment in moments)

@@ -1,12 +1,14 @@
 """
-A page's payloads as JSON, column by column: byte for byte what orjson makes of each with its keys sorted.
+Payloads as canonical JSON: keys sorted, no spaces, UTF-8.
 
-The payloads of a page are mostly the same text. So the text is made once, with a place for each value that varies, and then filled row by
-row: no dictionary is built that would only be taken apart again.
+`canonical` writes one value. The rest writes a page column by column, to the same bytes. The
+payloads of a page are mostly the same text. That text is made once, with a gap for each value that
+varies, and filled row by row: no dictionary is built only to be taken apart again.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from types import NoneType
@@ -21,16 +23,22 @@ _STR = frozenset({str})
 _PLAIN = frozenset({int, float, bool})
 
 
+def canonical(value: Any) -> bytes:
+    """Write *value*."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def content_hash(body: bytes) -> bytes:
+    """Return the hash by which two bodies are told apart."""
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
 class JsonColumn(NamedTuple):
-    """
-    One value of every row of a page, as JSON: *template* with a ``%s`` for each of *columns*.
+    """One value of every row of a page, as JSON."""
 
-    Unless it *is_always* there, it is one column, which is empty where a row has no such value.
-    """
-
-    template: str
+    template: str  #: with a ``%s`` for each of *columns*
     columns: list[Texts]
-    is_always: bool = True
+    is_always: bool = True  #: if not, there is one column, which is empty where a row has no such value
 
     def texts(self, count: int) -> Texts:
         """Return the JSON of each of *count* rows."""
@@ -38,12 +46,23 @@ class JsonColumn(NamedTuple):
             return self.columns[0]
         if not self.columns:
             return [self.template % ()] * count
-        # Joining takes half the time of filling the template in. JSON has no NUL, so it can stand for a percent sign.
+        # Joining takes half the time of %. JSON has no NUL, so it can stand for a percent sign.
         first, *pieces = (piece.replace("\0", "%") for piece in self.template.replace("%%", "\0").split("%s"))
         between = (
             column for values, piece in zip(self.columns, pieces, strict=True) for column in (values, repeat(piece))
         )
         return list(map("".join, zip(repeat(first, len(self.columns[0])), *between, strict=False)))
+
+    def or_else(self, other: str) -> JsonColumn:
+        """Write *other* where a row has no such value."""
+        if self.is_always:
+            return self
+        return JsonColumn("%s", [[text or other for text in self.columns[0]]])
+
+
+def sometimes(texts: Texts) -> JsonColumn:
+    """Take a column of JSON that is empty where a row has no such value."""
+    return JsonColumn("%s", [texts], is_always=False)
 
 
 def column(values: Sequence[Any]) -> JsonColumn:
@@ -51,61 +70,50 @@ def column(values: Sequence[Any]) -> JsonColumn:
     types = frozenset(map(type, values))
     if NoneType in types:
         found = [value for value in values if value is not None]
-        following = iter(column(found).texts(len(found))) if found else iter(())
-        return JsonColumn("%s", [["" if value is None else next(following) for value in values]], is_always=False)
+        following = iter(column(found).texts(len(found)) if found else ())
+        return sometimes(["" if value is None else next(following) for value in values])
     if types == _STR:
         joined = "".join(values)
         if joined.isprintable() and '"' not in joined and "\\" not in joined:
             return _of('"%s"', values)
     elif types and types <= _PLAIN:
         return _of("%s", orjson.dumps(values).decode()[1:-1].split(","))
-    return JsonColumn("%s", [[orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() for value in values]])
+    return JsonColumn("%s", [[canonical(value).decode() for value in values]])
 
 
-def with_null(values: Sequence[Any]) -> JsonColumn:
-    """Write a column of JSON values in which None is null."""
-    written = column(values)
-    if written.is_always:
-        return written
-    return JsonColumn("%s", [[text or "null" for text in written.columns[0]]])
-
-
-def a_list(joined: Texts) -> JsonColumn:
-    """Write lists whose elements, with a comma between them, are *joined*; none is an empty list."""
-    return JsonColumn("[%s]", [joined])
-
-
-def some_lists(joined: Texts) -> JsonColumn:
-    """Write lists whose elements, with a comma between them, are *joined*; none is no list."""
-    return JsonColumn("%s", [[f"[{text}]" if text else "" for text in joined]], is_always=False)
+def lists(joined: Texts, *, is_always: bool) -> JsonColumn:
+    """Write lists of *joined* elements: without any, an empty list if it *is_always* there."""
+    if is_always:
+        return JsonColumn("[%s]", [joined])
+    return sometimes([f"[{text}]" if text else "" for text in joined])
 
 
 def an_object(parts: Mapping[str, JsonColumn], count: int) -> JsonColumn:
-    """Write objects with the keys and values *parts*; where all of *count* rows may have none of them, none is no object."""
+    """Write objects with the keys and values *parts*; a row that has none of them has no object."""
     names = sorted(parts)
     # Before the first key that is always there a comma follows, afterwards it goes before.
-    first = next((place for place, name in enumerate(names) if parts[name].is_always), -1)
+    first = next((index for index, name in enumerate(names) if parts[name].is_always), -1)
     pieces: list[str] = []
     columns: list[Texts] = []
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         key = orjson.dumps(name).decode() + ":"
         template, filled, is_always = parts[name]
         if is_always:
-            pieces.append(("," if place > first else "") + key.replace("%", "%%") + template)
+            pieces.append(("," if index > first else "") + key.replace("%", "%%") + template)
             columns += filled
             continue
         pieces.append("%s")
         (texts,) = filled
-        if place < first:
+        if index < first:
             columns.append([f"{key}{text}," if text else "" for text in texts])
         else:
             columns.append([f",{key}{text}" if text else "" for text in texts])
     if first >= 0:
         return JsonColumn("{" + "".join(pieces) + "}", columns)
     if not names:
-        return JsonColumn("%s", [[""] * count], is_always=False)
+        return sometimes([""] * count)
     members = map("".join, zip(*columns, strict=True))
-    return JsonColumn("%s", [[f"{{{text[1:]}}}" if text else "" for text in members]], is_always=False)
+    return sometimes([f"{{{text[1:]}}}" if text else "" for text in members])
 
 
 def _of(template: str, values: Texts) -> JsonColumn:

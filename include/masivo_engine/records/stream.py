@@ -1,6 +1,4 @@
-"""
-Records of a slice, in pages that are read ahead and never cut through a customer's transactions.
-"""
+"""Records of a slice, in pages that are read ahead and keep a customer's transactions together."""
 
 from __future__ import annotations
 
@@ -30,9 +28,9 @@ def maker_of(legacy: Source) -> RecordMaker:
 
 def record_pages(legacy: Source, part: Slice, window: Window) -> Iterator[Sequence[Record | Rejection]]:
     """
-    Make records of the rows, in pages; a customer's transactions are never on two pages.
+    Yield the records of the rows, in pages. A customer's transactions are never on two pages.
 
-    An empty page comes again and again while the database is waited for: whoever has something to do meanwhile can do it.
+    Empty pages come while the database is waited for, so that the caller can do something else.
     """
     maker = maker_of(legacy)
     held: list[Record | Rejection] = []

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 
-from masivo_engine.batching.packers import fit_by_far, fits_alone
+from masivo_engine.batching.capacity import fit_by_far, fits_alone
+from masivo_engine.batching.units import by_customer
 from masivo_engine.ledger.history.entries import Knowledge, Known, Parent
 from masivo_engine.ledger.history.states import ADOPTED
 from masivo_engine.ledger.writing.leases import Lease
@@ -317,10 +318,7 @@ class Triage:
         Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to
         the balance.
         """
-        sendable: dict[str, list[Record]] = {}
-        for record in records:
-            # Not by groupby: a database that takes A1 and a1 for one customer mixes their rows.
-            sendable.setdefault(record.customer, []).append(record)
+        sendable = by_customer(records)
         others: dict[str, list[Entry]] = {}
         for entry in judged.entries:
             has_gone = self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record)

@@ -1,4 +1,4 @@
-"""Batches ahead of their turn: none is lost, none overtakes another, and what waits stays within its room."""
+"""Batches ahead of their turn: none is lost, none overtakes another, and few wait."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def batch(number: int, size: int = 1) -> Batch:
 
 
 class Trying:
-    """An `Outbox` with a clock and another slice that a test sets; *packed* are the numbers of each commit, *sent* those given out."""
+    """An `Outbox` with a clock and another slice that a test sets."""
 
     def __init__(self, limits: Limits) -> None:
         self.now, self.is_behind = 0.0, False
-        self.packed: list[list[int]] = []
-        self.sent: list[int] = []
+        self.packed: list[list[int]] = []  #: the numbers of each commit
+        self.sent: list[int] = []  #: the numbers that were given out
         self.ahead = Outbox(self._pack, lambda: self.is_behind, limits, clock=lambda: self.now)
 
     def _pack(self, batches: Sequence[Batch]) -> None:

@@ -1,4 +1,4 @@
-"""Packing: what goes in comes out, once, in order, under every cap, in as few requests as can be."""
+"""Packing: what goes in comes out once, in order, under every cap, in the fewest requests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from masivo_engine.batching.capacity import fit_by_far, fits_alone
 from masivo_engine.batching.lower_bound import least_requests
-from masivo_engine.batching.packers import OPEN_REQUESTS, fit_by_far, fits_alone, packer_for
+from masivo_engine.batching.packers import OPEN_REQUESTS, packer_for
 from masivo_engine.contract.fields import LONGEST_KEY
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
@@ -87,7 +88,7 @@ def fewest_possible(counts: list[int], capacity: int) -> int:
 
 @st.composite
 def loads(draw: st.DrawFn, entity: Entity) -> tuple[list[list[Record]], Limits]:
-    """Groups as a caller may give them, with limits that bite, and every group sendable by itself."""
+    """Groups that can each be sent by itself, and limits that bite."""
     limits = Limits(
         records=draw(st.integers(1, 12)),
         customers=draw(st.integers(1, 12)),

@@ -12,7 +12,7 @@ from annotated_types import MinLen
 from pydantic import BaseModel
 
 from masivo_engine.contract.fields import Kind
-from masivo_engine.contract.tree import MODELS, Node, nearest, paths, required_lists, tree
+from masivo_engine.contract.tree import MODELS, Node, nearest, paths, tree
 from masivo_engine.model.rows import Entity
 
 
@@ -62,14 +62,6 @@ def test_paths_end_at_leaves_and_lists():
     found = set(paths(tree(Entity.EVENTS)))
     assert {"issued_at", "order__purchase_id", "order__products", "order__shipping__redeem"} <= found
     assert not {"order", "order__shipping", "order__products__sku"} & found
-
-
-def test_required_lists_are_those_without_which_their_object_is_refused():
-    assert {entity: [path for path, _ in required_lists(tree(entity))] for entity in Entity} == {
-        Entity.CUSTOMERS: ["balance"],
-        Entity.EVENTS: ["order__products"],
-        Entity.TRANSACTIONS: ["event__order__products"],
-    }
 
 
 def test_the_nearest_name_is_found_and_a_far_one_is_not():

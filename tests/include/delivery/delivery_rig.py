@@ -21,7 +21,7 @@ from masivo.connections import engines
 from masivo.hook import MasivoHook
 from masivo.wire import tokens
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import Unit
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.delivery.delivery import Delivery
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.delivery.sender import Progress, Sending
@@ -118,7 +118,7 @@ class Bench:
         sending = self.sending(lease)
         delivery = self._delivery(lease, sending)
         with sending.giving_back():
-            self._deliver(delivery, [one_request(_units(records), n) for n, records in enumerate(batches, 1)])
+            self._deliver(delivery, [one_request(units_of(records), n) for n, records in enumerate(batches, 1)])
             for _ in range(3):
                 doubts, delivery.doubts = delivery.doubts, []
                 again = delivery.settle(doubts)
@@ -187,10 +187,3 @@ def bench(
         finally:
             hook.close()
             engine.dispose()
-
-
-def _units(records: list[Record]) -> list[Unit]:
-    sets: dict[str, Unit] = {}
-    for record in records:
-        sets.setdefault(record.customer if record.entity is Entity.TRANSACTIONS else record.key, []).append(record)
-    return list(sets.values())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from masivo_engine.batching.packers import packer_for
-from masivo_engine.batching.units import Unit, units
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.delivery.isolation import Isolation
 from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.model.answers import Answer, Verdict, verdict
@@ -49,7 +49,7 @@ class RefusingApi:
         if not found:
             self.accepted.update(record.key for record in batch.records)
             return Answer(201)
-        if len(units(batch)) == 1:
+        if len(units_of(batch.records)) == 1:
             self.refused_alone |= {record.key for record in batch.records}
         text = orjson.dumps({"error": "Unprocessable Entity", "details": self.prose(found, batch)}).decode()
         return Answer(422, {"content-type": "application/json"}, text)
@@ -112,7 +112,7 @@ def send_all(
             taking_apart.beware()
             answer = api.post(batch)
             if verdict(answer) is Verdict.ACCEPTED:
-                taking_apart.accepted(len(units(batch)))
+                taking_apart.accepted(len(units_of(batch.records)))
             else:
                 left += taking_apart.take_apart(batch, answer)
         return left

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import units
+from masivo_engine.batching.units import units_of
 from masivo_engine.delivery.refusal_text import culprits
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.errors import Stopped
@@ -258,4 +258,4 @@ def test_a_name_is_a_whole_word_and_spelt_exactly(text, named):
 
 def test_a_customers_transactions_are_one_unit():
     records = [transaction("T1", "A"), transaction("T2", "A"), transaction("T3", "B")]
-    assert units(one_request([records], 1)) == [records[:2], records[2:]]
+    assert units_of(one_request([records], 1).records) == [records[:2], records[2:]]

@@ -43,7 +43,7 @@ ROWS = {Entity.CUSTOMERS: CUSTOMER, Entity.EVENTS: EVENT, Entity.TRANSACTIONS: T
 def made(
     entity: Entity, row: dict[str, Any], *, adjust: Adjust | None = None, **lists: list[dict[str, Any]]
 ) -> Record | Rejection:
-    """Make the record of *row*; *lists* are its elements by path, all with the columns of the first."""
+    """Make the record of *row*; *lists*: its elements by path, with the columns of the first."""
     columns = {path: list(elements[0]) for path, elements in lists.items()}
     shapers = {path: shaper(f"{entity}.{path}", names) for path, names in columns.items()}
     elements = {
@@ -403,6 +403,18 @@ def test_adjust_changes_a_row_before_anything_is_read_from_it():
     )
     assert isinstance(found, Record)
     assert found.email == "c1@example.com"
+
+
+def test_an_adjusted_page_is_adjusted_row_by_row():
+    maker = RecordMaker(
+        Entity.TRANSACTIONS,
+        shaper("transactions", list(TRANSACTION)),
+        {},
+        adjust=lambda row: row | {"details": row["details"].upper()},
+    )
+    (found,) = maker.make_all([LegacyRow(tuple(TRANSACTION.values()), {})])
+    assert isinstance(found, Record)
+    assert orjson.loads(found.body)["details"] == "LEGACY:T1"
 
 
 def test_what_adjust_leaves_out_is_empty():

@@ -17,7 +17,7 @@ from masivo_engine.mapping.settings import Settings
 from masivo_engine.mapping.values import Unfit
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
-from masivo_engine.records.payload import Misfit, PayloadBuilder, complete, path_of, put
+from masivo_engine.records.payload import PayloadBuilder, UnfitColumn
 
 
 KEYS = {
@@ -38,9 +38,16 @@ def shaper(name: str, columns: list[str], *, newer_fields: bool = False, **setti
 
 
 def payload(name: str, row: dict[str, Any], *, newer_fields: bool = False, **settings: Any) -> dict[str, Any]:
-    """Shape *row*, with the keys that its file needs but a test does not care for."""
+    """Build *row* with the keys that its file needs, and leave out empty lists."""
     row = KEYS[name] | row
-    return shaper(name, list(row), newer_fields=newer_fields, **settings).payload(tuple(row.values()))
+    found = shaper(name, list(row), newer_fields=newer_fields, **settings).payload(tuple(row.values()))
+    return _without_empty_lists(found)
+
+
+def _without_empty_lists(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return {name: _without_empty_lists(value) for name, value in part.items() if value != []}
 
 
 def test_an_alias_is_a_path():
@@ -145,7 +152,7 @@ def test_json_and_single_keys_make_one_object():
 
 @pytest.mark.parametrize("value", ["5", "[1]", '"text"'])
 def test_json_that_is_no_object_cannot_be_joined_with_single_keys(value):
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(UnfitColumn) as caught:
         payload("customers", {"metadata": value, "metadata__b": "2"})
     assert (caught.value.reason, caught.value.column) == ("wrong_type", "metadata")
 
@@ -185,7 +192,7 @@ def test_a_list_given_as_json_is_read_as_if_each_of_its_values_had_a_column():
     ],
 )
 def test_a_list_given_as_json_that_cannot_be_read_is_named_by_its_column(value, reason):
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(UnfitColumn) as caught:
         payload("events", {"order__products": value})
     assert (caught.value.reason, caught.value.column) == (reason, "order__products")
 
@@ -195,11 +202,11 @@ def test_a_list_given_as_json_that_cannot_be_read_is_named_by_its_column(value, 
 
 def test_the_first_column_that_does_not_fit_is_named_without_its_value():
     row = {"order__value": "12 pesos", "issued_at": "soon", "order__shipping__value": "x"}
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(UnfitColumn) as caught:
         payload("events", row)
     assert (caught.value.reason, caught.value.column) == ("not_a_date", "issued_at")
     del row["issued_at"]
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(UnfitColumn) as caught:
         payload("events", row)
     assert (caught.value.reason, caught.value.column) == ("not_a_number", "order__value")
     assert caught.value.shape == "text of 8 characters"
@@ -240,8 +247,8 @@ def test_the_order_of_columns_does_not_matter(data):
     for columns in (list(row), shuffled):
         try:
             results.append(shaper("customers", columns).payload([row[column] for column in columns]))
-        except Misfit:
-            results.append("misfit")
+        except UnfitColumn:
+            results.append("unfit")
     assert results[0] == results[1]
 
 
@@ -258,24 +265,28 @@ def test_an_object_is_never_empty_and_nothing_optional_is_null(row):
     check(payload("customers", row))
 
 
-# Putting lists in.
+# Lists that files of their own fill.
 
 
 def test_a_list_is_put_where_its_path_leads():
-    found = {"order": {"purchase_id": "P1"}}
-    put(found, path_of("order__products"), [{"sku": "A"}])
-    put(found, path_of("order__shipping__redeem"), [{"amount": 1}])
-    assert found == {
+    one = shaper("events", ["customer_id", "order__purchase_id"])
+    for path in ("order__products", "order__shipping__redeem"):
+        one.add_list(path)
+    elements = {"order__products": [{"sku": "A"}], "order__shipping__redeem": [{"amount": 1}]}
+    assert one.payload(("C1", "P1"), elements) == {
         "order": {"purchase_id": "P1", "products": [{"sku": "A"}], "shipping": {"redeem": [{"amount": 1}]}},
     }
 
 
 def test_a_missing_list_is_completed_only_in_an_object_that_is_there():
-    for before, after in [
-        ({"type": "x"}, {"type": "x"}),
-        ({"event": {"type": "x"}}, {"event": {"type": "x"}}),
-        ({"event": {"order": {"value": 1}}}, {"event": {"order": {"value": 1, "products": []}}}),
-        ({"event": {"order": {"products": [1]}}}, {"event": {"order": {"products": [1]}}}),
+    for columns, elements, event in [
+        ({}, {}, None),
+        ({"event__type": "x"}, {}, {"type": "x"}),
+        ({"event__order__value": 1}, {}, {"order": {"value": 1, "products": []}}),
+        ({"event__order__value": 1}, {"event__order__products": [1]}, {"order": {"value": 1, "products": [1]}}),
+        ({}, {"event__order__products": [1]}, {"order": {"products": [1]}}),
     ]:
-        complete(before, path_of("event__order__products"))
-        assert before == after
+        row = KEYS["transactions"] | columns
+        one = shaper("transactions", list(row))
+        one.add_list("event__order__products")
+        assert one.payload(tuple(row.values()), elements).get("event") == event
