@@ -1,7 +1,7 @@
 """
-``POST /customers/migrate``: seed 001, and masivo_api.md 3.1 for what is required and what is newer.
+A customer, as ``POST /customers/migrate`` takes it.
 
-Required are id, name, email, registration_date and balance; the seed itself does not say.
+Source: docs/api-facts.md#f-customers, also for what is required and what is newer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Period(Payload):
     """
     What a customer did in one period of `Metrics`.
 
-    *from* and *to* are calendar bounds of the account's own time zone, written in UTC, the end inclusive at .999 (masivo_api.md 2.2).
+    Its bounds are those of the calendar in the account's own time zone, written in UTC. The end is
+    inclusive, at .999 (docs/api-facts.md#f-periods).
     """
 
     from_: Instant = Field(default=LEFT_OUT, alias="from")
@@ -45,7 +46,7 @@ class Period(Payload):
 
 
 class Metrics(Payload):
-    """The nine periods; the tier of a customer travels inside them. Event migration recalculates all of it."""
+    """The nine periods. A customer's tier travels inside them. Migrated events recalculate them."""
 
     lifetime: Period = LEFT_OUT
     last_year: Period = LEFT_OUT
@@ -90,13 +91,13 @@ class Device(Payload):
 
 
 class Customer(Payload):
-    """One customer; *balance* is an empty list where there are no points (masivo_api.md U15)."""
+    """One customer."""
 
     id: Id
     name: Text
     email: Email
     registration_date: Instant
-    balance: list[BalanceLine]
+    balance: list[BalanceLine]  #: empty where there are no points (docs/api-facts.md#u15)
     gender: Annotated[Literal["MALE", "FEMALE"], Kind.CHOICE] = LEFT_OUT
     dob: Day = LEFT_OUT
     document_type: Annotated[Text, Newer()] = LEFT_OUT
@@ -106,9 +107,3 @@ class Customer(Payload):
     devices: list[Device] = LEFT_OUT
     status: Annotated[Literal["ACTIVE", "INACTIVE"], Kind.CHOICE] = LEFT_OUT
     metadata: Free = LEFT_OUT
-
-
-class CustomersRequest(Payload):
-    """The whole body: 1..1000 customers."""
-
-    customers: list[Customer] = Field(min_length=1, max_length=1000)

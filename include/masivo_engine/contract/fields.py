@@ -1,13 +1,13 @@
 """
 The leaves of a payload: what kind of value each is, and what the contract allows.
 
-A leaf's `Kind` tells `masivo_engine.records.payload` how a legacy value becomes the JSON value that these models then check. The models
-see JSON values only (text, numbers, booleans), in strict mode: what passes them is, byte for byte, what is sent.
+A leaf's `Kind` tells `masivo_engine.records.payload` how a legacy value becomes a JSON value. The
+models then check it. They see JSON values only (text, numbers, booleans), in strict mode: what
+passes them is, byte for byte, what is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -15,17 +15,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from masivo_engine.model import ledger_capacity
-
-
-MOST_CHILDREN = 1000  # of one request, over all of its customers
-
-
-def at_most_1000(name: str, counts: Iterable[int]) -> None:
-    """Refuse a request whose customers have more than 1000 children called *name* between them. Raises `ValueError`."""
-    count = sum(counts)
-    if count > MOST_CHILDREN:
-        msg = f"{count} {name} in one request, {MOST_CHILDREN} are the limit"
-        raise ValueError(msg)
 
 
 class Kind(StrEnum):
@@ -46,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """Marks a field that newer documentation has and the seeds have not: left out until the connection switches it on."""
+    """Marks a field that only newer documentation has: left out until a connection asks for it."""
 
 
 # The default of a field that may be left out. It is not None, because most of them may not be null,
@@ -59,21 +48,23 @@ class Payload(BaseModel):
     """
     Base of all payload models: no unknown keys, no conversions.
 
-    ``| None`` is what the API may be sent as null, ``= LEFT_OUT`` what may be left out; most
-    optional fields are only the latter.
+    ``| None``: the field may be null. ``= LEFT_OUT``: it may be left out. Most optional fields may
+    only be left out.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-# The API's examples have milliseconds and Z (masivo_api.md 2.2); we always send exactly this form. Not \d: it takes any script's digits.
+# The one form that we send (docs/api-facts.md#f-times). Not \d, which takes the digits of any
+# script.
 _INSTANT = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 # What browsers accept in an e-mail field, plus a dot in the domain.
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
 
-# The bound stands on the float alone: on the union, pydantic would check it in Python, four times per line of an order.
+# The bound stands on the float alone. On the union, pydantic would check it in Python, four times
+# for each line of an order.
 _Number = int | Annotated[float, Field(allow_inf_nan=False)]
 
 LONGEST_KEY = ledger_capacity.KEY

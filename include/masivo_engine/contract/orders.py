@@ -1,7 +1,7 @@
 """
-An order: inside an event (seed 002, `Order`) and inside a transaction's event (seed 003).
+An order, inside an event and inside a transaction's event. Source: docs/api-facts.md#f-events.
 
-Nothing here is nullable in the contract, so an empty column is left out, never sent as null.
+Nothing here may be null, so an empty column is left out.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ PaymentMethod = Annotated[Literal["CREDIT", "DEBIT", "CASH", "BANK_TRANSFER", "O
 
 
 class Redemption(Payload):
-    """A reward to redeem (`RedemptionReward`). Leave it out for history: redeemed points travel as transactions."""
+    """
+    A reward to redeem (the API's `RedemptionReward`).
+
+    Leave it out for history: redeemed points travel as transactions.
+    """
 
     id: Uuid = LEFT_OUT
     amount: Points = LEFT_OUT
 
 
 class Product(Payload):
-    """One line of an order (`OrderProduct`): *amount* is the quantity, *value* the line's total."""
+    """One line of an order (the API's `OrderProduct`)."""
 
     sku: Text
     amount: Quantity
-    value: Money
+    value: Money  #: total of the line
     discounted_value: Money = LEFT_OUT
     redeem: list[Redemption] = LEFT_OUT
     tags: Free = LEFT_OUT
@@ -36,7 +40,7 @@ class Product(Payload):
 
 
 class Shipping(Payload):
-    """What delivery cost (`Shipping`)."""
+    """What delivery cost (the API's `Shipping`)."""
 
     value: Money = LEFT_OUT
     discounted_value: Money = LEFT_OUT
@@ -46,11 +50,11 @@ class Shipping(Payload):
 
 
 class Order(Payload):
-    """A placed order; *discounted_value* equals *value* where there was no discount (masivo_api.md U22)."""
+    """A placed order."""
 
     purchase_id: Id
     value: Money
-    discounted_value: Money
+    discounted_value: Money  #: equals *value* where there was no discount (docs/api-facts.md#u22)
     products: list[Product] = Field(min_length=1)
     payment_method: PaymentMethod
     channel_id: Text = LEFT_OUT

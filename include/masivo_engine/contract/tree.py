@@ -1,7 +1,8 @@
 """
-A payload model as a tree of paths, so that a column alias such as ``order__shipping__value`` finds its leaf.
+A payload model as a tree of paths, in which an alias such as ``order__shipping__value`` finds its
+leaf.
 
-The tree is read off the pydantic models; there is no second list of fields to keep in step.
+The tree is read off the pydantic models, so a new field needs no second entry here.
 """
 
 from __future__ import annotations
@@ -36,30 +37,30 @@ class Node:
     """
     One place in a payload.
 
-    Exactly one of three: a leaf (*kind* is set), an object (*children*), or a list of objects (*item* holds the element).
-    *null_is_sent* marks the keys that are required and nullable, *fewest* is how many elements a list must have, and *several* checks a
-    list of values that are all for this leaf, by the same rules as the models.
+    It is exactly one of three: a leaf (*kind*), an object (*children*) or a list of objects
+    (*item*).
     """
 
     name: str
     required: bool
-    null_is_sent: bool
-    newer: bool
+    null_is_sent: bool  #: required and nullable
+    newer: bool  #: see `Newer`
     kind: Kind | None = None
     children: dict[str, Node] = field(default_factory=dict)
-    item: Node | None = None
-    fewest: int = 0
+    item: Node | None = None  #: one element of the list
+    fewest: int = 0  #: elements that the list must have
+    #: Checks many values for this leaf at once, by the rules of the models.
     several: TypeAdapter[list[Any]] | None = None
 
 
 @cache
 def tree(entity: Entity) -> Node:
-    """Return the root of *entity*'s payload; everybody gets the same one."""
+    """Return the root of *entity*'s payload, the same one for every caller."""
     return _object(MODELS[entity], name="", required=True, newer=False)
 
 
 def paths(node: Node, prefix: str = "") -> Iterator[str]:
-    """All aliases that lead to a leaf below *node*, ``__`` between the steps; lists are not entered."""
+    """Yield all aliases that lead from *node* to a leaf or a list, ``__`` between the steps."""
     for name, child in node.children.items():
         path = f"{prefix}{name}"
         if child.children:
@@ -100,7 +101,8 @@ def _node(name: str, annotation: Any, metadata: list[Any], *, required: bool) ->
 def _several(annotation: Any, metadata: list[Any]) -> TypeAdapter[list[Any]]:
     rules = [mark for mark in metadata if not isinstance(mark, Kind | Newer)]
     one: Any = Annotated[annotation, *rules] if rules else annotation
-    # Built when it is used first: a mapping uses few of them, and building all took longer than the rest of a task's start.
+    # Built when it is used first. A mapping uses few of them, and building all took longer than the
+    # rest of a task's start.
     return TypeAdapter(list[one], config=ConfigDict(strict=True, defer_build=True))
 
 
@@ -110,7 +112,7 @@ def _fewest(metadata: list[Any]) -> int:
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, bool]:
-    """Strip ``Annotated`` and ``| None``, collecting the marks on the way; say whether None was allowed."""
+    """Strip ``Annotated`` and ``| None``, collect the marks, and say whether None was allowed."""
     nullable = False
     while True:
         if get_origin(annotation) is Annotated:

@@ -1,4 +1,4 @@
-"""The aliases of a mapping's SQL: which there are, which place of the payload each fills, and how a database spells them."""
+"""The aliases of a mapping's SQL: which there are, what each fills, how a database spells them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 
 
-# Aliases that select, order and join, and are never sent. ``position`` orders the elements of a list.
+# Aliases by which rows are selected, ordered and joined.
 KEY = {Entity.CUSTOMERS: "id", Entity.EVENTS: "order__purchase_id", Entity.TRANSACTIONS: "transaction_id"}
 CUSTOMER = {Entity.CUSTOMERS: "id", Entity.EVENTS: "customer_id", Entity.TRANSACTIONS: "customer_id"}
 PARENT_KEY = {
@@ -21,21 +21,21 @@ PARENT_KEY = {
     Entity.TRANSACTIONS: "transaction_id",
 }
 CHANGED = "updated_at"
-POSITION = "position"
+POSITION = "position"  # orders the elements of a list
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One SQL file: *where* names it for people, *path* is the list it fills, empty for an entity's own file."""
+    """One SQL file."""
 
     entity: Entity
-    path: str
+    path: str  #: the list that it fills; empty for an entity's own file
     sql: str
-    where: str
+    where: str  #: its path, for people
 
     @property
     def file_name(self) -> str:
-        """The name of the file, for people."""
+        """Its name without folders, for people."""
         return Path(self.where).name
 
     @property
@@ -76,9 +76,9 @@ class Columns:
 
 def check_aliases(query: Query, columns: Sequence[str], *, newer_fields: bool = False) -> None:
     """
-    Check that *columns*, the aliases of *query* as the database gives them, are paths of the contract.
+    Check that *columns*, the aliases of *query* as its database spells them, are in the contract.
 
-    Raises `MappingError` naming the alias and the nearest one that exists.
+    Raises `MappingError` with the alias and the nearest one that exists.
     """
     for fault in alias_faults(query, columns):
         raise fault
@@ -87,7 +87,7 @@ def check_aliases(query: Query, columns: Sequence[str], *, newer_fields: bool = 
 
 
 def alias_faults(query: Query, columns: Sequence[str]) -> Iterator[MappingError]:
-    """Yield everything that is wrong with *columns*, the aliases of *query* as the database gives them."""
+    """Yield all that is wrong with *columns*, the aliases of *query* as they are spelled."""
     lowered = [column.lower() for column in columns]
     for needed in query.needed:
         if needed not in lowered:
@@ -104,7 +104,7 @@ def alias_faults(query: Query, columns: Sequence[str]) -> Iterator[MappingError]
 
 
 def _same_places(query: Query, columns: Sequence[str], *, newer_fields: bool) -> Iterator[MappingError]:
-    """Yield what fills a key of a free object whose value another column is already."""
+    """Yield aliases that fill a key inside a value of a free object that another column gives."""
     lowered = [column.lower() for column in columns]
     for column in lowered:
         node, steps = root_of(query), column.split("__")
@@ -141,7 +141,7 @@ def root_of(query: Query) -> Node:
 
 
 def find(query: Query, alias: str) -> Node | None:
-    """Return the leaf, list or free object that *alias* leads to, or None; databases may have folded its case."""
+    """Return the leaf, list or free object that *alias* leads to, in whatever case, or None."""
     node, steps = root_of(query), alias.split("__")
     if not all(steps):
         return None

@@ -1,8 +1,10 @@
 """
-Where each value of a mapping comes from: the expression in front of an alias, and the tables behind it.
+Where each value of a mapping comes from: the expression in front of an alias, and the tables behind
+it.
 
-SQL is read only as far as people need it: the outermost select list, and the names behind FROM and JOIN. What is written in
-another way (``SELECT *``, an alias without AS before a UNION) is simply not known, and nothing depends on it.
+SQL is read only as far as people need it: the outermost select list, and the names behind FROM and
+JOIN. What is written in another way (``SELECT *``, an alias without AS before a UNION) is not
+known, and nothing depends on it.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _NO_ALIAS = frozenset(
 
 @lru_cache(maxsize=64)
 def expressions(query: Query) -> dict[str, str]:
-    """Return the expression behind each alias of *query* in lower case, blanks and comments reduced to one blank."""
+    """Return the expression behind each lower-case alias, blanks and comments as one blank."""
     found: dict[str, str] = {}
     for item in _select_list(query.sql):
         words = list(item)
@@ -55,7 +57,8 @@ def expressions(query: Query) -> dict[str, str]:
             continue
         alias, rest = words[-1], words[:-1]
         if rest and not rest[-1].isspace():
-            # Nothing stands between the two: a plain column such as `m.no`, or an expression without an alias.
+            # Nothing stands between the two: a column such as `m.no`, or an expression without
+            # alias.
             if len(words) == 1 or not _QUALIFIED.fullmatch("".join(words).strip()):
                 continue
             rest = words
@@ -67,7 +70,7 @@ def expressions(query: Query) -> dict[str, str]:
 
 
 def tables(query: Query) -> dict[str, str]:
-    """Return the tables of *query* by the name that its columns are qualified with, both in lower case, unquoted."""
+    """Return the unquoted tables of *query* by the lower-case name that qualifies their columns."""
     words = [(kind, word) for kind, word in _words(query.sql) if kind != "blank"]
     found: dict[str, str] = {}
     for index, (_, word) in enumerate(words[:-1]):
@@ -91,7 +94,7 @@ def tables(query: Query) -> dict[str, str]:
 
 
 def column_behind(query: Query, alias: str) -> tuple[str, str] | None:
-    """Return table and column behind *alias* where it is a plain column, else None."""
+    """Return table and column behind *alias* where it is a plain column, otherwise None."""
     expression = expressions(query).get(alias.lower(), "")
     if not _QUALIFIED.fullmatch(expression) or expression[:1].isdigit():
         return None
@@ -105,7 +108,7 @@ def column_behind(query: Query, alias: str) -> tuple[str, str] | None:
 
 
 def words_of(query: Query) -> set[str]:
-    """Return every name and key word of *query* in lower case, without texts and comments, unqualified."""
+    """Return every name and key word of *query*, in lower case, without texts and comments."""
     names = (plain(part) for kind, word in _words(query.sql) if kind == "name" for part in word.split("."))
     return {name.lower() for name in names}
 
@@ -120,7 +123,7 @@ def _words(sql: str) -> Iterator[tuple[str, str]]:
 
 
 def _select_list(sql: str) -> Iterator[list[str]]:
-    """Yield the items of the first SELECT that stands in no parentheses, each as its words; blanks are one blank."""
+    """Yield the items of the outermost SELECT, each as its words; several blanks are one blank."""
     depth, is_inside = 0, False
     item: list[str] = []
     for kind, word in _words(sql):

@@ -1,6 +1,4 @@
-"""
-``mapping.yaml``: what the SQL of a mapping cannot say.
-"""
+"""``mapping.yaml``: what the SQL of a mapping cannot say."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from masivo_engine.model.errors import MappingError
 
 
 class Places(BaseModel):
-    """Decimal places that amounts are rounded to, half up (masivo_api.md U21)."""
+    """Decimal places that amounts are rounded to, half up (docs/api-facts.md#u21)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,9 +26,10 @@ class Places(BaseModel):
 
 class Changed(BaseModel):
     """
-    What is done with a row whose content changed after it was delivered, by entity: ``resend``, ``hold`` or ``ignore``.
+    What is done with a row whose content changed after it was delivered.
 
-    A transaction's key is never sent twice, and an event that is sent again would count again (masivo_api.md U4), so both wait for a person.
+    A transaction's key is never sent twice, and an event that is sent again counts again
+    (docs/api-facts.md#u6). So both wait for a person.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,9 +41,9 @@ class Changed(BaseModel):
 
 class Unproven(BaseModel):
     """
-    What is done with a record that was sent, got no usable answer, and of which no read-back can prove anything: ``hold`` or ``resend``.
+    What is done with a record that was sent, if neither an answer nor a read-back shows its fate.
 
-    There is no choice for transactions: they are held, because points that are sent twice count twice.
+    There is no choice for transactions: points that are sent twice count twice, so they are held.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,50 +54,38 @@ class Unproven(BaseModel):
 
 
 class Policies(BaseModel):
-    """
-    What the operator has decided beforehand.
-
-    *new_transactions* are those of a customer whose transactions were migrated: the API's guide takes them once, so they are held until
-    the operator states that the account takes more (``send``).
-    """
+    """What the operator has decided beforehand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     changed: Changed = Changed()
     unproven: Unproven = Unproven()
+    #: Those of a customer whose transactions were migrated. The API takes them once, by
+    #: docs/api-facts.md#f-transactions-once; ``send`` states that this account takes more.
     new_transactions: Literal["hold", "send"] = "hold"
 
 
 class Windows(BaseModel):
-    """
-    How a scheduled run reads changes, in minutes.
-
-    *overlap* is read again by the next run, for rows that are committed late; *lag* is left for the next run, because what
-    was just written may still move. *future* is how far ahead of the database's clock a change time may be.
-    """
+    """How a scheduled run reads changes, in minutes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    overlap: float = Field(default=15, ge=0)
-    lag: float = Field(default=2, ge=0)
-    future: float = Field(default=24 * 60, ge=0)
+    overlap: float = Field(default=15, ge=0)  #: read again by the next run, for rows that are committed late
+    lag: float = Field(default=2, ge=0)  #: left for the next run: what was just written may still move
+    future: float = Field(default=24 * 60, ge=0)  #: how far ahead of the database's clock a change time may be
 
 
 class Settings(BaseModel):
-    """
-    The contents of ``mapping.yaml``.
-
-    *timezone* is that of naive timestamps; *timezones* says it for single columns, by alias, in every file that has the alias.
-    *moves_with* names, by entity, the lists whose own ``updated_at`` counts as a change of their parent.
-    """
+    """The contents of ``mapping.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    timezone: str
-    timezones: dict[str, str] = Field(default_factory=dict)
+    timezone: str  #: of naive timestamps
+    timezones: dict[str, str] = Field(default_factory=dict)  #: by alias, in every file that has it
     places: Places = Places()
     policies: Policies = Policies()
     windows: Windows = Windows()
+    #: By entity: the lists whose own ``updated_at`` counts as a change of their parent.
     moves_with: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     description: str = ""
 

@@ -1,8 +1,8 @@
 """
 Legacy values into JSON values, by the kind of field they are for.
 
-Each reader takes what a database driver may hand out and returns what is sent, or raises `Unfit` with a reason code and the value's
-shape. None never reaches a reader: an empty column is decided by the field, not by the value.
+Each reader takes what a database driver may hand out. It returns what is sent, or raises `Unfit`.
+None never reaches a reader: the field decides what an empty column means.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from masivo_engine.mapping.settings import Places
 
 Reader = Callable[[Any], Any]
 
-# A double keeps 15 significant digits of any decimal number; more would be sent with a visible error.
+# A double keeps 15 significant digits of any decimal number. More would be sent with a visible
+# error.
 _MOST_DIGITS = 15
 LARGEST = 10**_MOST_DIGITS
 OLDEST_YEAR = 1900
@@ -33,12 +34,12 @@ _TRUE, _FALSE = frozenset({"1", "t", "true", "\x01"}), frozenset({"0", "f", "fal
 
 
 class Unfit(Exception):
-    """A value that its field cannot take: *reason* is a code of `masivo_engine.model.reasons`, *shape* shows no content."""
+    """A value that its field cannot take."""
 
     def __init__(self, reason: str, shape: str) -> None:
         super().__init__(reason, shape)
-        self.reason = reason
-        self.shape = shape
+        self.reason = reason  #: a code of `masivo_engine.model.reasons`
+        self.shape = shape  #: describes the value without showing it
 
 
 def shape(value: object) -> str:
@@ -59,7 +60,7 @@ def shape(value: object) -> str:
 
 
 def reader(kind: Kind, *, zone: ZoneInfo, places: Places) -> Reader:
-    """Return the reader for fields of *kind*; *zone* is that of naive timestamps."""
+    """Return the reader for fields of *kind*. Naive timestamps are in *zone*."""
     match kind:
         case Kind.INSTANT:
             return lambda value: instant(value, zone)
@@ -81,7 +82,7 @@ def reader(kind: Kind, *, zone: ZoneInfo, places: Places) -> Reader:
 
 def text(value: Any) -> str | None:
     """
-    Read text: surrounding blanks are dropped (legacy CHAR columns are padded), and blank text counts as nothing.
+    Read text, without the blanks around it (legacy CHAR columns are padded). Blank text is nothing.
 
     Whole numbers and UUIDs become text, so that 64-bit ids survive.
     """
@@ -102,7 +103,7 @@ def text(value: Any) -> str | None:
 
 
 def free(value: Any) -> dict[str, Any] | None:
-    """Read a free object: JSON text, or what a JSON column's driver made of it."""
+    """Read a free object, from JSON text or from what the driver made of a JSON column."""
     found = from_json(value)
     if found is not None and not isinstance(found, dict):
         raise Unfit("wrong_type", shape(value))
@@ -110,15 +111,15 @@ def free(value: Any) -> dict[str, Any] | None:
 
 
 def from_json(value: Any) -> Any:
-    """Read JSON, without the nulls of its objects: in no free object or deep list of the contract is null allowed."""
+    """Read JSON, without the nulls of its objects: the contract allows null nowhere in them."""
     try:
         if isinstance(value, dict | list):
             found = _without_nulls(value)
         else:
             written = text(value)
             found = None if written is None else _without_nulls(orjson.loads(written))
-        # What can be read but not written (half a surrogate pair, an endless number, 254 levels) is found while its
-        # column is known; six levels are what a payload may put around it.
+        # What can be read but not written (half a surrogate pair, an endless number, 254 levels) is
+        # found here, while its column is known. A payload may put six levels around it.
         orjson.dumps([[[[[[found]]]]]])
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
         raise Unfit("not_json", shape(value)) from None
@@ -166,12 +167,17 @@ def _number_to(places: int) -> Reader:
 
 @cache
 def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
-    """Return what rounds a number to *places*, half up; everybody gets the same one. It raises `Unfit`."""
+    """
+    Return what rounds a number to *places*, half up, the same one for every caller.
+
+    It raises `Unfit`.
+    """
     unit = Decimal(1).scaleb(-places)
 
     @lru_cache(maxsize=65536)  # prices repeat
     def rounded(value: Decimal | float | str) -> int | float:
-        # repr() of a float is the shortest decimal that means it: 0.1 + 0.2 is read as 0.3000...04 and rounded to 0.30.
+        # repr() of a float is the shortest decimal that means it. 0.1 + 0.2 is read as 0.3000...04,
+        # and rounded to 0.30.
         try:
             exact = Decimal(repr(value) if isinstance(value, float) else value).quantize(unit, ROUND_HALF_UP)
         except InvalidOperation:
@@ -191,8 +197,9 @@ def instant(value: Any, zone: ZoneInfo) -> str | None:
     """
     Read a point in time as UTC with milliseconds.
 
-    A naive time that a clock change repeats is taken as the first of the two, one that it skips as if the clock had not changed
-    yet (PEP 495, fold 0). A date without a time is its midnight in *zone*.
+    A naive time that a clock change repeats is taken as the first of the two. One that it skips is
+    read as if the clock had not changed yet (PEP 495, fold 0). A date without a time is its
+    midnight in *zone*.
     """
     moment = value if isinstance(value, datetime) else _moment(value)
     if moment is None:

@@ -1,8 +1,9 @@
 """
-The payload models against the sandbox's OpenAPI documents, which know nothing of them: field by field, and payload by payload
-with a validator that is not ours.
+The payload models against the sandbox's OpenAPI documents, which know nothing of them: field by
+field, and payload by payload with a validator that is not ours.
 
-Where the two differ on purpose, the difference stands in a table here, with its reason. Everywhere else they must agree.
+Where the two differ on purpose, the difference stands in a table here, with its reason. Everywhere
+else they must agree.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from hypothesis import strategies as st
 from openapi_schema_validator import OAS30Validator, oas30_format_checker
 from pydantic import BaseModel, ValidationError
 
-from masivo_engine.contract.customers import Customer, CustomersRequest
-from masivo_engine.contract.events import EventsRequest
+from masivo_engine.contract.customers import Customer
 from masivo_engine.contract.fields import Kind
-from masivo_engine.contract.transactions import TransactionsRequest
 from masivo_engine.contract.tree import Node, tree
 from masivo_engine.model.rows import Entity
+from tests.include.contract.whole_requests import CustomersRequest, EventsRequest, TransactionsRequest
 
 
 DOCUMENTS = Path(__file__).parents[3] / "include" / "masivo_engine" / "sandbox" / "openapi"
@@ -80,8 +80,9 @@ def body_schema(entity: Entity) -> dict[str, Any]:
     """
     Return the schema of the request body as it is meant.
 
-    The published document writes minimum and maximum for arrays, a slip (masivo_api.md 4.13), and an object takes no unknown keys
-    (U17): the validator is told both.
+    The published document writes minimum and maximum for arrays, a slip
+    (docs/api-facts.md#f-arrays), and an object takes no unknown keys (docs/api-facts.md#u17). The
+    validator is told both.
     """
     described = document(entity)
     operation = described["paths"][PATHS[entity]]["post"]
@@ -108,7 +109,7 @@ VALIDATORS = {entity: OAS30Validator(body_schema(entity), format_checker=oas30_f
 
 
 def described_fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Yield (path, schema, required) of every field below *schema*, elements of lists as ``path[].field``."""
+    """Yield path, schema and whether it is required of every field, in lists ``path[].field``."""
     for name, part in schema["properties"].items():
         path = f"{prefix}{name}"
         yield path, part, name in schema.get("required", ())
@@ -401,7 +402,7 @@ def test_a_point_in_time_is_sent_in_one_form_only(written):
 
 
 def test_a_day_that_its_month_does_not_have_is_the_one_thing_that_only_the_readers_refuse():
-    """The models look at the form alone: instants are written from real dates, of which none is 30 February (test_values)."""
+    """The models look at the form alone. What is sent is written from real dates (test_values)."""
     body = changed(Entity.CUSTOMERS, ("customers", 0, "registration_date"), "2023-02-30T05:31:56.000Z")
     assert we_accept(Entity.CUSTOMERS, body)
     assert not they_accept(Entity.CUSTOMERS, body)

@@ -86,7 +86,11 @@ def inside(annotation: Any) -> Iterator[type[BaseModel]]:
 
 @pytest.mark.parametrize("entity", Entity)
 def test_the_rules_of_a_record_are_those_of_its_fields(entity):
-    """A page is checked field by field (ADR 10): a rule over several fields, or on the length of a list but its least, would be passed over."""
+    """
+    A page is checked field by field (ADR 10).
+
+    A rule over several fields would be passed over, and so would a list's greatest length.
+    """
     for model in models(MODELS[entity]):
         rules = model.__pydantic_decorators__
         assert not {**rules.model_validators, **rules.field_validators, **rules.root_validators, **rules.validators}
