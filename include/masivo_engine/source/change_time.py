@@ -1,10 +1,12 @@
 """
-The change column: which rows changed in a stretch of time, whatever form the database keeps times in.
+The change column: which rows changed in a stretch of time, however the database keeps times.
 
-A comparison is only as good as its two sides are alike, so the ends of the stretch are written the way a sample of the column
-is: with or without a zone, as a day, or as ISO text. Ends are rounded so that a row may be read twice but is never missed
-between two stretches. A row that does not say when it changed belongs to the stretch without a beginning: later ones need not read it
-each time, and the sweep finds it if it changes.
+The two sides of a comparison must be alike. So the ends of the stretch are written as a sample of
+the column is: with or without a zone, as a day, or as ISO text. Ends are rounded so that a row may
+be read twice, but is never missed between two stretches.
+
+A row that does not say when it changed belongs to the stretch without a beginning. Later stretches
+need not read it each time, and the sweep finds it if it changes.
 """
 
 from __future__ import annotations
@@ -30,8 +32,13 @@ def changed(
     """
     Return the condition that *column* lies in [*since*, *until*), none where both are open.
 
-    It is true or false for every row, never null, so that it can be denied. *like* is a value of the column, None if it has none yet; naive times are in *zone*. Raises `MappingError`, which names *where*,
-    for a column that cannot be compared with times.
+    It is true or false for every row, never null, so that it can be denied.
+
+    *like*: a value of the column, None if it has none yet.
+    *zone*: that of naive times.
+    *where*: the file, for people.
+
+    Raises `MappingError` for a column that cannot be compared with times.
     """
     bounds = []
     if since is not None:
@@ -46,9 +53,10 @@ def changed(
 
 def _wall(moment: datetime, zone: ZoneInfo, *, is_end: bool) -> datetime:
     """
-    Return what clocks in *zone* show at *moment*; in the hour that they show twice, so that no row of either hour is missed.
+    Return what clocks in *zone* show at *moment*.
 
-    After a beginning in the first of the two they go back once more; before an end in the second they have been further already.
+    Some hours are shown twice, and no row of either may be missed. After a beginning in the first
+    hour, clocks go back once more. Before an end in the second, they have been further already.
     """
     shown = moment.astimezone(zone)
     other = shown.replace(fold=1 - shown.fold)
@@ -60,7 +68,7 @@ def _wall(moment: datetime, zone: ZoneInfo, *, is_end: bool) -> datetime:
 
 
 def _as_stored(moment: datetime, like: Any, zone: ZoneInfo, where: str, *, is_end: bool) -> tuple[Any, bool]:
-    """Write *moment* as *like* is written; say whether nothing of it was cut off."""
+    """Write *moment* as *like* is written, and say whether nothing of it was cut off."""
     local = _wall(moment, zone, is_end=is_end)
     match like:
         case None:

@@ -1,6 +1,4 @@
-"""
-The legacy database as a place to read from: streams, snapshots, and errors that say whose move it is.
-"""
+"""The legacy database: connections, snapshots, streams, its clock, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a connection that sees one snapshot of the database throughout, where the dialect can."""
+        """Open a connection that sees one snapshot of the database, where the dialect can."""
         try:
             with self._connected() as connection:
                 if self.dialect == "postgresql":
@@ -51,9 +49,10 @@ class Database:
     @contextmanager
     def beside(self, connection: Connection) -> Iterator[Connection]:
         """
-        Open what can be read with while *connection* streams: the same one, and so the same snapshot, where that is possible.
+        Open a connection for reading while *connection* streams.
 
-        MySQL's drivers run one statement at a time on a connection, and so does SQL Server's without MARS.
+        It is the same one, with the same snapshot, where that is possible. MySQL's drivers run one
+        statement at a time on a connection, and so does SQL Server's without MARS.
         """
         if self.dialect not in {"mysql", "mariadb", "mssql"}:
             yield connection
@@ -62,11 +61,15 @@ class Database:
             yield another
 
     def columns(self, query: Query) -> list[str]:
-        """Return the aliases of *query* as the database spells them. Raises `MappingError` if it cannot run it."""
+        """
+        Return the aliases of *query* as the database spells them.
+
+        Raises `MappingError` if the database cannot run it.
+        """
         return [name for name, _ in self.types(query)]
 
     def types(self, query: Query) -> list[tuple[str, str]]:
-        """Return the aliases of *query*, each with what the driver calls its type, empty where it says nothing."""
+        """Return the aliases of *query*, each with what its driver calls the type, or empty."""
         statement = select(text("*")).select_from(subquery(query)).where(text("1 = 0"))
         try:
             with self.reading() as connection:
@@ -77,19 +80,25 @@ class Database:
             raise MappingError(query.where, f"the database cannot run it: {reason_of(error)}", "correct it") from None
 
     def now(self) -> datetime:
-        """Return the time by the database's own clock, aware UTC; earlier where it shows that a transaction that wrote is still open."""
+        """
+        Return the time by the database's own clock, aware UTC.
+
+        If the database shows that a transaction which wrote something is still open, return when
+        the oldest of them began.
+        """
         statement = _CLOCKS.get(self.dialect, "SELECT CURRENT_TIMESTAMP")
         with self.reading() as connection:
             now = _as_utc(connection.exec_driver_sql(statement).scalar())
         with suppress(SQLAlchemyError), self._connected() as connection:
-            # Most users may not see other people's transactions: then overlap and sweep are what finds late commits.
+            # Most users may not see other people's transactions. Then overlap and sweep find late
+            # commits.
             if horizon := _HORIZONS.get(self.dialect):
                 oldest = connection.exec_driver_sql(horizon).scalar()
                 return now if oldest is None else min(now, _as_utc(oldest))
         return now
 
     def sample(self, statement: Select[Any]) -> Any:
-        """Return the first value that *statement* finds; one that cannot be read is stood for by its refusal."""
+        """Return the first value that *statement* finds, or the error why it cannot be read."""
         try:
             with self.reading() as connection:
                 return connection.execute(statement).scalar()
@@ -97,7 +106,7 @@ class Database:
             return refusal
 
     def compiled(self, statement: Select[Any]) -> tuple[str, dict[str, Any]]:
-        """Return *statement* as this database gets it, and its parameters by name."""
+        """Return *statement* as this database gets it, with its parameters by name."""
         made = statement.compile(self._engine, compile_kwargs={"render_postcompile": True})
         return str(made), dict(made.params)
 
@@ -121,7 +130,7 @@ class Database:
             yield connection
 
 
-# By the clock of the moment, not of a transaction, and without the session's time zone.
+# What the clock shows now, not when the transaction began, and without the session's time zone.
 _CLOCKS = {
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
     "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
@@ -130,7 +139,8 @@ _CLOCKS = {
     "mssql": "SELECT sysutcdatetime()",
     "oracle": "SELECT sys_extract_utc(systimestamp) FROM dual",
 }
-# When the oldest transaction began that has written something and is still open: what it wrote has change times from then on.
+# When the oldest transaction began that has written something and is still open. What it wrote has
+# change times from then on.
 _HORIZONS = {
     "postgresql": (
         "SELECT min(xact_start) AT TIME ZONE 'UTC' FROM pg_stat_activity "
@@ -150,11 +160,15 @@ def _as_utc(found: Any) -> datetime:
 
 
 def _type(said: Any) -> str:
-    """Write what a driver says of a column's type in its description."""
+    """Write what a driver says of a column's type."""
     return "" if said is None else getattr(said, "__name__", str(said))
 
 
 def streamed(connection: Connection, statement: Select[Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yield the rows of *statement* in parts of *size*, of which only the last is shorter; no more than one is held."""
+    """
+    Yield the rows of *statement* in parts of *size*, of which only the last is shorter.
+
+    No more than one part is held.
+    """
     with connection.execute(statement, execution_options={"stream_results": True}) as result:
         yield from result.partitions(size)

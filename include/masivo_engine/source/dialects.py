@@ -17,9 +17,10 @@ from masivo_engine.mapping.aliases import Query
 
 def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] | None = None) -> FromClause:
     """
-    Return *query*'s SQL as a table of *columns*, spelled as the database spells them; *stored* is a value of some of them.
+    Return *query*'s SQL as a table of *columns*, which are spelled as the database spells them.
 
-    Whole numbers are compared as 64-bit ones: SQLAlchemy would take the width of the first key of a page for that of all.
+    *stored*: a value of some of the columns. Whole numbers are compared as 64-bit ones, because
+    SQLAlchemy would take the width of a page's first key for that of all.
     """
     wide = {name for name, value in (stored or {}).items() if isinstance(value, int)}
     typed = (column(name, BigInteger()) if name in wide else column(name) for name in columns)
@@ -27,7 +28,11 @@ def subquery(query: Query, columns: Sequence[str] = (), stored: Table[str, Any] 
 
 
 class _Verbatim(TextClause):
-    """A user's SQL, letter for letter: `sqlalchemy.text` would take a colon before a word for a parameter."""
+    """
+    A user's SQL, letter for letter.
+
+    `sqlalchemy.text` would take a colon before a word for a parameter.
+    """
 
     inherit_cache = True
 
@@ -43,7 +48,7 @@ def _as_written(element: _Verbatim, compiler: SQLCompiler, **_: Any) -> str:
 
 
 class Exactly(FunctionElement[str]):
-    """A term as something that only the very same text equals: no case, accent or padding is overlooked."""
+    """A term that only the very same text equals: no case, accent or padding is overlooked."""
 
     name = "exactly"
     inherit_cache = True

@@ -1,6 +1,4 @@
-"""
-The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`` and the like.
-"""
+"""The elements of a mapping's lists: what fills ``balance[]``, ``order.products[]`` and others."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.dialects import subquery
-from masivo_engine.source.statements import Moving, elements
+from masivo_engine.source.statements import ListWithChangeTime, elements
 from masivo_engine.sql import at_once
 
 
@@ -23,7 +21,11 @@ Rows = Sequence[Sequence[Any]]
 
 
 class ListReader:
-    """The list files of *entity*; *columns* tells the aliases of a query as the database gives them."""
+    """
+    Reads the list files of *entity*.
+
+    *columns*: returns the aliases of a query as its database spells them.
+    """
 
     def __init__(
         self, mapping: Mapping, entity: Entity, columns: Callable[[Query], list[str]], *, newer_fields: bool
@@ -43,14 +45,18 @@ class ListReader:
         return bool(self._queries)
 
     def samples(self) -> Iterable[tuple[Query, Any]]:
-        """Yield each list's query with the statement that reads one of its parent keys."""
+        """Yield each list's query, with the statement that reads one of its parent keys."""
         for path, query in self._queries.items():
             columns = self._columns[path]
             parent = subquery(query, columns.names).c[columns.spelled(self._parent)]
             yield query, select(parent).where(parent.is_not(None)).limit(1)
 
-    def moving(self, entity: Entity, mapping: Mapping, sample: Callable[[Any], Any]) -> Iterator[Moving]:
-        """Yield the lists whose change times count as their parents' (``moves_with``). Raises `MappingError` where they have none."""
+    def moving(self, entity: Entity, mapping: Mapping, sample: Callable[[Any], Any]) -> Iterator[ListWithChangeTime]:
+        """
+        Yield the lists whose change times count as their parents' (``moves_with``).
+
+        Raises `MappingError` for a list that has no change times.
+        """
         for path in mapping.settings.moves_with.get(entity, ()):
             query, columns = self._queries[path], self._columns[path]
             if not columns.has(CHANGED):
@@ -59,10 +65,10 @@ class ListReader:
             rows = subquery(query, columns.names)
             parent, changed = rows.c[columns.spelled(self._parent)], rows.c[columns.spelled(CHANGED)]
             like = sample(select(changed).where(changed.is_not(None)).limit(1))
-            yield Moving(parent, changed, like, query.where)
+            yield ListWithChangeTime(parent, changed, like, query.where)
 
     def statements(self, parent: Any) -> Iterable[tuple[Query, Select[Any]]]:
-        """Yield each list's query with the statement that reads the elements of one *parent*."""
+        """Yield each list's query, with the statement that reads the elements of one *parent*."""
         for path, query in self._queries.items():
             yield query, elements(query, self._columns[path].names, [parent])
 
@@ -72,8 +78,9 @@ class ListReader:
         """
         Read the elements of *keys*, by list and key.
 
-        A database may take a parent for a key that is spelled otherwise (case, padding); *known* tells which of such spellings are keys
-        themselves. The others belong to the key that they resemble.
+        Some databases match keys that differ in case or padding. *known* returns which of the
+        spellings that come back are keys in their own right. Elements with any other spelling
+        belong to the key that they resemble.
         """
         return {path: self._read(connection, path, keys, known) for path in self._queries}
 
@@ -95,7 +102,8 @@ class ListReader:
         to_come, done = set(keys), set[Any]()
         for some in at_once(_in_order(keys), dialect):
             to_come.difference_update(some)
-            # A database that takes a key for one of another part gives its elements with both.
+            # A database that matches a key of this part with one of another gives the elements
+            # twice.
             elsewhere = to_come | done
             statement = elements(self._queries[path], self._columns[path].names, some, dialect=dialect)
             for row in connection.execute(statement).all():
@@ -114,7 +122,7 @@ class ListReader:
 
 
 def _in_order(keys: Sequence[Any]) -> Sequence[Any]:
-    """Sort *keys*, if they are of a kind that can be: a database looks for neighbours in its index in less time than for strangers."""
+    """Sort *keys* if possible: neighbours in an index are found in less time than strangers."""
     try:
         return sorted(keys)
     except TypeError:

@@ -1,8 +1,9 @@
 """
 Rows out of the legacy database, a page at a time, whatever stands in them.
 
-A page is streamed from one statement per slice. Where the driver refuses a page (a date of year 20000, text that is no UTF-8, a cast
-that fails in one row), that page is read again in halves: the rows that cannot be read are named, the others go on.
+Pages are streamed from one statement per slice. The driver may refuse a page: a date of year 20000,
+text that is no UTF-8, a cast that fails in one row. Then that page is read again in halves. The
+rows that cannot be read are named, and the others go on.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
 from masivo_engine.source.lists import ListReader
-from masivo_engine.source.statements import Place, Statements, Stored
+from masivo_engine.source.statements import Position, SampleValues, Statements
 from masivo_engine.sql import MOST_KEYS, REFUSALS, kind_of, portions
 
 
-# Rows of the first page. What is asked of databases for each page costs as much as hundreds of rows, so later pages are up to eight times as large; but no
-# larger than about 24,000 rows and elements, and 8 million characters, if a row has about as many elements as those before it.
-PAGE = 1000
-_MOST_PAGES, _MOST_WITH_ELEMENTS, _MOST_CHARACTERS = 8, 24, 8_000_000
-_SAMPLE = 10
+PAGE = 1000  # rows of the first page
+# What is asked of databases for each page costs as much as hundreds of rows, so later pages are
+# larger.
+_MOST_PAGES = 8  # times PAGE: rows of a later page
+_MOST_WITH_ELEMENTS = 24  # times PAGE: its rows and elements, if rows have as many as those before them
+_MOST_CHARACTERS = 8_000_000
+_SAMPLE = 10  # rows by which the characters of a page are guessed
 
 Found = LegacyRow | UnreadableRow
 
@@ -43,16 +46,15 @@ class Source:
     """
     The rows of one entity of *mapping* in the database behind *engine*.
 
-    Raises `LegacyError` if it cannot be reached at first, `TryAgainLater` if it goes away later, `MappingError` if the mapping does
-    not fit it.
+    Raises `LegacyError` if it cannot be reached at first, `TryAgainLater` if it goes away later,
+    and `MappingError` if the mapping does not fit it.
     """
 
     def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
         self.entity = entity
         self._database = Database(engine)
-        self._elements_of_row = (
-            _MOST_WITH_ELEMENTS  # of those read last; before the first, as many as a page of a thousand rows takes
-        )
+        #: Of the rows that were read last. At first, as many as a page of a thousand rows takes.
+        self._elements_of_row = _MOST_WITH_ELEMENTS
         self.query = query = mapping.queries[entity]
         self.settings = mapping.settings
         self.policies = mapping.settings.policies
@@ -65,7 +67,7 @@ class Source:
         self._elements = ListReader(mapping, entity, self._database.columns, newer_fields=newer_fields)
         self._key = self.columns.index(KEY[entity])
         self._customer = self.columns.index(CUSTOMER[entity])
-        # All that is wanted of a row that cannot go anyway is what it is worth.
+        # Of a row that cannot go, only its worth is wanted.
         self._has_worth = entity is Entity.TRANSACTIONS and self.columns.index("amount") >= 0
         stored = self._stored(subquery(query, columns))
         self._selection = Statements(
@@ -89,15 +91,15 @@ class Source:
         return self._selection.has_change_time
 
     def now(self) -> datetime:
-        """Return the time by the legacy database's clock, aware UTC, or the start of its oldest open writing transaction if it shows that."""
+        """Return the time by the legacy database's clock; see `Database.now`."""
         return self._database.now()
 
     def types(self) -> dict[str, str]:
-        """Return the mapping's columns by lower-case alias, each with what the driver calls its type."""
+        """Return what the driver calls the type of each column, by lower-case alias."""
         return {name.lower(): kind for name, kind in self._database.types(self.query)}
 
     def newest(self, *, until: datetime) -> datetime | None:
-        """Return the newest change time before *until*, aware UTC with milliseconds; None where no row has one."""
+        """Return the newest change time before *until*, aware UTC with milliseconds, or None."""
         statement = self._selection.newest(until=until)
         found = None if statement is None else self._database.sample(statement)
         if found is None or isinstance(found, BaseException):
@@ -119,7 +121,11 @@ class Source:
         return self._database.sample(self._selection.any_row()) is None
 
     def counts(self, window: Window) -> Iterator[tuple[Any, int]]:
-        """Rows by customer in the database's order, and what lacks a key last, as customer None."""
+        """
+        Yield the number of rows of each customer, in the database's order.
+
+        Rows that lack a key come last, as customer None.
+        """
         self._selection.refuse_window_without_change_time(window)
         everywhere = Slice.everything(self.entity)
         try:
@@ -134,39 +140,48 @@ class Source:
 
     def pages(self, part: Slice, window: Window, *, key: str = "") -> Iterator[list[Found]]:
         """
-        Yield the rows of *part* in pages, ordered by customer and key; rows that lack one of them come first.
+        Yield the rows of *part* in pages, ordered by customer and key.
 
-        With *key*, only the rows that the database takes for it.
+        Rows that lack one of them come first. With *key*: only the rows that the database takes for
+        it.
         """
         self._selection.refuse_window_without_change_time(window)
         if window.keys is None and not key:
             yield from self._keyless(part, window)
-        behind: Place | None = None
+        behind: Position | None = None
         grows = True
         while True:
             try:
                 for page in self._stream(self._selection.rows(part, window, behind=behind, key=key), grows=grows):
                     yield page
-                    behind = self._place(page[-1])
+                    behind = self._position(page[-1])
             except REFUSALS as refusal:
                 fault = self._cannot_be_read(refusal)
-                grows = False  # the fewer rows are read again for the next that is refused
+                grows = False  # so that fewer rows are read again if another one is refused
             else:
                 return
-            places = self._places(part, window, behind, fault, key=key)
-            page = self._in_halves(part, window, places)
+            positions = self._positions(part, window, behind, fault, key=key)
+            page = self._in_halves(part, window, positions)
             self._refuse_if_none_is_readable(page)
             yield page
-            behind = places[-1]
+            behind = positions[-1]
 
     def statements(self, part: Slice, window: Window, *, key: str = "") -> Iterator[tuple[Query, str, dict[str, Any]]]:
-        """Yield query, SQL and parameters of what `pages` runs, as this database gets it; lists for one parent."""
+        """
+        Yield query, SQL and parameters of what `pages` runs, as this database gets it.
+
+        Lists are read for one parent.
+        """
         yield self.query, *self._database.compiled(self._selection.rows(part, window, key=key))
         for query, statement in self._elements.statements(key or None):
             yield query, *self._database.compiled(statement)
 
     def _stream(self, statement: Select[Any], *, grows: bool) -> Iterator[list[Found]]:
-        """Stream *statement* in pages that end where a key ends, so that rows of one key stay together; if it *grows*, in larger ones later on."""
+        """
+        Stream *statement* in pages that keep the rows of one key together.
+
+        *grows*: later pages are larger.
+        """
         with self._database.reading() as connection, self._database.beside(connection) as lists:
             held: list[Sequence[Any]] = []
             size, characters = PAGE, 0
@@ -185,7 +200,7 @@ class Source:
                 yield from self._with_elements_in_pages(lists, held)
 
     def _with_elements_in_pages(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> Iterator[list[Found]]:
-        """Yield *rows* with their elements as one page, or as several where they have many."""
+        """Yield *rows* with their elements as one page, or as several where these are many."""
         page: list[Found] = []
         weight = start = 0
         while start < len(rows):
@@ -210,7 +225,7 @@ class Source:
         return (one[self._customer], one[self._key]) == (other[self._customer], other[self._key])
 
     def _end_of_whole_keys(self, rows: Sequence[Sequence[Any]]) -> int:
-        """Return where the last key of *rows*, which may go on in the next page, begins."""
+        """Return where the last key of *rows* begins: it may go on in the next page."""
         end = len(rows)
         while end and self._is_same(rows[end - 1], rows[-1]):
             end -= 1
@@ -248,48 +263,49 @@ class Source:
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
 
-    def _places(
-        self, part: Slice, window: Window, behind: Place | None, fault: LegacyError, *, key: str = ""
-    ) -> list[Place]:
-        """Return the places of the rows of the page that was refused; the rows of one key stay together."""
-        places: list[Place] = []
+    def _positions(
+        self, part: Slice, window: Window, behind: Position | None, fault: LegacyError, *, key: str = ""
+    ) -> list[Position]:
+        """Return the positions of the rows of the page that was refused, in whole keys."""
+        positions: list[Position] = []
         try:
             with self._database.reading() as connection:
-                for rows in streamed(connection, self._selection.places(part, window, behind=behind, key=key), PAGE):
+                for rows in streamed(connection, self._selection.positions(part, window, behind=behind, key=key), PAGE):
                     for owner, found in rows:
-                        if len(places) >= PAGE and (owner, found) != places[-1]:
-                            return places
-                        places.append((owner, found))
+                        if len(positions) >= PAGE and (owner, found) != positions[-1]:
+                            return positions
+                        positions.append((owner, found))
         except REFUSALS:
             raise fault from None
-        if not places:
+        if not positions:
             raise fault
-        return places
+        return positions
 
-    def _in_halves(self, part: Slice, window: Window, places: list[Place]) -> list[Found]:
+    def _in_halves(self, part: Slice, window: Window, positions: list[Position]) -> list[Found]:
         try:
             with self._database.reading() as connection:
-                between = self._selection.rows(part, window, between=(places[0], places[-1]))
+                between = self._selection.rows(part, window, between=(positions[0], positions[-1]))
                 return self._with_elements(connection, connection.execute(between).all())
         except REFUSALS as refusal:
-            distinct = list(dict.fromkeys(places))
+            distinct = list(dict.fromkeys(positions))
             if len(distinct) == 1:
-                return [self._unreadable(part, window, places[0], refusal)] * len(places)
-        middle = places.index(distinct[len(distinct) // 2])
-        return [*self._in_halves(part, window, places[:middle]), *self._in_halves(part, window, places[middle:])]
+                return [self._unreadable(part, window, positions[0], refusal)] * len(positions)
+        middle = positions.index(distinct[len(distinct) // 2])
+        return [*self._in_halves(part, window, positions[:middle]), *self._in_halves(part, window, positions[middle:])]
 
     def _refuse_if_none_is_readable(self, page: Sequence[Found]) -> None:
-        """Refuse what is no fault of single rows, before all of them have been read one by one."""
+        """Raise `MappingError` if no row can be read, before all of them are read one by one."""
         bad = {row.key: row for row in page if isinstance(row, UnreadableRow)}
         if len(bad) >= PAGE and all(isinstance(row, UnreadableRow) for row in page):
             worst = Counter(row.column for row in bad.values()).most_common(1)[0][0]
             problem = f"of {len(page):,} rows that follow each other the database hands out none, because of {worst!r}"
             raise MappingError(self.query.where, problem, "convert it in the SQL")
 
-    def _unreadable(self, part: Slice, window: Window, place: Place, refusal: BaseException) -> UnreadableRow:
-        customer, key = place
+    def _unreadable(self, part: Slice, window: Window, position: Position, refusal: BaseException) -> UnreadableRow:
+        customer, key = position
         cells = {
-            name: self._selection.rows(part, window, name, between=(place, place)) for name in self.columns.lowered
+            name: self._selection.rows(part, window, name, between=(position, position))
+            for name in self.columns.lowered
         }
         column = next((name for name, cell in cells.items() if not self._database.can_read(cell)), "")
         column = column or self._elements.unreadable(self._database.can_read, key)
@@ -297,23 +313,27 @@ class Source:
         shape = f"the driver refuses it ({kind_of(refusal)})"
         return UnreadableRow(key, customer, "unreadable_row", column, shape, worth)
 
-    def _place(self, row: Found) -> Place:
+    def _position(self, row: Found) -> Position:
         if isinstance(row, UnreadableRow):
             return row.customer, row.key
         return row.values[self._customer], row.values[self._key]
 
-    def _stored(self, rows: FromClause) -> Stored:
-        """Look at one value of key, customer and change time each."""
+    def _stored(self, rows: FromClause) -> SampleValues:
+        """Read one value each of key, customer and change time."""
         samples = []
         for name in (KEY[self.entity], CUSTOMER[self.entity], CHANGED):
             column = rows.c[self.columns.spelled(name)] if self.columns.has(name) else None
             samples.append(
                 None if column is None else self._database.sample(select(column).where(column.is_not(None)).limit(1))
             )
-        return Stored(*samples)
+        return SampleValues(*samples)
 
     def _refuse_other_types(self, key: Any) -> None:
-        """Refuse lists whose parents are text where keys are numbers, or the other way round: no element would be found."""
+        """
+        Refuse lists whose parents are text where keys are numbers, or the other way round.
+
+        None of their elements would be found.
+        """
         for query, statement in self._elements.samples():
             here, there = _type(self._database.sample(statement)), _type(key)
             if here and there and here != there:

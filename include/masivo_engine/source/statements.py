@@ -1,8 +1,9 @@
 """
 The SQL around a mapping's SQL: which rows, in which order.
 
-A user's SELECT is never edited. It stands as a subquery, and SQLAlchemy Core adds the window, the slice, the keys and the order, so
-one mapping serves a full load, an increment and a few customers, on every dialect. Nothing pages by OFFSET.
+A user's SELECT is never edited. It stands as a subquery, and SQLAlchemy Core adds the window, the
+slice, the keys and the order. So one mapping serves a full load, an increment and a few customers,
+on every dialect. Nothing pages by OFFSET.
 """
 
 from __future__ import annotations
@@ -38,13 +39,16 @@ from masivo_engine.source.dialects import subquery
 from masivo_engine.sql import one_of
 
 
-# Customer and key of a row, as the database hands them out: where it stands in the order of all rows.
-Place = tuple[Any, Any]
+# Customer and key of a row, as the database hands them out. They are where it stands in the order
+# of all rows.
+Position = tuple[Any, Any]
 
-# Databases whose usual collations take 'a' for 'A', so that their order leaves open which of the two comes first.
+# Databases whose usual collations take 'a' for 'A'. Their order leaves open which of the two is
+# first.
 _CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite", "mssql"})
 
-# Oracle casts to no text without a length, and SQL Server takes 30 for none; a key is never as long as this.
+# Oracle casts to no text without a length, and SQL Server takes 30 for none. No key is as long as
+# this.
 _TEXT = String(4000)
 
 # Oracle has no FALSE, and takes no number for one.
@@ -52,8 +56,8 @@ _NEVER = literal_column("1") == literal_column("0")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A value of each column that statements compare with, as the database hands it out; None where it has none."""
+class SampleValues:
+    """A value of each column that statements compare with, as the database hands it out."""
 
     key: Any = None
     customer: Any = None
@@ -61,20 +65,21 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
-    """A list whose elements have change times of their own: parent key, change time, a value *like* it, and its file."""
+class ListWithChangeTime:
+    """A list whose elements have change times of their own."""
 
-    parent: ColumnElement[Any]
+    parent: ColumnElement[Any]  #: key of the row that an element belongs to
     changed: ColumnElement[Any]
-    like: Any
-    where: str
+    like: Any  #: a value of *changed*
+    where: str  #: its file, for people
 
 
 class Statements:
     """
     The statements that read one entity of *mapping*.
 
-    *columns* are the aliases as the database gives them, *stored* shows what is in the important ones.
+    *columns*: the aliases as the database spells them.
+    *stored*: what is in those that matter.
     """
 
     def __init__(
@@ -83,15 +88,15 @@ class Statements:
         entity: Entity,
         columns: Sequence[str],
         *,
-        stored: Stored | None = None,
+        stored: SampleValues | None = None,
         dialect: str = "",
-        moving: Sequence[Moving] = (),
+        moving: Sequence[ListWithChangeTime] = (),
     ) -> None:
         self.entity = entity
         self._moving = moving
         self._query = mapping.queries[entity]
         self._zone = mapping.settings.zone_of(CHANGED)
-        self._stored = stored or Stored()
+        self._stored = stored or SampleValues()
         self._is_case_blind = dialect in _CASE_BLIND
         self._columns = aliases = Columns(columns)
         key, customer = aliases.spelled(KEY[entity]), aliases.spelled(CUSTOMER[entity])
@@ -105,42 +110,46 @@ class Statements:
         part: Slice,
         window: Window,
         *names: str,
-        behind: Place | None = None,
-        between: tuple[Place, Place] | None = None,
+        behind: Position | None = None,
+        between: tuple[Position, Position] | None = None,
         key: str = "",
     ) -> Select[Any]:
         """
-        Return the rows of *part* that have a key and a customer, ordered by customer and key, all columns or *names*.
+        Return the rows of *part* that have a key and a customer, ordered by customer and key.
 
-        Only those *behind* a place, or *between* two, which are part of it, or of one *key*, as records write it.
+        *names*: the columns, all of them by default.
+        *behind*: only rows after this position.
+        *between*: only rows from the first position to the second, including both.
+        *key*: only rows of this key, as records write it.
         """
         statement = self._select(*names).where(
             self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
         )
         if behind is not None:
-            statement = statement.where(self._beyond(behind))
+            statement = statement.where(self._after(behind))
         if between is not None:
             first, last = between
-            statement = statement.where(self._beyond(first, including=True), ~self._beyond(last))
+            statement = statement.where(self._after(first, including=True), ~self._after(last))
         if key:
             statement = statement.where(_among(self.key, self._stored.key, [key]))
         return statement.order_by(*(term for term, _ in self._terms((None, None))))
 
-    def places(self, part: Slice, window: Window, *, behind: Place | None, key: str = "") -> Select[Any]:
-        """Return the places of the rows: what can be read of a page that cannot be read."""
+    def positions(self, part: Slice, window: Window, *, behind: Position | None, key: str = "") -> Select[Any]:
+        """Return the positions of the rows: they can be read even if the page cannot."""
         return self.rows(part, window, CUSTOMER[self.entity], KEY[self.entity], behind=behind, key=key)
 
     def keyless(self, part: Slice, window: Window, *names: str) -> Select[Any]:
         """
         Return customer, key and *names* of the rows that lack key or customer.
 
-        A row without a key belongs to its customer's slice, because a customer's transactions are judged together; one without a
-        customer belongs to the first.
+        A row without a key belongs to its customer's slice, because a customer's transactions are
+        judged together. A row without a customer belongs to the first slice.
         """
         without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
         without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
         columns = [self._rows.c[self._columns.spelled(name)] for name in names]
-        key = self.key.label("masivo_key")  # for customers it is the same column, and a subquery wants two names
+        # For customers it is the same column, and a subquery wants two names.
+        key = self.key.label("masivo_key")
         return select(self.customer, key, *columns).where(without, *self._during(window))
 
     def counts(self, window: Window) -> Select[Any]:
@@ -153,20 +162,20 @@ class Statements:
         )
 
     def newest(self, *, until: datetime) -> Select[Any] | None:
-        """Return the newest change time before *until*; None where the mapping has no change times."""
+        """Return the newest change time before *until*, or None if the mapping has none."""
         if self._changed is None:
             return None
         return select(func.max(self._changed)).where(*self._changed_during(Window(until=until), self._changed))
 
     def later(self, moment: datetime) -> Select[Any] | None:
-        """Return the number of rows that changed at *moment* or later; None where the mapping has no change times."""
+        """Return the number of rows changed at *moment* or later, or None without change times."""
         if self._changed is None:
             return None
         after = self._changed_during(Window(since=moment), self._changed)
         return select(func.count()).select_from(self._rows).where(*after)
 
     def any_row(self) -> Select[Any]:
-        """Return one row's presence."""
+        """Return 1 if there is any row."""
         return select(literal(1)).select_from(self._rows).limit(1)
 
     @property
@@ -189,18 +198,22 @@ class Statements:
             return select(self._rows)
         return select(*(self._rows.c[self._columns.spelled(name)] for name in names))
 
-    def _beyond(self, place: Place, *, including: bool = False) -> ColumnElement[bool]:
-        *outer, (term, value) = self._terms(place)
+    def _after(self, position: Position, *, including: bool = False) -> ColumnElement[bool]:
+        *outer, (term, value) = self._terms(position)
         condition: ColumnElement[bool] = term >= value if including else term > value
         for term, value in reversed(outer):
             condition = or_(term > value, and_(term == value, condition))
         return condition
 
-    def _terms(self, place: Place) -> list[tuple[ColumnElement[Any], Any]]:
-        """Return what rows are ordered by, each with its value at *place*: no two different places are equal in all of it."""
-        pairs = [(self.customer, place[0], self._stored.customer)]
+    def _terms(self, position: Position) -> list[tuple[ColumnElement[Any], Any]]:
+        """
+        Return what rows are ordered by, each term with its value at *position*.
+
+        Two different positions differ in at least one of them.
+        """
+        pairs = [(self.customer, position[0], self._stored.customer)]
         if self.key is not self.customer:
-            pairs.append((self.key, place[1], self._stored.key))
+            pairs.append((self.key, position[1], self._stored.key))
         terms: list[tuple[ColumnElement[Any], Any]] = []
         for term, value, stored in pairs:
             terms.append((term, value))
@@ -221,7 +234,7 @@ class Statements:
             return [self._by_name(window.keys), *self._outside(window.besides)]
         conditions = self._changed_during(window, self._changed)
         if conditions and self.entity is Entity.TRANSACTIONS:
-            # A customer's transactions go together or not at all: one that changed brings the others along.
+            # A customer's transactions go together: one that changed brings the others along.
             touched = self._rows.alias("touched")
             owner = touched.c[self._columns.spelled(CUSTOMER[self.entity])]
             moved = self._changed_during(window, touched.c[self._columns.spelled(CHANGED)])
@@ -244,7 +257,7 @@ class Statements:
             return []
         return [not_(and_(*conditions)) if conditions else _NEVER]  # what reads everything leaves nothing
 
-    def _moved(self, element: Moving, window: Window) -> ColumnElement[bool]:
+    def _moved(self, element: ListWithChangeTime, window: Window) -> ColumnElement[bool]:
         """Return the condition that an element of the row's list changed in *window*."""
         moved = changed(
             element.changed, window.since, window.until, like=element.like, zone=self._zone, where=element.where
@@ -260,7 +273,11 @@ class Statements:
 
 
 def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnElement[bool]:
-    """Compare *term* with *names* in the type that it has, of which *like* is a value: a database refuses another, or worse, converts it."""
+    """
+    Compare *term* with *names* in the type that it has, of which *like* is a value.
+
+    A database refuses any other type or, worse, converts it.
+    """
     match like:
         case int() | Decimal():
             numbers = [int(name) for name in names if name.lstrip("-").isdecimal() and str(int(name)) == name]
@@ -274,7 +291,7 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
 def elements(
     query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
 ) -> Select[Any]:
-    """Return the list elements of *parents*, given by their keys: all *columns*, or *names*."""
+    """Return the list elements of the keys *parents*: all *columns*, or *names*."""
     aliases = Columns(columns)
     parent = aliases.spelled(PARENT_KEY[query.entity])
     rows = subquery(query, columns, {parent: next(iter(parents), None)})

@@ -1,5 +1,6 @@
 """
-The change column in each of the forms that databases keep times in: a stretch of time takes its rows and leaves the others.
+The change column in each of the forms that databases keep times in: a stretch of time takes its
+rows and leaves the others.
 """
 # ruff: noqa: DTZ001 (naive times are what legacy databases have)
 
@@ -99,7 +100,7 @@ TIMES = st.datetimes(datetime(2024, 1, 14), datetime(2024, 1, 17))
     writer=st.sampled_from(sorted(WRITERS)),
 )
 def test_windows_that_follow_each_other_miss_no_row(times, cuts, writer):
-    """Windows cut anywhere: each row is in at least one, and those that do not say when they changed are in the first."""
+    """Each row is in a window. Those that do not say when they changed are in the first."""
     write = WRITERS[writer]
     rows = Table("r", MetaData(), Column("id", Integer), Column("at", Text))
     engine = create_engine("sqlite://")

@@ -1,5 +1,6 @@
 """
-The SQL for databases that cannot run here, SQL Server and Oracle, as text: what their manuals take, and nothing that they do not.
+The SQL for databases that cannot run here, SQL Server and Oracle, as text: what their manuals take,
+and nothing that they do not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from masivo_engine.mapping.aliases import PARENT_KEY
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.source.statements import Statements, Stored, elements
+from masivo_engine.source.statements import SampleValues, Statements, elements
 from masivo_engine.sql import is_passing
 
 
@@ -28,12 +29,13 @@ COLUMNS = {
     Entity.EVENTS: ["customer_id", "order__purchase_id", "updated_at"],
     Entity.TRANSACTIONS: ["customer_id", "transaction_id", "amount", "updated_at"],
 }
-NUMBERS = Stored(key=7, customer=7, changed=datetime(2024, 1, 1))  # noqa: DTZ001 - as a driver hands it out
-TEXTS = Stored(key="k", customer="c", changed=datetime(2024, 1, 1))  # noqa: DTZ001
+NUMBERS = SampleValues(key=7, customer=7, changed=datetime(2024, 1, 1))  # noqa: DTZ001 - as a driver hands it out
+TEXTS = SampleValues(key="k", customer="c", changed=datetime(2024, 1, 1))  # noqa: DTZ001
 PART = Slice(Entity.EVENTS, 2, 3, 100, 200, 50)
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
 EVERYTHING = Window()
-# Neither has these: a LIMIT, hex(), a number or TRUE for a condition, or a cast to text of no length (Oracle) or of 30 (SQL Server).
+# Neither has these: a LIMIT, hex(), a number or TRUE for a condition, or a cast to text of no
+# length (Oracle) or of 30 (SQL Server).
 FOREIGN = re.compile(
     r"\b(LIMIT|OFFSET|hex\(|true|false)\b|(OR|AND|NOT|WHERE) [01]\b(?! =)|AS VARCHAR2?\)|AS VARCHAR2?\(\)",
     re.IGNORECASE,
@@ -50,7 +52,7 @@ def selection(mapping, entity, dialect, stored):
 
 
 def written(statement, dialect, mapping):
-    """Return the statement as it goes to the driver, on one line, with SQL in the place of the mapping's own."""
+    """Return the statement as it goes to the driver, on one line, with SQL for the mapping's."""
     compiled = str(statement.compile(dialect=DIALECTS[dialect], compile_kwargs={"render_postcompile": True}))
     for query in mapping.queries.values():
         compiled = compiled.replace(f"({query.sql}\n)", "(SQL)")
@@ -115,17 +117,19 @@ def test_one_row_is_asked_for_as_the_database_says_it(mapping, dialect, words):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
-    "stored", [NUMBERS, TEXTS, Stored(UUID(int=1), UUID(int=2), NUMBERS.changed)], ids=["numbers", "texts", "uuids"]
+    "stored",
+    [NUMBERS, TEXTS, SampleValues(UUID(int=1), UUID(int=2), NUMBERS.changed)],
+    ids=["numbers", "texts", "uuids"],
 )
 @pytest.mark.parametrize("entity", Entity)
 def test_nothing_is_said_that_neither_database_knows(mapping, dialect, stored, entity):
     made = selection(mapping, entity, dialect, stored)
-    place, last = (stored.customer, stored.key), (stored.customer, stored.key)
+    position, last = (stored.customer, stored.key), (stored.customer, stored.key)
     window = Window(WINDOW.since, WINDOW.until, ("1", "2"))
     statements = [
-        made.rows(PART, window, behind=place),
-        made.rows(PART, window, between=(place, last)),
-        made.places(PART, window, behind=None),
+        made.rows(PART, window, behind=position),
+        made.rows(PART, window, between=(position, last)),
+        made.positions(PART, window, behind=None),
         made.keyless(PART, window),
         made.counts(window),
         made.keys_among([stored.key]),
@@ -157,6 +161,6 @@ def test_what_they_do_not_know_would_be_found(text):
     ],
 )
 def test_what_passes_is_known_by_the_number_that_the_driver_gives(dialect, first, is_later):
-    """pyodbc's errors begin with an SQLSTATE; those of oracledb hold an object with the number of ORA-."""
+    """pyodbc's errors begin with an SQLSTATE. Those of oracledb hold an ORA- number."""
     error = OperationalError("SELECT 1", {}, Exception(first, "the database's words"))
     assert is_passing(error, dialect) is is_later

@@ -33,7 +33,7 @@ def test_the_elements_of_a_list_come_with_their_row(legacy_engine, tmp_path):
 
 
 def test_rows_with_many_elements_come_on_smaller_pages_from_the_second_on(legacy_engine, tmp_path, monkeypatch):
-    """A page holds about 24 rows and elements for each of PAGE, once it is seen how many elements a row has."""
+    """A page holds about 24 rows and elements for each of PAGE, once their number is known."""
     monkeypatch.setattr(legacy_module, "PAGE", 2)
     shop = Shop(legacy_engine, tmp_path)
     numbers = [f"{number:02}" for number in range(24)]
@@ -105,7 +105,7 @@ def test_a_line_that_two_keys_are_taken_for_is_counted_once(mariadb, tmp_path, m
 
 
 def test_postgres_finds_the_padded_keys_of_a_char_column(postgres):
-    """A comparison with text would cut the blanks off one side, and the lines of every such receipt would be missing."""
+    """A comparison with text would cut blanks off one side: such receipts would have no lines."""
     with postgres.connect() as connection:
         connection.exec_driver_sql("CREATE TEMPORARY TABLE padded (no char(5))")
         connection.exec_driver_sql("INSERT INTO padded VALUES ('a'), ('b'), ('c')")

@@ -81,7 +81,11 @@ def test_whoever_waits_for_a_slow_page_is_told_so_and_loses_nothing():
 
 
 def test_a_reading_that_nobody_ends_is_ended_by_the_garbage_collector():
-    """As a task that failed leaves it: in a circle with its own traceback. Waiting there would keep the process from ending."""
+    """
+    As a task that failed leaves it: in a circle with its own traceback.
+
+    Waiting there would keep the process from ending.
+    """
     source = Source([[1], [2], [3]])
     reading = read_ahead(source.pages(), patience_s=60)
     next(reading)

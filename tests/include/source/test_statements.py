@@ -1,5 +1,6 @@
 """
-The SQL around a mapping's SQL, run on real databases: windows, customers, order, and a SELECT as it was written.
+The SQL around a mapping's SQL, run on real databases: windows, customers, order, and a SELECT as it
+was written.
 """
 
 from __future__ import annotations

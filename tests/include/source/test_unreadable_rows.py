@@ -1,5 +1,6 @@
 """
-Values that drivers refuse to hand out: the row is named with its column, its page goes on, and nothing of it is shown.
+Values that drivers refuse to hand out: the row is named with its column, its page goes on, and
+nothing of it is shown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ POSTGRES_FAULTS = {
     "year 20000": ("'20000-01-01'::date", "issued_at"),
     "before Christ": ("'0044-03-15 BC'::date", "issued_at"),
 }
-# With three rows to a page: the first and the last of all, of a page and of the next, neighbours, and far apart.
+# With three rows to a page: the first and the last of all, of a page and of the next, neighbours,
+# and far apart.
 BAD_KEYS = [{"000"}, {"009"}, {"002"}, {"003"}, {"002", "003"}, {"001", "004", "009"}]
 
 
