@@ -2,7 +2,8 @@
 A ledger on each database in turn, and engines of legacy databases: on each in turn, or on one that
 a test is about.
 
-Making a ledger takes longer than most tests, so they share it: what a test wrote is deleted after it.
+Making a ledger takes longer than most tests, so they share it. What a test wrote is deleted after
+it.
 """
 
 from __future__ import annotations

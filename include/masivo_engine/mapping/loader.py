@@ -1,12 +1,13 @@
 """
-A mapping: the folder of SQL that turns one legacy schema into records (design, section 4).
+A mapping: the folder of SQL that turns one legacy schema into records.
 
-``customers.sql``, ``events.sql``, ``transactions.sql``   one row per record; an alias is a path, ``__`` between its steps
-``customers.balance.sql``, ``events.order__products.sql`` one row per element of the list that the file's name gives
-``mapping.yaml``                                          what SQL cannot say
-``customers.py`` (or events.py, transactions.py)          optional: ``adjust(row)``, where SQL cannot do it
+``customers.sql``, ``events.sql``, ``transactions.sql``    a row per record; an alias is a path
+``customers.balance.sql``, ``events.order__products.sql``  a row per element of the list it names
+``mapping.yaml``                                           what SQL cannot say
+``customers.py`` (or events.py, transactions.py)           optional: ``adjust(row)``
 
-``adjust`` gets a row as a dict by lower-case alias, before anything is read from it, and returns it with values changed.
+Steps of a path stand with ``__`` between them. ``adjust`` is for what SQL cannot do: it gets a row
+as a dict by lower-case alias, before anything is read from it, and returns it with values changed.
 """
 
 from __future__ import annotations
@@ -152,7 +153,11 @@ def _query(file: Path) -> Query:
 
 
 def _one_statement(sql: str) -> str:
-    """Return *sql* without the semicolon at its end and what comments follow it; empty if it holds comments only."""
+    """
+    Return *sql* without the semicolon at its end and the comments after it.
+
+    Empty if it holds nothing but comments.
+    """
     end = len(sql)
     for token in reversed(list(_TOKENS.finditer(sql))):
         if token.lastgroup == "end":
