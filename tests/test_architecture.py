@@ -1,5 +1,5 @@
 """
-The shape of the house (design, section 6): which way imports point, and what files are called.
+The shape of the house (docs/architecture.md): which way imports point, and what files are called.
 """
 
 from __future__ import annotations

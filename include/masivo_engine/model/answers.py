@@ -1,5 +1,5 @@
 """
-What an answer means, decided in one place (design, section 5).
+What an answer means, decided in one place.
 
 =============  ========================================================  ===========================
 verdict        what came back                                            what follows
