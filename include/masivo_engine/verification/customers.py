@@ -7,14 +7,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from masivo_engine.contract.fields import Kind
+from masivo_engine.contract.tree import tree
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import Line, Shown, moment, number
 from masivo_engine.verification.differences import Bucket, Difference, as_date, is_same_moment, is_shifted, of_dates
 from masivo_engine.verification.expected import Delivered, Expected
 
 
-_TEXTS = ("email", "name", "gender", "status", "document_type", "document_number", "country")
-_DATES = ("registration_date", "dob")
+#: What is sent of a customer and not compared here: it is what the customer is asked for by, is
+#: compared elsewhere (balances below, metrics with the events), or is not shown as it was sent.
+NOT_COMPARED = frozenset({"id", "balance", "metrics", "devices", "metadata"})
+_FIELDS = {name: node for name, node in tree(Entity.CUSTOMERS).children.items() if name not in NOT_COMPARED}
+_DATES = tuple(name for name, node in _FIELDS.items() if node.kind in {Kind.INSTANT, Kind.DAY})
+_TEXTS = tuple(name for name in _FIELDS if name not in _DATES)
 _PERSONAL = frozenset({"dob"})
 
 
