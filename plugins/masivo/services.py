@@ -11,6 +11,7 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from masivo.connections.databases import ledger_engine, legacy_engine
 from masivo.connections.lookup import setting
 from masivo.hook import MasivoHook
 from masivo_engine.delivery.lane import Lane, Priority
+from masivo_engine.ledger.runs.names import name_of
 from masivo_engine.ledger.writing.runs import Run
 from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.mapping.loader import Mapping, load
@@ -27,6 +29,9 @@ from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
 
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 # The mapping of a DAG is one of its macros: Airflow reads them with the DAG's file where a task
 # runs, and keeps them nowhere else.
@@ -47,6 +52,11 @@ def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured
             "give a path, and copy the pack from there"
         )
     return Path(written).expanduser()
+
+
+def run_name(context: Context) -> str:
+    """Return what the ledger calls the run of the task that has *context*."""
+    return name_of(context["ti"].dag_id, context["run_id"])
 
 
 def _of_the_dag() -> tuple[str, str] | None:

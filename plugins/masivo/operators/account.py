@@ -10,8 +10,7 @@ from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import given
 from masivo.operators.packs import keep_pack
 from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
@@ -33,30 +32,30 @@ class MasivoAccountOperator(BaseOperator):
         """Return the account as plain JSON: counts and points, no keys."""
         with airflow_errors():
             params = context["params"]
-            place = Services()
-            place.ledger.open()
-            if not place.ledger.has_run(run_name(context)):
+            services = Services()
+            services.ledger.open()
+            if not services.ledger.has_run(run_name(context)):
                 msg = (
                     "the task plan failed before it entered the run in the ledger, so nothing was sent; its log"
                     " says why"
                 )
                 raise LedgerError(msg)
-            run = place.ledger.run(run_name(context))
+            run = services.ledger.run(run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:
                 # An account of nothing adds up, and this is the task that says whether the run is
                 # green.
-                place.ledger.finish_run(run.number, NOT_PLANNED)
+                services.ledger.finish_run(run.number, NOT_PLANNED)
                 raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
-                place.ledger.finish_run(run.number, NOTHING_SENT)
+                services.ledger.finish_run(run.number, NOTHING_SENT)
                 return {"run": run.run_id, "outcome": "dry run"}
-            let_go(place.ledger, run.number)
-            made = account(place.ledger, run.run_id, place.hook.limits)
+            let_go(services.ledger, run.number)
+            made = account(services.ledger, run.run_id, services.hook.limits)
             outcome = made.verdict(int(params.get("tolerance") or 0))
-            place.ledger.finish_run(run.number, outcome or "adds up")
-            made = account(place.ledger, run.run_id, place.hook.limits)
+            services.ledger.finish_run(run.number, outcome or "adds up")
+            made = account(services.ledger, run.run_id, services.hook.limits)
             self.log.info("the account\n%s", as_text(made))
-            keep_pack(place, made, self.log)
+            keep_pack(services, made, self.log)
             if outcome:
                 raise DoesNotAddUp(outcome)
         return as_json(made)
@@ -76,8 +75,8 @@ class MasivoPruneOperator(BaseOperator):
             params = given(context)  # it comes after a plan that failed as well: for a name that nobody knows, too
             if params.get("dry_run"):
                 return {}
-            place = Services()
-            place.ledger.open()
-            pruned = prune(place.ledger, keep_days=int(params["keep_days"]))
+            services = Services()
+            services.ledger.open()
+            pruned = prune(services.ledger, keep_days=int(params["keep_days"]))
         self.log.info("%s", pruned)
         return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}

@@ -12,8 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import bounds_of
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.forecast.approval import as_markdown, exceeded
 from masivo_engine.ledger.runs.decisions import enter
 
@@ -40,8 +39,8 @@ class MasivoApprovalOperator(HITLOperator):
         if context["params"].get("dry_run"):
             return None
         with airflow_errors():
-            place = Services()
-            plan = place.ledger.plan_of(place.run(run_name(context)).number)
+            services = Services()
+            plan = services.ledger.plan_of(services.run(run_name(context)).number)
             reasons = list(exceeded(plan, bounds_of(context)))
         if not reasons:
             self.log.info("the plan is inside the run's bounds: nobody has to approve it")
@@ -58,12 +57,12 @@ class MasivoApprovalOperator(HITLOperator):
         by = str((answer["responded_by_user"] or {}).get("name") or "somebody")
         is_approved = answer["chosen_options"] == [_SEND]
         with airflow_errors():
-            place = Services()
-            run = place.run(run_name(context))
+            services = Services()
+            run = services.run(run_name(context))
             if is_approved:
-                place.ledger.approve(run.number, by)
+                services.ledger.approve(run.number, by)
             decision = "approve" if is_approved else "refuse"
-            enter(place.ledger, run.number, decision, by, about="the plan exceeded the run's bounds")
+            enter(services.ledger, run.number, decision, by, about="the plan exceeded the run's bounds")
         if not is_approved:
             msg = f"{by} decided that this is not to be sent; nothing was sent"
             raise AirflowFailException(msg)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from masivo.dags.retries import airflow_errors
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.delivery.lane import Priority
 from masivo_engine.migrate import work_off
 from masivo_engine.model.rows import Entity
@@ -42,12 +41,12 @@ class MasivoSlicesOperator(BaseOperator):
         with airflow_errors():
             if context["params"].get("dry_run"):
                 return []
-            place = Services()
-            run = place.run(run_name(context))
-            freed = add_waiting(place.ledger, place.mapping, run, Entity(self.entity), place.hook.limits)
+            services = Services()
+            run = services.run(run_name(context))
+            freed = add_waiting(services.ledger, services.mapping, run, Entity(self.entity), services.hook.limits)
             if freed:
                 self.log.info("%d %s that waited are free now", freed, self.entity)
-            slices = place.ledger.slices(run.number, Entity(self.entity))
+            slices = services.ledger.slices(run.number, Entity(self.entity))
         return [{"number": part.number, "of": part.of, "rows": part.rows} for part in slices]
 
 
@@ -69,23 +68,24 @@ class MasivoMigrateOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return counts of what was done; the account is made from the ledger."""
         with airflow_errors():
-            place = Services()
-            run = place.run(run_name(context))
+            services = Services()
+            run = services.run(run_name(context))
             covers = Covers.from_json(run.covers)
-            place.kind = Priority.BACKFILL if covers.can_wait else Priority.INCREMENT
+            services.kind = Priority.BACKFILL if covers.can_wait else Priority.INCREMENT
             number = self.part["number"]
-            part = next(part for part in place.ledger.slices(run.number, Entity(self.entity)) if part.number == number)
+            slices = services.ledger.slices(run.number, Entity(self.entity))
+            part = next(part for part in slices if part.number == number)
             worked = work_off(
                 part,
                 covers.windows[part.entity],
                 run=run.number,
                 mode=covers.mode,
-                legacy=place.legacy(part.entity),
-                ledger=place.ledger,
-                api=place.hook,
-                lane=place.lane,
-                limits=place.hook.limits,
-                patience=place.hook.patience,
+                legacy=services.legacy(part.entity),
+                ledger=services.ledger,
+                api=services.hook,
+                lane=services.lane,
+                limits=services.hook.limits,
+                patience=services.hook.patience,
                 log=self.log,
             )
         return {"rows": worked.rows, "batches": worked.batches, "records": worked.records}

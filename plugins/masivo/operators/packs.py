@@ -17,25 +17,25 @@ from masivo_engine.reports.account import Account, account
 from masivo_engine.reports.pack.pack import write_pack, write_plan
 
 
-def keep_plan(place: Services, run_id: str, log: Any) -> None:
+def keep_plan(services: Services, run_id: str, log: Any) -> None:
     """Write the plan's page and log where it is, or in one warning why not."""
-    _kept(lambda: write_plan(place.ledger, run_id, place.packs, place.hook.limits), "the plan as a page", log)
+    _kept(lambda: write_plan(services.ledger, run_id, services.packs, services.hook.limits), "the plan as a page", log)
 
 
-def keep_pack(place: Services, made: Account, log: Any) -> None:
+def keep_pack(services: Services, made: Account, log: Any) -> None:
     """Write the whole pack and log where it is, or in one warning why not."""
-    _kept(lambda: write_pack(place.ledger, made, place.packs, place.hook.limits), "the audit pack", log)
+    _kept(lambda: write_pack(services.ledger, made, services.packs, services.hook.limits), "the audit pack", log)
 
 
-def keep_pack_of(place: Services, run: int, log: Any) -> None:
+def keep_pack_of(services: Services, run: int, log: Any) -> None:
     """
     Write the whole pack of the run with that number again, from the ledger, and log where it is, or
     in one warning why not.
     """
 
     def write() -> Path:
-        made = account(place.ledger, str(run), place.hook.limits)
-        return write_pack(place.ledger, made, place.packs, place.hook.limits)
+        made = account(services.ledger, str(run), services.hook.limits)
+        return write_pack(services.ledger, made, services.packs, services.hook.limits)
 
     _kept(write, "the audit pack", log)
 

@@ -12,8 +12,7 @@ from airflow.sdk import BaseOperator
 from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import Parameters, is_by_person
 from masivo.operators.packs import keep_plan
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.forecast.already_there import already_there
 from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
@@ -56,43 +55,43 @@ class MasivoPlanOperator(BaseOperator):
         with airflow_errors():
             kind = RunKind(self.kind) if self.kind else None
             parameters = Parameters.of(context, kind, never_sends=self.never_sends)
-            place = Services()
-            mapping = place.mapping
-            legacies = [place.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
-            place.hook.prove()
-            place.ledger.prepare()
+            services = Services()
+            mapping = services.mapping
+            legacies = [services.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
+            services.hook.prove()
+            services.ledger.prepare()
             if not (parameters.dry_run or is_by_person(context)):
                 refuse_first_load(
-                    place.ledger, mapping.name, [legacy.entity for legacy in legacies], parameters.overrides
+                    services.ledger, mapping.name, [legacy.entity for legacy in legacies], parameters.overrides
                 )
-            run = self._run(context, place, parameters, legacies)
+            run = self._run(context, services, parameters, legacies)
             self.log.info("mapping %s (%s), %s", mapping.name, mapping.content_hash[:12], Covers.from_json(run.covers))
             try:
-                made = self._planned(place, run, parameters, legacies)
+                made = self._planned(services, run, parameters, legacies)
             except Misconfigured:
                 # What stops a run stops a plan of it, and no task comes after this one that would
                 # say how it ended.
                 if self.never_sends:
-                    place.ledger.finish_run(run.number, NOT_PLANNED)
+                    services.ledger.finish_run(run.number, NOT_PLANNED)
                 raise
-            keep_plan(place, run.run_id, self.log)
+            keep_plan(services, run.run_id, self.log)
             if self.never_sends:
-                place.ledger.finish_run(run.number, NOTHING_SENT)
+                services.ledger.finish_run(run.number, NOTHING_SENT)
         self.log.info("%s", as_plan(made))
         if parameters.dry_run:
             self.log.info(NOTHING_SENT)
         told = made.as_json()
         return {"run": run.number, "requests": told["requests"], "hours": told["hours"], **told["entities"]}
 
-    def _planned(self, place: Services, run: Run, parameters: Parameters, legacies: list[Source]) -> Forecast:
+    def _planned(self, services: Services, run: Run, parameters: Parameters, legacies: list[Source]) -> Forecast:
         """
         Count, let the guards look, foretell what becomes of each row, and keep that; enter what a
         person chose. Raises `Misconfigured`.
         """
-        ledger, limits, choice = place.ledger, place.hook.limits, parameters.mapping_change
+        ledger, limits, choice = services.ledger, services.hook.limits, parameters.mapping_change
         planning = Planning(
             ledger,
-            place.mapping,
+            services.mapping,
             run,
             limits,
             overrides=parameters.overrides,
@@ -104,24 +103,24 @@ class MasivoPlanOperator(BaseOperator):
             self.log.info("%s", line)
         made = Forecaster(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
         ledger.keep_plan(run.number, json.dumps(made.as_json()))
-        planning.let_pass(already_there(ledger, made, place.hook, limits))
+        planning.let_pass(already_there(ledger, made, services.hook, limits))
         is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
         if is_chosen and not parameters.dry_run:
             records = sum(one.never_sent for one in made.entities)
-            about = f"mapping {place.mapping.name}"
+            about = f"mapping {services.mapping.name}"
             enter(ledger, run.number, choice, parameters.by, about=about, records=records)
         return made
 
-    def _run(self, context: Context, place: Services, parameters: Parameters, legacies: list[Source]) -> Run:
+    def _run(self, context: Context, services: Services, parameters: Parameters, legacies: list[Source]) -> Run:
         """
         Return the run as an earlier try of this task entered it; where there is none, or it has
         ended, settle what it covers and enter it.
         """
-        ledger, mapping, run_id = place.ledger, place.mapping, run_name(context)
+        ledger, mapping, run_id = services.ledger, services.mapping, run_name(context)
         ledger.set_aside(run_id)
         if ledger.has_run(run_id):
-            return place.run(run_id)
-        asked, mode = self._as_remapped(place, parameters, legacies)
+            return services.run(run_id)
+        asked, mode = self._as_remapped(services, parameters, legacies)
         covers = settle(ledger, mapping, legacies, asked, mode)
         return ledger.begin_run(
             run_id,
@@ -132,7 +131,7 @@ class MasivoPlanOperator(BaseOperator):
             started_by=parameters.by,
         )
 
-    def _as_remapped(self, place: Services, parameters: Parameters, legacies: list[Source]) -> tuple[Asked, Mode]:
+    def _as_remapped(self, services: Services, parameters: Parameters, legacies: list[Source]) -> tuple[Asked, Mode]:
         """
         Return what to read and what to do with it, as the operator chose for a mapping that
         changed. Raises `Misconfigured`.
@@ -140,11 +139,11 @@ class MasivoPlanOperator(BaseOperator):
         choice = parameters.mapping_change
         if choice == Mode.ADOPT:
             return Asked(RunKind.FULL), Mode.ADOPT
-        if not is_changed(place.ledger, place.mapping, [legacy.entity for legacy in legacies]):
+        if not is_changed(services.ledger, services.mapping, [legacy.entity for legacy in legacies]):
             return parameters.asked, Mode.SEND
         if choice == "ask":
             self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
-            found = [difference(place.ledger, place.mapping, legacy, place.hook.limits) for legacy in legacies]
-            refuse(found, place.hook.limits)
+            found = [difference(services.ledger, services.mapping, legacy, services.hook.limits) for legacy in legacies]
+            refuse(found, services.hook.limits)
             return parameters.asked, Mode.SEND
         return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND

@@ -8,8 +8,7 @@ from airflow.sdk import BaseOperator
 
 from masivo.dags.replay_form import chosen_of
 from masivo.dags.retries import airflow_errors
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.model.runs import RunKind
 from masivo_engine.planning.replay import release
 
@@ -25,12 +24,12 @@ class MasivoReplayOperator(BaseOperator):
         """Return how many rows of each entity were settled and are read again."""
         with airflow_errors():
             chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
-            place = Services()
-            mapping = place.mapping
-            place.hook.prove()
-            place.ledger.prepare()
-            place.ledger.set_aside(run_name(context))
-            run = place.ledger.begin_run(
+            services = Services()
+            mapping = services.mapping
+            services.hook.prove()
+            services.ledger.prepare()
+            services.ledger.set_aside(run_name(context))
+            run = services.ledger.begin_run(
                 run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,
@@ -38,7 +37,7 @@ class MasivoReplayOperator(BaseOperator):
                 kind=RunKind.REPLAY,
                 started_by=by,
             )
-            released = release(place.ledger, place.run(run.run_id), chosen, place.hook.limits, by=by)
+            released = release(services.ledger, services.run(run.run_id), chosen, services.hook.limits, by=by)
         for line in released:
             self.log.info("%s", line)
         return {"run": run.number} | {

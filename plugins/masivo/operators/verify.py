@@ -22,8 +22,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 from masivo.dags.retries import airflow_errors
 from masivo.dags.verify_form import Verification
 from masivo.operators.packs import keep_pack_of
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import delivered_in, last_run_that_delivered
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
@@ -58,12 +57,12 @@ class MasivoDeliveredOperator(BaseOperator):
         Return how many records were delivered; the asset's event carries the number of the run.
         """
         with airflow_errors():
-            place = Services()
-            place.ledger.open()
-            if not place.ledger.has_run(run_name(context)):
+            services = Services()
+            services.ledger.open()
+            if not services.ledger.has_run(run_name(context)):
                 raise AirflowSkipException("the plan entered no run")
-            run = place.ledger.run(run_name(context))
-            records = delivered_in(place.ledger, run.number)
+            run = services.ledger.run(run_name(context))
+            records = delivered_in(services.ledger, run.number)
         if not records:
             raise AirflowSkipException("nothing was delivered")
         context["outlet_events"][DELIVERIES].extra = {"run": run.number}
@@ -79,33 +78,33 @@ class MasivoChooseOperator(BaseOperator):
         """Return the first and last row of each part; counts are pushed beside it."""
         with airflow_errors():
             asked = Verification.of(context)
-            place = Services()
-            place.hook.prove()
-            place.ledger.open()
-            runs = self._runs(context, place, asked)
+            services = Services()
+            services.hook.prove()
+            services.ledger.open()
+            runs = self._runs(context, services, asked)
             if not runs:
                 self.log.info("no run has delivered anything: nothing to read")
                 context["ti"].xcom_push(key=_CHOSEN, value={"runs": [], "chosen": 0, "first": 0})
                 return []
-            people = place.legacy(Entity.CUSTOMERS) if Entity.CUSTOMERS in place.mapping.entities else None
-            settle_after_s = place.hook.patience.settle_after_s
+            people = services.legacy(Entity.CUSTOMERS) if Entity.CUSTOMERS in services.mapping.entities else None
+            settle_after_s = services.hook.patience.settle_after_s
             seed = str(context["run_id"])
-            chooser = Chooser(place.ledger, runs, people, settle_after_s=settle_after_s, seed=seed)
+            chooser = Chooser(services.ledger, runs, people, settle_after_s=settle_after_s, seed=seed)
             choice, parts = chooser.choose(size=asked.size, customers=asked.customers)
-            outcomes.begin(place.ledger, seed, choice.runs)
+            outcomes.begin(services.ledger, seed, choice.runs)
         self.log.info("%s", choice)
         chosen = asdict(choice) | {"runs": list(choice.runs), "first": parts[0].first if parts else 0}
         context["ti"].xcom_push(key=_CHOSEN, value=chosen)
         return [asdict(part) for part in parts]
 
-    def _runs(self, context: Context, place: Services, asked: Verification) -> list[int]:
+    def _runs(self, context: Context, services: Services, asked: Verification) -> list[int]:
         """
         Return the run that a person named, else those that the events tell of, else the latest that
         delivered.
         """
-        latest = last_run_that_delivered(place.ledger)
+        latest = last_run_that_delivered(services.ledger)
         if asked.run is not None:
-            if latest is None or asked.run > place.ledger.newest_run() or asked.run < 1:
+            if latest is None or asked.run > services.ledger.newest_run() or asked.run < 1:
                 msg = f"the ledger knows no run {asked.run}; the account prints the numbers"
                 raise LedgerError(msg)
             return [asked.run]
@@ -146,10 +145,10 @@ class MasivoReadBackSensor(BaseSensorOperator):
         the slot back.
         """
         with airflow_errors():
-            place = Services()
-            place.ledger.open()
+            services = Services()
+            services.ledger.open()
         while True:
-            due = self._work_off(context, place)
+            due = self._work_off(context, services)
             if due is None:
                 return
             wait_s = (due - datetime.now(UTC)).total_seconds()
@@ -166,15 +165,15 @@ class MasivoReadBackSensor(BaseSensorOperator):
         del event
         self.execute(context)
 
-    def _work_off(self, context: Context, place: Services) -> datetime | None:
+    def _work_off(self, context: Context, services: Services) -> datetime | None:
         with airflow_errors():
             asked = Verification.of(context)
-            hook = place.hook
+            hook = services.hook
             most = asked.most_reads if asked.most_reads is not None else usual_reads(hook.limits.per_hour)
             reading = Rounds(
-                place.ledger,
-                Api(hook, Reads(place.ledger, most)),
-                [place.legacy(entity) for entity in place.mapping.entities],
+                services.ledger,
+                Api(hook, Reads(services.ledger, most)),
+                [services.legacy(entity) for entity in services.mapping.entities],
                 pause_s=pause_of(hook.patience.settle_after_s),
                 log=self.log,
             )
@@ -192,14 +191,14 @@ class MasivoVerdictOperator(BaseOperator):
         with airflow_errors():
             asked = Verification.of(context)
             chosen: dict[str, Any] = context["ti"].xcom_pull(task_ids="choose", key=_CHOSEN)
-            place = Services()
-            place.ledger.open()
-            made = verdict(place.ledger, chosen["runs"], first=chosen["first"], chosen=chosen["chosen"])
+            services = Services()
+            services.ledger.open()
+            made = verdict(services.ledger, chosen["runs"], first=chosen["first"], chosen=chosen["chosen"])
             self.log.info("read back of run %s\n%s", ", ".join(map(str, chosen["runs"])), "\n".join(made.lines()))
             outcome = made.sentence(asked.tolerance)
-            outcomes.judge(place.ledger, str(context["run_id"]), outcome)
+            outcomes.judge(services.ledger, str(context["run_id"]), outcome)
             for run in chosen["runs"]:
-                keep_pack_of(place, run, self.log)
+                keep_pack_of(services, run, self.log)
             if outcome:
                 raise DoesNotAddUp(outcome)
         return chosen | made.as_json()

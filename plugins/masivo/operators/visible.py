@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from masivo.dags.retries import airflow_errors
-from masivo.operators.run_name import run_name
-from masivo.services import Services
+from masivo.services import Services, run_name
 from masivo_engine.ledger.history.entries import last_delivered
 from masivo_engine.model.rows import Entity
 
@@ -40,14 +39,14 @@ class MasivoVisibleSensor(BaseSensorOperator):
         with airflow_errors():
             if context["params"].get("dry_run"):
                 return PokeReturnValue(is_done=True)
-            place = Services()
-            place.ledger.open()
-            run = place.ledger.run(run_name(context))
-            keys = last_delivered(place.ledger, run.number, Entity.CUSTOMERS, batches=self.batches)
+            services = Services()
+            services.ledger.open()
+            run = services.ledger.run(run_name(context))
+            keys = last_delivered(services.ledger, run.number, Entity.CUSTOMERS, batches=self.batches)
             missing = keys
             for wait_s in _SHORT_WAITS_S:
                 time.sleep(wait_s)
-                missing = [key for key in missing if place.hook.get_customer(key).answer.status != 200]
+                missing = [key for key in missing if services.hook.get_customer(key).answer.status != 200]
                 if not missing:
                     return PokeReturnValue(is_done=True)
         self.log.info("%d of the %d customers asked for are not visible yet", len(missing), len(keys))
