@@ -80,6 +80,7 @@ clean: ## stop what runs, and remove all that was made here
 # What the Dockerfile makes, step by step as it says, in a folder: the tests run the services of docker-compose.yaml in it.
 .venv/image/layers: .venv/sample Dockerfile tests/production/image.py
 	@echo 'Carrying out the steps of the Dockerfile in .venv/image ...'
+	@rm -rf .venv/image
 	@$(RUN) tests/production/image.py .venv/image
 	@touch $@
 
