@@ -47,9 +47,8 @@ def folder(written: str, called: str, wrong: type[Misconfigured] = Misconfigured
     """
     if found := _ELSEWHERE.match(written):
         raise wrong(
-            f"{called} names a place of scheme {found[0][:-2]!r}, and audit packs are written to folders of "
-            "this machine only: "
-            "give a path, and copy the pack from there"
+            f"{called} names a place of scheme {found[0][:-2]!r}, and audit packs are written to folders of this "
+            "machine only: give a path, and copy the pack from there"
         )
     return Path(written).expanduser()
 
