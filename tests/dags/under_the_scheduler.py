@@ -359,7 +359,7 @@ def test_scheduled_runs_deliver_what_changed_in_between_and_a_paused_time_leaves
     first = change(rename, "C008")
     site.until(lambda: datetime.now(UTC) > first + timedelta(seconds=12), "two intervals to pass")
     last = change(rename, "C009")
-    # Airflow catches up with the newest interval that is over, and with no other.
+    # Airflow catches up with the newest interval that is over, and not with each one before it.
     site.until(lambda: datetime.now(UTC) > last + timedelta(seconds=6), "an interval to end after the change")
     site.pause(is_paused=False)
     runs = scheduled(site, last)
@@ -367,7 +367,8 @@ def test_scheduled_runs_deliver_what_changed_in_between_and_a_paused_time_leaves
 
     new = ["E1", "SE1", "TE1", "E2", "SE2", "TE2"]
     assert accepted(site.posts()[before:]) == dict.fromkeys(["C006", *new, "C007", "C008", "C009"], 1)
-    assert any(window(run)[0] < first and last < window(run)[1] for run in runs), "one run covers the paused time"
+    # Airflow may also hand out the interval that was due when it was paused, so one run or two cover it.
+    assert window(runs[0])[0] < first and last < max(window(run)[1] for run in runs)
     for earlier, later in pairwise(runs):
         assert window(earlier)[1] - OVERLAP <= window(later)[0] <= window(earlier)[1], (
             "no gap, at most the overlap twice"
