@@ -10,10 +10,11 @@ from decimal import Decimal
 
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import Batch, BatchState, Receipt
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Covers, RunKind, Slice, Window
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -69,7 +70,7 @@ def _record(  # noqa: PLR0913 (the fields of a record)
 
 
 def begin(ledger, run_id="run", *entities):
-    run = ledger.begin_run(
+    run = begin_run(ledger, 
         run_id,
         mapping="sample",
         mapping_hash="00",

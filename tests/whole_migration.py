@@ -26,7 +26,7 @@ from masivo.hook import MasivoHook
 from masivo.services import Services
 from masivo.wire import tokens
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.ledger.writing.runs import Run
+from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.migrate import Worked, work_off
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
@@ -38,6 +38,7 @@ from masivo_engine.sandbox.state.journal import Line
 from masivo_engine.sandbox.wire.server import Sandbox
 from tests import leftovers
 from tests.variables import variables
+from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
 
 
 # The sandbox holds nobody up, unless a test is about that.
@@ -132,7 +133,7 @@ class Trip:
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
         covers = settle(ledger, mapping, legacies, asked, mode)
-        run = ledger.begin_run(
+        run = begin_run(ledger, 
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
@@ -145,7 +146,7 @@ class Trip:
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""
         add_waiting(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
-        return self.place.ledger.slices(run.number, entity)
+        return slices_of(self.place.ledger, run.number, entity)
 
     def work_off(self, run: Run, part: Slice) -> Worked:
         """Do what a task *send* does."""
@@ -166,7 +167,7 @@ class Trip:
     def account(self, run_id: str | None = None) -> Account:
         """Make the account of a run."""
         if run_id is not None:
-            let_go(self.place.ledger, self.place.ledger.run(run_id).number)
+            let_go(self.place.ledger, find_run(self.place.ledger, run_id).number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 
     def posts(self) -> list[Line]:

@@ -24,7 +24,7 @@ from masivo_engine.ledger.history.entries import FirstLoad, Knowledge
 from masivo_engine.ledger.runs.coverage import selected_keys
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.limits import Limits, Log, Patience

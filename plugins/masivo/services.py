@@ -22,12 +22,13 @@ from masivo.connections.lookup import setting
 from masivo.hook import MasivoHook
 from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger.runs.names import name_of
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.mapping.loader import Mapping, load
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
+from masivo_engine.ledger.runs.runs import find_run
 
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Services:
         the one that was planned with.
         """
         self.ledger.open()
-        run = self.ledger.run(name)
+        run = find_run(self.ledger, name)
         if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
             msg = (
                 f"the mapping changed while the run was under way: it was planned with {run.mapping} "

@@ -43,6 +43,7 @@ from masivo_engine.model.runs import (  # noqa: E402
 from masivo_engine.planning.replay import Chosen, release  # noqa: E402
 from masivo_engine.reports.account import account  # noqa: E402
 from tests import servers  # noqa: E402
+from masivo_engine.ledger.runs.runs import begin_run, finish_run
 
 
 ENTRIES = int(os.environ.get("MASIVO_BENCH_ENTRIES", "1000000"))
@@ -112,7 +113,7 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     def replay() -> str:
         chosen = Chosen(tuple(Entity), reasons=("changed_after_delivery",))
-        run = ledger.begin_run(
+        run = begin_run(ledger, 
             "replay", mapping="bench", mapping_hash="0", covers=chosen.covers().as_json(), kind=RunKind.REPLAY
         )
         return ", ".join(str(one.rows) for one in release(ledger, run, chosen, Limits(), by="bench")) + " rows"
@@ -167,8 +168,8 @@ def _fill(ledger: Ledger) -> None:
     digest = "zeroblob(16)" if dialect == "sqlite" else "decode(md5(random()::text), 'hex')"
     numbers = _NUMBERS[dialect]
     for number in range(1, RUNS + 1):
-        run = ledger.begin_run(f"run {number}", mapping="bench", mapping_hash="0", covers=_COVERS, kind=RunKind.FULL)
-        ledger.finish_run(run.number, "adds up")
+        run = begin_run(ledger, f"run {number}", mapping="bench", mapping_hash="0", covers=_COVERS, kind=RunKind.FULL)
+        finish_run(ledger, run.number, "adds up")
     with engine.begin() as connection:
         if dialect == "sqlite":
             connection.execute(text("PRAGMA foreign_keys = OFF"))

@@ -35,6 +35,7 @@ from masivo_engine.source.reader import Source
 from tests import servers
 from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey
+from masivo_engine.ledger.runs.runs import find_run
 
 
 # A hundred records a request and one request a slice, so that a small database makes many of both;
@@ -153,7 +154,7 @@ def _entries(trip, run_id):
     statement = (
         select(entry.c.entity, entry.c.key, schema.reason_of_entry.label("is_reason"), entry.c.column_name)
         .select_from(schema.entry_and_batch)
-        .where(entry.c.run == trip.place.ledger.run(run_id).number)
+        .where(entry.c.run == find_run(trip.place.ledger, run_id).number)
     )
     found = {entity: {} for entity in Entity}
     with trip.place.ledger.reading() as connection:

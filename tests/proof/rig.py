@@ -39,6 +39,7 @@ from tests.proof import engines, operating
 from tests.proof.checker import Proof, prove
 from tests.variables import variables
 from tests.whole_migration import Died, Trip, connections, environment
+from masivo_engine.ledger.runs.runs import finish_run, slices_of
 
 
 # Where fsync costs nothing: what is proved here is the order of writes, not the disk.
@@ -177,12 +178,12 @@ def work_on(trip: Trip, run_id: str, *, entities: tuple[Entity, ...] = tuple(Ent
     run = trip.begin(run_id)
     for entity in entities:
         done = operating.finished_slices(trip.place.ledger_engine, run.number, entity)
-        for part in trip.place.ledger.slices(run.number, entity):
+        for part in slices_of(trip.place.ledger, run.number, entity):
             if part.number not in done:
                 trip.work_off(run, part)
         if entity is Entity.CUSTOMERS:
             _wait_until_visible(trip, run.number)
-    trip.place.ledger.finish_run(run.number, "worked off")
+    finish_run(trip.place.ledger, run.number, "worked off")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from masivo_engine.sandbox.faults.faults import FAULTS, Rule, Script
 from masivo_engine.sandbox.options import Refusal
 from tests.databases.proof import EVENTS
 from tests.proof.rig import Rig, Schedule, rig
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 CUSTOMERS = 16
@@ -37,7 +38,7 @@ def first_error(running: Rig) -> BaseException | None:
     trip = running.trip()
     run = trip.begin(running.next_run())
     try:
-        for part in trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities))):
+        for part in slices_of(trip.place.ledger, run.number, next(iter(trip.place.mapping.entities))):
             trip.work_off(run, part)
     except (Stopped, TryAgainLater) as error:
         return error

@@ -25,6 +25,7 @@ from tests.proof import engines
 from tests.proof.processes import BROKEN, FENCED, LATER, SENT
 from tests.proof.rig import LIMITS, Rig, Schedule, rig
 from tests.whole_migration import connections, environment
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,7 @@ def test_a_ledger_that_goes_away_before_or_after_a_post_sends_nothing_twice(poin
         trip = running.trip()
         try:
             run = trip.begin("run-1")
-            part = trip.place.ledger.slices(run.number, Entity.CUSTOMERS)[0]
+            part = slices_of(trip.place.ledger, run.number, Entity.CUSTOMERS)[0]
             crash_points.set_trap(crash_points.trap_at(point, go_down))
             with pytest.raises(OperationalError):
                 trip.work_off(run, part)
@@ -131,7 +132,7 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
             run = trip.begin("run-1")
             crash_points.set_trap(crash_points.trap_at(point, full))
             is_full = False
-            for part in trip.place.ledger.slices(run.number, Entity.CUSTOMERS):
+            for part in slices_of(trip.place.ledger, run.number, Entity.CUSTOMERS):
                 try:
                     trip.work_off(run, part)
                 except OperationalError as error:

@@ -36,6 +36,7 @@ from masivo_engine.source.change_time import changed
 from tests.databases.proof import TRANSACTIONS
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow
@@ -259,7 +260,7 @@ def test_rows_of_the_very_moment_at_which_two_windows_meet_go_unless_a_window_le
             run = trip.begin(f"run-{number}", asked=asked)
             # Everything is there but the events, which come in two windows.
             for entity in (Entity.EVENTS,) if number else (Entity.CUSTOMERS,):
-                for part in trip.place.ledger.slices(run.number, entity):
+                for part in slices_of(trip.place.ledger, run.number, entity):
                     trip.work_off(run, part)
         trip.close()
         lost = [one for one in running.prove().problems if "events S007" in one and one.startswith("lost")]
@@ -275,7 +276,7 @@ def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_pa
             monkeypatch.setattr(reader.Source, "pages", by_offset)
         trip = running.trip()
         run = trip.begin("run-1")
-        part = trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities)))[0]
+        part = slices_of(trip.place.ledger, run.number, next(iter(trip.place.mapping.entities)))[0]
         delete = "DELETE FROM member WHERE id IN ('C001', 'C002')"
         # Pages so small that some are left when the next one has been read ahead.
         with monkeypatch.context() as smaller, between_pages(running.legacy_url, delete, passing=1):
@@ -307,7 +308,7 @@ def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkey
         problem = ""
         try:
             run = first.begin("run-1")
-            first.work_off(run, first.place.ledger.slices(run.number, next(iter(first.place.mapping.entities)))[0])
+            first.work_off(run, slices_of(first.place.ledger, run.number, next(iter(first.place.mapping.entities)))[0])
         except Exception as stopped:  # noqa: BLE001 (a broken engine may stop in any way)
             problem = type(stopped).__name__
         finally:

@@ -18,6 +18,7 @@ from masivo_engine.sandbox.options import DEFAULT_KEY, Naming, Telling
 from tests.databases.proof import MARK
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow
@@ -103,7 +104,7 @@ def test_no_exception_shows_what_was_sent_or_with_what_key(fault):
         trip = running.trip()
         run = trip.begin("run-1")
         told = ""
-        for part in trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities))):
+        for part in slices_of(trip.place.ledger, run.number, next(iter(trip.place.mapping.entities))):
             try:
                 trip.work_off(run, part)
             except Exception:  # noqa: BLE001 (whatever it is, it must not show)

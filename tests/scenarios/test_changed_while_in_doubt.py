@@ -17,13 +17,14 @@ from sqlalchemy import text
 
 from masivo_engine import crash_points
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from tests.databases.verification import person, shop
 from tests.whole_migration import Died
+from masivo_engine.ledger.runs.runs import find_run
 
 
 pytestmark = pytest.mark.slow
@@ -59,7 +60,7 @@ def in_doubt(tmp_path, people, fault, *, entity=Entity.TRANSACTIONS, **connectio
                 on.trip.migrate("first", entities=Entity if entity is not Entity.CUSTOMERS else [entity])
         finally:
             crash_points.set_trap(None)
-        let_go(on.ledger, on.ledger.run("first").number)
+        let_go(on.ledger, find_run(on.ledger, "first").number)
         yield on
 
 
@@ -145,7 +146,7 @@ def test_what_is_left_of_a_set_does_not_go_alone_when_the_process_dies_in_betwee
             patch.setattr(Ledger, "settle", dying)
             with pytest.raises(Died):
                 on.trip.migrate(run)
-        let_go(on.ledger, on.ledger.run(run).number)
+        let_go(on.ledger, find_run(on.ledger, run).number)
         on.trip.migrate(run)
         on.trip.migrate("last")
         sent = [body for entity, body in on.trip.api.bodies[before:] if entity is Entity.TRANSACTIONS]
@@ -163,7 +164,7 @@ def test_a_row_whose_sibling_has_another_customer_now_waits_for_its_own_to_be_re
                 on.trip.migrate("first")
         finally:
             crash_points.set_trap(None)
-        let_go(on.ledger, on.ledger.run("first").number)
+        let_go(on.ledger, find_run(on.ledger, "first").number)
         other = on.trip.begin("other", asked=Asked(RunKind.FULL))
         on.ledger.settle_dead(other.number, Entity.TRANSACTIONS, lease_s=1)
         change(on, "UPDATE booking SET person = 'P9' WHERE id = 'P1-b2'")

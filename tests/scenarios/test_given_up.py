@@ -25,6 +25,7 @@ from tests.databases import changing, proof
 from tests.databases.verification import person
 from tests.databases.verification import shop as small_shop
 from tests.whole_migration import EVERYTHING, UNHURRIED, UNLIMITED, Died, journey
+from masivo_engine.ledger.runs.runs import find_run, newest_run
 
 
 INCREMENT = Asked(RunKind.INCREMENT)
@@ -181,7 +182,7 @@ def test_an_address_that_was_claimed_by_a_run_which_wrote_nothing_down_is_let_go
             with pytest.raises(Died):
                 on.trip.migrate("first", entities=[Entity.CUSTOMERS])
             crash_points.set_trap(None)
-            let_go(on.ledger, on.ledger.run("first").number)
+            let_go(on.ledger, find_run(on.ledger, "first").number)
         with on.trip.legacy.begin() as connection:
             connection.execute(text("UPDATE person SET email = 'other@example.invalid' WHERE id = 'P1'"))
         on.trip.migrate("second", entities=[Entity.CUSTOMERS])
@@ -241,7 +242,7 @@ def test_what_a_person_released_to_be_sent_again_waits_until_it_is_sent(memory, 
                 site.sync("replay", run_id="released", **chosen)
         finally:
             crash_points.set_trap(None)
-        let_go(site.trip.place.ledger, site.trip.place.ledger.newest_run())
+        let_go(site.trip.place.ledger, newest_run(site.trip.place.ledger))
         site.clock.pass_minutes(60)
         site.shop.add_sale("SB", "A", ago=5)
         site.run()

@@ -25,6 +25,7 @@ from tests.databases import proof
 from tests.include.delivery.delivery_rig import bench, customer, transaction
 from tests.include.sandbox.bodies import balance
 from tests.whole_migration import UNHURRIED, UNLIMITED, Died, Trip, journey
+from masivo_engine.ledger.runs.runs import find_run
 
 
 pytestmark = pytest.mark.slow
@@ -187,7 +188,7 @@ def test_what_was_to_be_sent_again_and_could_not_be_is_in_doubt_as_before(travel
             later.migrate("second", entities=[entity])
         crash_points.set_trap(None)
         assert set(taken(trip, entity).values()) == {1}
-        let_go(later.place.ledger, later.place.ledger.run("second").number)
+        let_go(later.place.ledger, find_run(later.place.ledger, "second").number)
         third = later.migrate("third", entities=[entity])
         found = taken(trip, entity)
         accounts = [third, *(trip.account(name) for name in ("first", "second"))]
@@ -211,7 +212,7 @@ def test_what_was_sent_again_and_refused_is_in_doubt_as_before_when_its_try_dies
         with pytest.raises(Died):
             later.migrate("second", entities=[Entity.EVENTS])
         crash_points.set_trap(None)
-        later.place.ledger.claim(later.place.ledger.run("second").number, Entity.EVENTS, 1)
+        later.place.ledger.claim(find_run(later.place.ledger, "second").number, Entity.EVENTS, 1)
         made = later.account("second")
         later.close()
     assert {(one.state, one.reason) for one in made.troubles} >= {("in_doubt", RESENT)}
@@ -283,7 +284,7 @@ def test_a_customer_in_doubt_who_has_another_address_now_claims_it_before_it_is_
         with pytest.raises(Died):
             trip.migrate("first", entities=[Entity.CUSTOMERS])
         crash_points.set_trap(None)
-        let_go(trip.place.ledger, trip.place.ledger.run("first").number)
+        let_go(trip.place.ledger, find_run(trip.place.ledger, "first").number)
         with trip.legacy.begin() as connection:
             one, other = connection.execute(
                 select(proof.member).where(proof.member.c.id.in_(sorted(taken(trip, Entity.CUSTOMERS))[:2]))

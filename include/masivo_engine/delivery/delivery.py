@@ -45,7 +45,7 @@ from masivo_engine.delivery.resend import whole_sets
 from masivo_engine.delivery.sender import Sending
 from masivo_engine.ledger.history.entries import doubts_in_a_row, isolated_within_hour, known
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.answers import Answer, Verdict, verdict
 from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import TryAgainLater

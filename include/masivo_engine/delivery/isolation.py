@@ -29,7 +29,7 @@ from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.refusal_text import Named, culprits, names, sentences
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Stopped

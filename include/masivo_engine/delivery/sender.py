@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.crash_points import crash_point
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict, words
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, MigrationError, Misconfigured, Stopped, TryAgainLater

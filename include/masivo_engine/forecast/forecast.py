@@ -23,8 +23,8 @@ from masivo_engine.batching.packers import Packer, packer_for
 from masivo_engine.forecast.projection import Foresight
 from masivo_engine.ledger.history.waiting import waiting, waiting_for
 from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS

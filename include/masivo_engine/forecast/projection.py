@@ -18,7 +18,7 @@ from typing import Self
 
 from masivo_engine.ledger.encoding import balance_text
 from masivo_engine.ledger.history.entries import Knowledge, Known, Parent, claimed_by
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity, Record, State
 
 

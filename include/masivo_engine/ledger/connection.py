@@ -21,7 +21,7 @@ from masivo_engine.model.errors import EmptyLedger, LedgerError
 _log = logging.getLogger(__name__)
 
 
-class Opened:
+class Ledger:
     """
     The ledger of *account*, a fingerprint of the API account that it is about, in the database
     behind *engine*.
@@ -93,6 +93,16 @@ class Opened:
         if not self._salt:
             self.open()
         self._refuse_other(account, than=self.account)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its high-water mark is kept."""
+        return self._memory is not None
+
+    @property
+    def seal(self) -> Callable[[bytes], bytes] | None:
+        """What seals the payloads of quarantined records, if they are kept."""
+        return self._seal
 
     @property
     def name(self) -> str:

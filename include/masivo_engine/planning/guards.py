@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from masivo_engine.ledger.runs.coverage import Seen, is_begun, last_seen, newest_seen
 from masivo_engine.ledger.runs.decisions import released_count
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Span, Window

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger.history.entries import delivered_keys, known
 from masivo_engine.ledger.runs.coverage import hashes_since, is_known
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.limits import Limits, hours, lane_hours

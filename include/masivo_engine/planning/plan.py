@@ -19,8 +19,8 @@ from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger.history.waiting import waiting
 from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.runs.coverage import Seen, add_selected, covered, plan_slices
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity

@@ -23,8 +23,8 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT
 from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.runs.coverage import add_selected
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.writing.takeover import note_settled
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import Misconfigured

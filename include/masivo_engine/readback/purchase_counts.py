@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import orjson
 
 from masivo_engine.ledger.history.entries import delivered_events, open_events, resent_events
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Record
 from masivo_engine.readback.shown import Reader, purchases
 

@@ -47,7 +47,7 @@ from itertools import groupby
 import orjson
 
 from masivo_engine.ledger.history.entries import delivered_after, known
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.limits import Patience
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.readback.doubt import Doubt, Finding

@@ -22,7 +22,7 @@ from masivo_engine.ledger.history.entries import claimed_by
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
 from masivo_engine.ledger.writing import table_rows
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, TryAgainLater
 from masivo_engine.model.limits import Limits

@@ -19,10 +19,11 @@ from masivo_engine.mapping.loader import Adjust
 from masivo_engine.mapping.values import Unfit, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
+from masivo_engine.model.places import place_of, place_without_key
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.json_text import canonical, content_hash
 from masivo_engine.records.outliers import is_outlier
-from masivo_engine.records.payload import PayloadBuilder, UnfitColumn, as_decimal, by_reward, element_order, rises
+from masivo_engine.records.payload import PayloadBuilder, UnfitColumn, as_decimal, by_reward, change_text, element_order, rises
 
 
 # Reasons by pydantic's type of error; patterns by the kind of field.
@@ -59,6 +60,7 @@ class RowMaker:
         if isinstance(row, UnreadableRow):
             return self._unreadable(row)
         values = row.values
+        at = self._at(values)
         key = customer = ""
         try:
             if self._adjust is not None:
@@ -67,13 +69,26 @@ class RowMaker:
             customer = key if self._customer == self._key else self._identity(values, self._customer, "missing_value")
             payload = self._payload(values, row.lists)
             self._check(payload)
-            return self._record(key, customer, payload)
+            return self._record(key, customer, payload)._replace(**at)
         except UnfitColumn as fault:
             reason, column, described = fault.reason, fault.column, fault.shape
         except ValidationError as error:
             reason, column, described = self._broken_rule(error)
         points = self._points_at_stake(values, row.lists)
-        return Rejection(self._entity, key, customer, reason, column, described, points)
+        if not key:
+            key = _name(row.values[self._key])
+        if not customer:
+            customer = key if self._customer == self._key else _name(row.values[self._customer])
+        return Rejection(self._entity, key, customer, reason, column, described, points, **at)
+
+    def _at(self, values: Row) -> dict[str, str]:
+        """Return where a row stands, before anything of it is judged."""
+        changed = self._builder.changed
+        return {
+            "place": place_of(values[self._key]),
+            "owner": place_of(values[self._customer]),
+            "changed": change_text(values[changed]) if changed >= 0 else "",
+        }
 
     def _adjusted(self, adjust: Adjust, values: Row) -> Row:
         columns = self._builder.columns
@@ -132,7 +147,9 @@ class RowMaker:
         values = [row.amount if column == "amount" else None for column in self._builder.columns]
         points = self._points_at_stake(values, {})
         key, customer = _name(row.key), _name(row.customer)
-        return Rejection(self._entity, key, customer, row.reason, row.column, row.shape, points)
+        place = place_of(row.key) if row.key is not None else place_without_key(row.customer, row.amount)
+        owner = place_of(row.customer)
+        return Rejection(self._entity, key, customer, row.reason, row.column, row.shape, points, place, owner)
 
     def _broken_rule(self, error: ValidationError) -> tuple[str, str, str]:
         """Return reason, column and shape of the first rule that is broken."""

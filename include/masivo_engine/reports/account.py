@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, or
 
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import LedgerError, UnknownRun
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import NOT_SHOWN, RESENT_UNPROVEN

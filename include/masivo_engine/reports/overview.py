@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, case, func, select
 
 from masivo_engine.ledger import dialects, schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.limits import HOUR_S
 from masivo_engine.model.rows import Entity, State

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 
 
 def trail(ledger: Ledger, customer: str, unseal: Callable[[bytes], str] | None = None) -> Iterator[str]:

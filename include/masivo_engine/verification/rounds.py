@@ -17,7 +17,7 @@ from typing import Any
 
 from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.verification.pending import Waiting, later_by, settle, wait_on, waiting_in
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.writing.table_rows import kept
 from masivo_engine.model import ledger_capacity
 from masivo_engine.readback.shown import Api, NoReadsLeft, Shown

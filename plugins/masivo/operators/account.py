@@ -16,6 +16,7 @@ from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json, as_text
+from masivo_engine.ledger.runs.runs import find_run, finish_run, has_run
 
 
 if TYPE_CHECKING:
@@ -34,25 +35,25 @@ class MasivoAccountOperator(BaseOperator):
             params = context["params"]
             services = Services()
             services.ledger.open()
-            if not services.ledger.has_run(run_name(context)):
+            if not has_run(services.ledger, run_name(context)):
                 msg = (
                     "the task plan failed before it entered the run in the ledger, so nothing was sent; its log"
                     " says why"
                 )
                 raise LedgerError(msg)
-            run = services.ledger.run(run_name(context))
+            run = find_run(services.ledger, run_name(context))
             if context["ti"].xcom_pull(task_ids="plan") is None:
                 # An account of nothing adds up, and this is the task that says whether the run is
                 # green.
-                services.ledger.finish_run(run.number, NOT_PLANNED)
+                finish_run(services.ledger, run.number, NOT_PLANNED)
                 raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
-                services.ledger.finish_run(run.number, NOTHING_SENT)
+                finish_run(services.ledger, run.number, NOTHING_SENT)
                 return {"run": run.run_id, "outcome": "dry run"}
             let_go(services.ledger, run.number)
             made = account(services.ledger, run.run_id, services.hook.limits)
             outcome = made.verdict(int(params.get("tolerance") or 0))
-            services.ledger.finish_run(run.number, outcome or "adds up")
+            finish_run(services.ledger, run.number, outcome or "adds up")
             made = account(services.ledger, run.run_id, services.hook.limits)
             self.log.info("the account\n%s", as_text(made))
             keep_pack(services, made, self.log)

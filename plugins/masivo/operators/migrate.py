@@ -21,6 +21,7 @@ from masivo_engine.migrate import work_off
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Covers
 from masivo_engine.planning.plan import add_waiting
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class MasivoSlicesOperator(BaseOperator):
             freed = add_waiting(services.ledger, services.mapping, run, Entity(self.entity), services.hook.limits)
             if freed:
                 self.log.info("%d %s that waited are free now", freed, self.entity)
-            slices = services.ledger.slices(run.number, Entity(self.entity))
+            slices = slices_of(services.ledger, run.number, Entity(self.entity))
         return [{"number": part.number, "of": part.of, "rows": part.rows} for part in slices]
 
 
@@ -73,7 +74,7 @@ class MasivoMigrateOperator(BaseOperator):
             covers = Covers.from_json(run.covers)
             services.kind = Priority.BACKFILL if covers.can_wait else Priority.INCREMENT
             number = self.part["number"]
-            slices = services.ledger.slices(run.number, Entity(self.entity))
+            slices = slices_of(services.ledger, run.number, Entity(self.entity))
             part = next(part for part in slices if part.number == number)
             worked = work_off(
                 part,

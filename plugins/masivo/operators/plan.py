@@ -17,13 +17,14 @@ from masivo_engine.forecast.already_there import already_there
 from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
 from masivo_engine.ledger.runs.decisions import enter
-from masivo_engine.ledger.writing.runs import Run
+from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
 from masivo_engine.planning.guards import refuse_first_load
 from masivo_engine.planning.mapping_change import difference, is_changed, refuse
 from masivo_engine.planning.plan import Planning, settle
 from masivo_engine.source.reader import Source
+from masivo_engine.ledger.runs.runs import begin_run, finish_run, has_run, keep_plan, set_aside
 
 
 if TYPE_CHECKING:
@@ -72,11 +73,11 @@ class MasivoPlanOperator(BaseOperator):
                 # What stops a run stops a plan of it, and no task comes after this one that would
                 # say how it ended.
                 if self.never_sends:
-                    services.ledger.finish_run(run.number, NOT_PLANNED)
+                    finish_run(services.ledger, run.number, NOT_PLANNED)
                 raise
             keep_plan(services, run.run_id, self.log)
             if self.never_sends:
-                services.ledger.finish_run(run.number, NOTHING_SENT)
+                finish_run(services.ledger, run.number, NOTHING_SENT)
         self.log.info("%s", as_plan(made))
         if parameters.dry_run:
             self.log.info(NOTHING_SENT)
@@ -102,7 +103,7 @@ class MasivoPlanOperator(BaseOperator):
         for line in planned:
             self.log.info("%s", line)
         made = Forecaster(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
-        ledger.keep_plan(run.number, json.dumps(made.as_json()))
+        keep_plan(ledger, run.number, json.dumps(made.as_json()))
         planning.let_pass(already_there(ledger, made, services.hook, limits))
         is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
         if is_chosen and not parameters.dry_run:
@@ -117,12 +118,12 @@ class MasivoPlanOperator(BaseOperator):
         ended, settle what it covers and enter it.
         """
         ledger, mapping, run_id = services.ledger, services.mapping, run_name(context)
-        ledger.set_aside(run_id)
-        if ledger.has_run(run_id):
+        set_aside(ledger, run_id)
+        if has_run(ledger, run_id):
             return services.run(run_id)
         asked, mode = self._as_remapped(services, parameters, legacies)
         covers = settle(ledger, mapping, legacies, asked, mode)
-        return ledger.begin_run(
+        return begin_run(ledger, 
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,

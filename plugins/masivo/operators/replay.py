@@ -11,6 +11,7 @@ from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
 from masivo_engine.model.runs import RunKind
 from masivo_engine.planning.replay import release
+from masivo_engine.ledger.runs.runs import begin_run, set_aside
 
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class MasivoReplayOperator(BaseOperator):
             mapping = services.mapping
             services.hook.prove()
             services.ledger.prepare()
-            services.ledger.set_aside(run_name(context))
-            run = services.ledger.begin_run(
+            set_aside(services.ledger, run_name(context))
+            run = begin_run(services.ledger, 
                 run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,

@@ -20,6 +20,7 @@ from tests.databases import proof
 from tests.include.delivery.delivery_rig import bench
 from tests.include.delivery.delivery_rig import customer as person
 from tests.whole_migration import UNHURRIED, UNLIMITED, journey
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def an_hour_passes(engine):
 
 def sent(ledger, run_id, number, purpose, requests=1):
     """Send a batch in slice *number* of a run, in so many requests."""
-    run = ledger.begin_run(run_id, mapping="m", mapping_hash="h", covers="{}").number
+    run = begin_run(ledger, run_id, mapping="m", mapping_hash="h", covers="{}").number
     plan_slices(ledger, run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS, part, 2) for part in (1, 2)])
     lease = ledger.claim(run, Entity.CUSTOMERS, number)
     batch_id = ledger.pack(lease, batch([customer(f"{run_id}-{number}")]), purpose=purpose)

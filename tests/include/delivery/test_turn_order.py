@@ -28,6 +28,7 @@ from tests.databases import changing
 from tests.databases.changing import INCREMENT, Site, line, person, sale
 from tests.proof.processes import workers
 from tests.whole_migration import UNLIMITED, Trip
+from masivo_engine.ledger.runs.runs import find_run
 
 
 CUSTOMERS, EVENTS, _ = Entity
@@ -177,7 +178,7 @@ def test_an_increment_is_taken_in_between_two_slices_of_a_backfill(opened):
     increment.done()
     backfill.done()
 
-    past, news = (site.trip.place.ledger.run(run_id).number for run_id in ("past", "news"))
+    past, news = (find_run(site.trip.place.ledger, run_id).number for run_id in ("past", "news"))
     assert started(site)[:2] == [(past, 1), (news, 1)]
     assert set(site.everything_sent().values()) == {1}
     assert site.trip.account("past").adds_up

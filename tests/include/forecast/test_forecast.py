@@ -16,6 +16,7 @@ from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Asked, RunKind
 from tests.databases.sample import sample_shop
 from tests.whole_migration import EVERYTHING, UNLIMITED, journey
+from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def foretold(trip, run_id, asked):
     run = trip.begin(run_id, asked=asked)
     place = trip.place
     legacies = [place.legacy(entity) for entity in Entity]
-    slices = {entity: place.ledger.slices(run.number, entity) for entity in Entity}
+    slices = {entity: slices_of(place.ledger, run.number, entity) for entity in Entity}
     return Forecaster(place.ledger, run, place.hook.limits).forecast(legacies, slices)
 
 

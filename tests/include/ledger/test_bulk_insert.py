@@ -14,6 +14,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from tests.builders import one_slice, plan_slices
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 # Also what separates the values of a column where they are given as one text.
@@ -30,7 +31,7 @@ def record(position):
 
 @pytest.fixture
 def lease(ledger):
-    run = ledger.begin_run("run", mapping="m", mapping_hash="h", covers="{}")
+    run = begin_run(ledger, "run", mapping="m", mapping_hash="h", covers="{}")
     plan_slices(ledger, run.number, Entity.TRANSACTIONS, [one_slice(Entity.TRANSACTIONS)])
     return ledger.claim(run.number, Entity.TRANSACTIONS, 1)
 

@@ -15,6 +15,7 @@ from masivo_engine.ledger.writing.email_claims import claim
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity
 from tests.builders import batch, customer, one_slice, plan_slices
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 OLD, NEW = "old@shop.invalid", "new@shop.invalid"
@@ -22,7 +23,7 @@ ACCEPTED = Receipt(BatchState.DELIVERED, 201, 0.1)
 
 
 def lease(ledger, run_id):
-    run = ledger.begin_run(run_id, mapping="m", mapping_hash="h", covers="{}").number
+    run = begin_run(ledger, run_id, mapping="m", mapping_hash="h", covers="{}").number
     plan_slices(ledger, run, Entity.CUSTOMERS, [one_slice(Entity.CUSTOMERS)])
     return ledger.claim(run, Entity.CUSTOMERS, 1)
 

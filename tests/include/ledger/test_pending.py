@@ -32,13 +32,14 @@ from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.verification.sample import Chooser
 from tests.builders import batch, customer, event, one_slice, plan_slices
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 COVERS = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
 
 
 def begin(ledger, run_id="run", *entities):
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=COVERS).number
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers=COVERS).number
     for entity in entities or (Entity.CUSTOMERS,):
         plan_slices(ledger, run, entity, [one_slice(entity)])
     return run

@@ -18,13 +18,14 @@ from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs import retention
 from masivo_engine.ledger.runs.retention import prune
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json
 from tests.builders import begin, customer, entity_of, send
+from masivo_engine.ledger.runs.runs import finish_run
 
 
 def a_run(ledger, run_id, entries, *sent, outdated=(), age_days=0):
@@ -35,7 +36,7 @@ def a_run(ledger, run_id, entries, *sent, outdated=(), age_days=0):
         send(ledger, lease, *sent)
     ledger.enter(lease, entries, outdated)
     ledger.finish(lease, len(entries) + len(sent))
-    ledger.finish_run(run, "adds up")
+    finish_run(ledger, run, "adds up")
     if age_days:
         with ledger.engine.begin() as connection:
             old = {"finished_at": now() - timedelta(days=age_days)}
@@ -93,7 +94,7 @@ def test_what_a_later_run_decides_by_is_never_forgotten(ledger):
     lease = ledger.claim(doubt, Entity.CUSTOMERS, 1)
     send(ledger, lease, customer("doubtful"), state=BatchState.IN_DOUBT, reason="no_answer")
     ledger.finish(lease, 1)
-    ledger.finish_run(doubt, "in doubt")
+    finish_run(ledger, doubt, "in doubt")
     before = ids(ledger, old), known(ledger, Entity.CUSTOMERS, {"adopted", "Q", "H", "sent", "doubtful"})
 
     prune(ledger, keep_days=1)

@@ -18,11 +18,12 @@ from masivo_engine import sql
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.writing import slice_ledger
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import Fenced, LedgerError, TryAgainLater
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from tests.builders import REWARD, batch, customer, event, one_slice, plan_slices, transaction
+from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
 
 
 DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)
@@ -36,7 +37,7 @@ def run(ledger):
 
 
 def begin(ledger, run_id):
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers="{}").number
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers="{}").number
     for entity in Entity:
         plan_slices(ledger, run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
     return run
@@ -68,23 +69,23 @@ def batches(ledger):
 
 
 def test_a_run_that_is_begun_twice_keeps_what_it_covers(ledger):
-    first = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="everything")
-    again = ledger.begin_run("run", mapping="other", mapping_hash="11", covers="something else")
+    first = begin_run(ledger, "run", mapping="sample", mapping_hash="00", covers="everything")
+    again = begin_run(ledger, "run", mapping="other", mapping_hash="11", covers="something else")
     assert again == first
     with pytest.raises(LedgerError, match="knows no run 'another'"):
-        ledger.run("another")
+        find_run(ledger, "another")
 
 
 def test_slices_that_are_planned_twice_stay_as_they_were(ledger, run):
     plan_slices(ledger, run, Entity.EVENTS, [one_slice(Entity.EVENTS)])
-    assert [part.number for part in ledger.slices(run, Entity.EVENTS)] == [1, 2]
+    assert [part.number for part in slices_of(ledger, run, Entity.EVENTS)] == [1, 2]
 
 
 @pytest.mark.parametrize("bound", [7, Decimal("7.50"), UUID(int=7), b"\x00\xff", "Ñandú 'x' \U0001f600", "7"])
 def test_a_bound_comes_back_with_its_type(ledger, bound):
-    run = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="{}").number
+    run = begin_run(ledger, "run", mapping="sample", mapping_hash="00", covers="{}").number
     plan_slices(ledger, run, Entity.EVENTS, [one_slice(Entity.EVENTS, 1, 2, None, bound)])
-    (part,) = ledger.slices(run, Entity.EVENTS)
+    (part,) = slices_of(ledger, run, Entity.EVENTS)
     assert (part.lower, part.upper) == (None, bound)
     assert type(part.upper) is type(bound)
 

@@ -14,6 +14,7 @@ from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.pack import write_pack
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
+from masivo_engine.ledger.runs.runs import begin_run, finish_run
 
 
 LIMITS = Limits()
@@ -22,7 +23,7 @@ HOSTILE = "<script>fetch('//evil.example')</script><img src=x onerror=alert(1)>\
 
 def begin(ledger, run_id="run", *entities, kind="full"):
     covers = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="0123", covers=covers, kind=kind, started_by="ana")
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="0123", covers=covers, kind=kind, started_by="ana")
     for entity in entities or Entity:
         plan_slices(ledger, run.number, entity, [one_slice(entity)])
     return run.number
@@ -50,7 +51,7 @@ def work_off(ledger, run):
     lease = ledger.claim(run, Entity.TRANSACTIONS, 1)
     send(ledger, lease, transaction("T1", "A", 1300), transaction("T2", "A", -50))
     ledger.finish(lease, 2)
-    ledger.finish_run(run, "adds up")
+    finish_run(ledger, run, "adds up")
 
 
 def packed(ledger, folder, run_id="run", limits=LIMITS):

@@ -27,6 +27,7 @@ from masivo_engine.verification.differences import Bucket
 from tests.builders import customer
 from tests.include.reports.pages_read import Page, number, references
 from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, plan_of, send, work_off
+from masivo_engine.ledger.runs.runs import begin_run, finish_run, keep_plan
 
 
 LINKS = {"all": "/masivo/", "plan": "/masivo/plan"}
@@ -66,7 +67,7 @@ def test_a_run_under_way_says_how_far_it_is_and_looks_again(ledger):
     number_of_it = begin(ledger)
     plan = plan_of("customers")
     plan["entities"]["customers"]["requests"] = 3
-    ledger.keep_plan(number_of_it, json.dumps(plan))
+    keep_plan(ledger, number_of_it, json.dumps(plan))
     lease = ledger.claim(number_of_it, Entity.CUSTOMERS, 1)
     send(ledger, lease, customer("A", points=1250), customer("B", points=8))
     text = run(ledger)
@@ -98,9 +99,9 @@ def test_a_run_without_a_plan_does_not_guess_how_much_is_left(ledger):
 )
 def test_a_run_that_has_read_nothing_says_why(ledger, kind, outcome, said, is_good):
     covers = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
-    number_of_it = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers=covers, kind=kind).number
+    number_of_it = begin_run(ledger, "run", mapping="sample", mapping_hash="00", covers=covers, kind=kind).number
     if outcome:
-        ledger.finish_run(number_of_it, outcome)
+        finish_run(ledger, number_of_it, outcome)
     text = run(ledger)
 
     assert said in Page(text).text
@@ -123,7 +124,7 @@ def test_a_run_that_a_newer_one_of_its_kind_follows_is_not_called_under_way(ledg
     second = begin(ledger, "after it")
     assert refreshes(runs(ledger)) == [str(REFRESH_S)]
     assert Page(runs(ledger)).text.count("broken off") == 1
-    ledger.finish_run(second, "adds up")
+    finish_run(ledger, second, "adds up")
     assert "never finished; the next run went on" in Page(runs(ledger)).text
     assert refreshes(runs(ledger)) == []
     assert "Under way" not in Page(runs(ledger)).text
@@ -141,8 +142,8 @@ def test_a_run_that_is_being_read_back_is_looked_at_again(ledger):
 
 def test_a_dry_run_has_no_account_and_shows_its_plan(ledger):
     number_of_it = begin(ledger, kind=DRY_RUN)
-    ledger.keep_plan(number_of_it, json.dumps(plan_of("T")))
-    ledger.finish_run(number_of_it, "dry run: nothing was sent")
+    keep_plan(ledger, number_of_it, json.dumps(plan_of("T")))
+    finish_run(ledger, number_of_it, "dry run: nothing was sent")
     text = run(ledger)
 
     assert "This was a dry run: nothing was sent." in Page(text).text
@@ -212,7 +213,7 @@ def test_what_stayed_behind_is_counted_once_whoever_read_it_last(ledger):
     lease = ledger.claim(again, Entity.CUSTOMERS, 1)
     ledger.enter(lease, [Entry(customer("Z"), State.UNCHANGED)], [held])
     ledger.finish(lease, 1)
-    ledger.finish_run(again, "adds up")
+    finish_run(ledger, again, "adds up")
 
     assert Entity.EVENTS not in {one.entity for one in open_rows(ledger)}
     seen = Page(runs(ledger))
@@ -256,11 +257,11 @@ def test_the_lane_is_shown_by_the_ledgers_own_clock(ledger):
 
 def test_nothing_in_it_can_be_turned_against_its_reader(ledger):
     number_of_it = begin(ledger, HOSTILE)
-    ledger.keep_plan(number_of_it, json.dumps(plan_of(HOSTILE)))
+    keep_plan(ledger, number_of_it, json.dumps(plan_of(HOSTILE)))
     lease = ledger.claim(number_of_it, Entity.CUSTOMERS, 1)
     send(ledger, lease, customer("C", points=1), state=BatchState.IN_DOUBT, words=HOSTILE, reason="server_error")
     ledger.enter(lease, [Entry(customer("E", points=2), State.QUARANTINED, "missing_value", HOSTILE[:64], HOSTILE)])
-    ledger.finish_run(number_of_it, HOSTILE)
+    finish_run(ledger, number_of_it, HOSTILE)
     pages = (
         run(ledger, HOSTILE),
         runs(ledger),

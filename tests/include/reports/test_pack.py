@@ -30,6 +30,7 @@ from tests.builders import REWARD, customer
 from tests.include.reports.pages_read import number, page, references, rows
 from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, is_verified, packed, plan_of, send, work_off
 from tests.whole_migration import UNLIMITED, journey
+from masivo_engine.ledger.runs.runs import finish_run, keep_plan, slices_of
 
 
 def test_the_numbers_of_the_page_are_those_of_the_account_and_of_the_files(ledger, tmp_path):
@@ -136,8 +137,8 @@ def test_hostile_text_is_shown_and_nothing_else(ledger, tmp_path):
     ledger.enter(lease, [Entry(row, State.QUARANTINED, code, column, shape)])
     ledger.finish(lease, 2)
     decisions.enter(ledger, run, HOSTILE[:20], HOSTILE, about=HOSTILE, entity="<i>")
-    ledger.keep_plan(run, json.dumps(plan_of(HOSTILE)))
-    ledger.finish_run(run, HOSTILE)
+    keep_plan(ledger, run, json.dumps(plan_of(HOSTILE)))
+    finish_run(ledger, run, HOSTILE)
     folder = packed(ledger, tmp_path, HOSTILE[:200])
 
     for name in ("index.html", "plan.html"):
@@ -169,7 +170,7 @@ def test_an_account_that_does_not_add_up_is_the_first_thing_that_is_said(ledger,
     lease = ledger.claim(begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
     send(ledger, lease, customer("A"), customer("B"))
     ledger.finish(lease, read)
-    ledger.finish_run(1, "the account does not add up: customers")
+    finish_run(ledger, 1, "the account does not add up: customers")
     made = account(ledger, "run", LIMITS)
     with ledger.engine.begin() as connection:
         connection.execute(update(schema.run).values(outcome=made.verdict(0)))
@@ -190,7 +191,7 @@ def test_a_run_with_nothing_to_send_says_so(ledger, tmp_path):
     lease = ledger.claim(run, Entity.CUSTOMERS, 1)
     ledger.enter(lease, [Entry(customer(key), State.UNCHANGED) for key in "AB"])
     ledger.finish(lease, 2)
-    ledger.finish_run(run, "adds up")
+    finish_run(ledger, run, "adds up")
     seen = page(packed(ledger, tmp_path))
     assert "Nothing had to be sent: all 2 rows were delivered before, unchanged." in seen.text
     assert "no request was made" in seen.text
@@ -244,7 +245,7 @@ def test_the_name_of_a_run_becomes_the_name_of_a_folder_and_no_two_meet():
 
 def test_a_dry_run_has_a_plan_and_no_account(ledger, tmp_path):
     run = begin(ledger, "dry", kind=DRY_RUN)
-    ledger.keep_plan(run, json.dumps(plan_of("customers")))
+    keep_plan(ledger, run, json.dumps(plan_of("customers")))
     for folder in (write_plan(ledger, "dry", tmp_path, LIMITS).parent, packed(ledger, tmp_path, "dry")):
         assert set(is_verified(folder)["files"]) == {"plan.html", "plan.json"}
         assert "href" not in (folder / "plan.html").read_text()
@@ -253,7 +254,7 @@ def test_a_dry_run_has_a_plan_and_no_account(ledger, tmp_path):
 def test_a_plan_that_is_made_again_leaves_the_account_in_the_pack(ledger, tmp_path):
     run = begin(ledger)
     work_off(ledger, run)
-    ledger.keep_plan(run, json.dumps(plan_of("customers")))
+    keep_plan(ledger, run, json.dumps(plan_of("customers")))
     packed(ledger, tmp_path)
     plan = write_plan(ledger, "run", tmp_path, LIMITS)
     assert plan.name == "plan.html"
@@ -320,11 +321,11 @@ def migrated(tmp_path_factory):
     with journey(*urls, extra={**UNLIMITED, "records": 100}) as trip:
         ledger, limits = trip.place.ledger, trip.place.hook.limits
         run = trip.begin("nightly")
-        slices = {entity: ledger.slices(run.number, entity) for entity in Entity}
+        slices = {entity: slices_of(ledger, run.number, entity) for entity in Entity}
         told = Forecaster(ledger, run, limits).forecast([trip.place.legacy(entity) for entity in Entity], slices)
-        ledger.keep_plan(run.number, json.dumps(told.as_json()))
+        keep_plan(ledger, run.number, json.dumps(told.as_json()))
         made = trip.migrate("nightly")
-        ledger.finish_run(run.number, "adds up")
+        finish_run(ledger, run.number, "adds up")
         yield write_pack(ledger, trip.account("nightly"), place / "packs", limits), made, told, addresses
 
 

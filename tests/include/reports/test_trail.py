@@ -8,6 +8,7 @@ from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity, Entry, State
 from masivo_engine.reports.trail import trail
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 def send(ledger, run, *records):
@@ -21,7 +22,7 @@ def send(ledger, run, *records):
 
 
 def test_a_trail_tells_every_row_of_one_customer_and_of_nobody_else(ledger):
-    run = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers="{}").number
+    run = begin_run(ledger, "run", mapping="sample", mapping_hash="00", covers="{}").number
     send(ledger, run, customer("A", points=1250), customer("a"))
     send(ledger, run, event("E1", "A"), event("E2", "a"))
     plan_slices(ledger, run, Entity.TRANSACTIONS, [one_slice(Entity.TRANSACTIONS)])

@@ -18,12 +18,13 @@ from sqlalchemy import make_url
 from masivo.connections import engines
 from masivo_engine.ledger.history.entries import Knowledge
 from masivo_engine.ledger.writing.email_claims import claim
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.triage.triage import Triage
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
+from masivo_engine.ledger.runs.runs import begin_run
 
 
 LIMITS = Limits(records=10, body_bytes=2_000)
@@ -44,7 +45,7 @@ class Try:
 
     def __init__(self, ledger, entity, *, run_id="run", number=1):
         self.ledger = ledger
-        run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers="{}").number
+        run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers="{}").number
         plan_slices(ledger, run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
         self.lease = ledger.claim(run, entity, number)
         self.triage = Triage(Knowledge(ledger), self.lease, LIMITS)

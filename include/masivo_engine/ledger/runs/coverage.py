@@ -17,7 +17,7 @@ from sqlalchemy import exists, func, insert, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing import table_rows
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Span
 

@@ -14,7 +14,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.history.states import ARRIVED
 from masivo_engine.ledger.verification.pending import last_delivery, later_by, to_be_confirmed
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity, State
 
 

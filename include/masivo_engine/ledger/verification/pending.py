@@ -21,7 +21,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.encoding import as_balance
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.reasons import NOT_SHOWN
 from masivo_engine.model.rows import Entity, State

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.ledger.writing.leases import Lease, is_behind, renew
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.runs import Slice

@@ -22,7 +22,7 @@ from masivo_engine.ledger.writing import email_claims
 from masivo_engine.ledger.writing import table_rows as rows
 from masivo_engine.ledger.writing.bulk_insert import Same, add, at
 from masivo_engine.ledger.writing.leases import Lease, has_other_runs, is_my_turn
-from masivo_engine.ledger.writing.runs import Runs
+from masivo_engine.ledger.runs.runs import Runs
 from masivo_engine.ledger.writing.sealed_payloads import keep
 from masivo_engine.ledger.writing.table_rows import move
 from masivo_engine.ledger.writing.takeover import held_or_in_doubt, note_settled, settle_dead, take_over

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from masivo_engine.ledger import encoding, schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.pack.folder import Folder
 from masivo_engine.reports.pages.figures import plain, stamp

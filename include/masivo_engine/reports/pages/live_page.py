@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import State
 from masivo_engine.model.runs import DRY_RUN

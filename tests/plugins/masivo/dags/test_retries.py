@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from masivo.connections import engines
 from masivo.dags.retries import MigrationRetryPolicy, airflow_errors
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import DatabaseFailed, TryAgainLater
 from masivo_engine.model.rows import Entity
 from tests.builders import batch, begin, customer

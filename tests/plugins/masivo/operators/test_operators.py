@@ -33,6 +33,7 @@ from masivo_engine.sandbox.wire.server import Sandbox
 from tests.plugins.masivo.operators.tasks import DagRun, Instance, context, migrate, run
 from tests.variables import variables
 from tests.whole_migration import UNHURRIED, connections, environment
+from masivo_engine.ledger.runs.runs import begin_run, find_run
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +327,7 @@ def test_two_dags_with_one_run_id_have_a_run_each():
     assert second["run"] == first["run"] + 1
     place = Services()
     place.ledger.open()
-    assert (place.ledger.run(name).number, place.ledger.run(f"masivo_sweep/{name}").number) == (
+    assert (find_run(place.ledger, name).number, find_run(place.ledger, f"masivo_sweep/{name}").number) == (
         first["run"],
         second["run"],
     )
@@ -414,7 +415,7 @@ def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
 def test_a_run_whose_plan_was_refused_is_not_green():
     """Airflow calls a run what its last task was, and an account of nothing adds up."""
     Services().ledger.prepare()
-    Services().ledger.begin_run("manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
+    begin_run(Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
     with pytest.raises(AirflowFailException, match="the run was not planned"):
         run(MasivoAccountOperator(task_id="account"), context())
 

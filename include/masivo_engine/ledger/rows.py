@@ -1,0 +1,209 @@
+"""
+What the ledger knows of legacy rows: by place, by key, by customer, by e-mail address.
+
+Every question is answered from ``masivo_record``; nothing is folded together from several rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
+
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.sql import at_once, one_of
+
+
+class Known(NamedTuple):
+    """A row of ``masivo_record``: *now*, *out* and *has* of one legacy row."""
+
+    home: str
+    place: str
+    key: str
+    customer: str
+    owner: str
+    changed: str
+    hash: bytes | None
+    points: Decimal
+    email: bytes | None
+    state: str
+    reason: str
+    column_name: str
+    since_run: int
+    out_batch: int | None
+    out_hash: bytes | None
+    out_customer: str | None
+    out_worth: str | None
+    out_email: bytes | None
+    out_handle: str | None
+    has_batch: int | None
+    has_hash: bytes | None
+    has_customer: str | None
+    has_worth: str | None
+    has_email: bytes | None
+    has_handle: str | None
+    has_run: int | None
+    confirmed_at: datetime | None
+    strays: int
+    stray_hash: bytes | None
+    judged: bytes | None
+    run: int
+    slice: int
+    fence: int
+    gone_run: int | None
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it was sent, and nobody knows what became of it."""
+        return self.out_batch is not None
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether the API has it, or a person said so."""
+        return self.has_hash is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the source has it no more."""
+        return self.gone_run is not None
+
+
+class Parent(NamedTuple):
+    """What children ask of their customer: whether it has *arrived*, its *state*, its delivered points."""
+
+    has_arrived: bool
+    state: str = ""
+    worth: str | None = None
+
+    @property
+    def balance(self) -> dict[str, Decimal]:
+        """Its delivered points by reward."""
+        return as_worth(self.worth)
+
+
+NOBODY = Parent(has_arrived=False)
+
+_COLUMNS = [schema.record.c[name] for name in Known._fields]
+
+
+class Rows:
+    """
+    What judging asks of the ledger; the plan asks the same of what has not happened yet
+    (`masivo_engine.forecast.projection`).
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def at(self, entity: Entity, places: Collection[str]) -> dict[str, Known]:
+        """Return what is known of the rows at *places*."""
+        return {row.place: row for row in rows_where(self._ledger, entity, schema.record.c.place, places)}
+
+    def of_keys(self, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
+        """Return the rows that have one of the API's *keys*, by key."""
+        found: dict[str, list[Known]] = {}
+        for row in rows_where(self._ledger, entity, schema.record.c.key, keys):
+            found.setdefault(row.key, []).append(row)
+        return found
+
+    def of_customers(self, entity: Entity, customers: Collection[str]) -> dict[str, list[Known]]:
+        """
+        Return the rows of *entity* that name one of *customers*, by customer: by what they say now,
+        by what is out, or by what has arrived.
+        """
+        return rows_of_customers(self._ledger, entity, customers)
+
+    def of_emails(self, digests: Collection[bytes]) -> list[Known]:
+        """Return the customers that have one of the addresses of *digests*, now, out or arrived."""
+        return rows_of_emails(self._ledger, digests)
+
+    def parents(self, customers: Collection[str]) -> dict[str, Parent]:
+        """Return what is known of *customers*; whoever was never read is missing."""
+        return parents(self._ledger, customers)
+
+    def digest(self, email: str) -> bytes:
+        """Return an e-mail address as the ledger keeps it."""
+        return self._ledger.digest(email)
+
+
+def rows_where(ledger: Ledger, entity: Entity, column: ColumnElement[Any], values: Collection[Any]) -> Iterator[Known]:
+    """Yield the rows of *entity* whose *column* has one of *values*."""
+    wanted = set(values)
+    with ledger.reading() as connection:
+        for some in at_once(sorted(wanted), connection.dialect.name):
+            among = one_of(column, some, connection.dialect.name)
+            statement = select(*_COLUMNS, column.label("asked")).where(schema.record.c.entity == entity, among)
+            for *row, asked in connection.execute(statement):
+                if asked in wanted:  # MySQL's comparison ignores blanks at the end
+                    yield Known._make(row)
+
+
+def rows_of_customers(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, list[Known]]:
+    """Return the rows of *entity* that name one of *customers*, by customer; see `Rows.of_customers`."""
+    record, wanted = schema.record, set(customers)
+    found: dict[str, dict[str, Known]] = {}
+    columns = (
+        (record.c.customer, None),
+        (record.c.has_customer, record.c.has_customer != record.c.customer),
+        (record.c.out_customer, record.c.out_customer != record.c.customer),
+    )
+    with ledger.reading() as connection:
+        for some in at_once(sorted(wanted), connection.dialect.name):
+            for column, is_other in columns:
+                among = one_of(column, some, connection.dialect.name)
+                conditions = [record.c.entity == entity, among, *([] if is_other is None else [is_other])]
+                for row in map(Known._make, connection.execute(select(*_COLUMNS).where(*conditions))):
+                    for name in {row.customer, row.has_customer, row.out_customer} & wanted:
+                        found.setdefault(name or "", {})[row.place] = row
+    return {name: list(rows.values()) for name, rows in found.items()}
+
+
+def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
+    """Return the customers that have one of the addresses of *digests*, now, out or arrived."""
+    record = schema.record
+    found: dict[str, Known] = {}
+    with ledger.reading() as connection:
+        dialect = connection.dialect.name
+        for some in at_once(sorted(set(digests)), dialect):
+            had = and_(one_of(record.c.has_email, some, dialect), record.c.has_email != record.c.email)
+            for condition in (one_of(record.c.email, some, dialect), had):
+                statement = select(*_COLUMNS).where(record.c.entity == Entity.CUSTOMERS, condition)
+                found |= {row.place: row for row in map(Known._make, connection.execute(statement))}
+    return list(found.values())
+
+
+def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
+    """Return what is known of *customers*; whoever was never read is missing."""
+    record, found = schema.record, dict[str, Parent]()
+    wanted = set(customers)
+    names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
+    with ledger.reading() as connection:
+        for some in at_once(sorted(wanted), connection.dialect.name):
+            among = one_of(record.c.key, some, connection.dialect.name)
+            statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
+            for key, has_hash, out_batch, state, worth in connection.execute(statement):
+                if key not in wanted or (key in found and found[key].has_arrived):
+                    continue
+                is_there = has_hash is not None
+                found[key] = Parent(
+                    is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
+                )
+    return found
+
+
+def has_rows(ledger: Ledger, entity: Entity) -> bool:
+    """Whether anything of *entity* was ever read."""
+    with ledger.reading() as connection:
+        one: Select[Any] = select(schema.record.c.place).where(schema.record.c.entity == entity).limit(1)
+        return connection.execute(one).first() is not None
+
+
+def arrived_or_out() -> ColumnElement[bool]:
+    """Whether the API has something of a row, or may have."""
+    return or_(schema.has_arrived, schema.is_out)
