@@ -1,0 +1,193 @@
+"""Numbers of records and requests that the ledger knows, over all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, func, select
+
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.dialects import stamp
+from masivo_engine.model.batches import BatchState, Purpose
+from masivo_engine.model.rows import Entity
+from masivo_engine.sql import at_once, one_of
+
+
+_RECORD = schema.record
+
+
+class Delivered(NamedTuple):
+    """A record that the API has, as it was sent."""
+
+    key: str
+    customer: str
+    worth: str | None
+    email: bytes | None
+    handle: str | None
+    history: int | None  #: batches that carried it before, None where there were none
+
+
+def delivered_rows(ledger: Ledger, entity: Entity) -> int:
+    """Count the rows of *entity* that the API has, but for those that are known to be gone."""
+    counted = select(func.count()).where(_RECORD.c.entity == entity, schema.has_arrived, _RECORD.c.gone_run.is_(None))
+    with ledger.reading() as connection:
+        return int(connection.execute(counted).scalar_one())
+
+
+def newest_delivered(ledger: Ledger, entity: Entity, *, most: int) -> list[str]:
+    """Return the places of *most* of the rows of *entity* that the API got last."""
+    table = schema.batch
+    last = (
+        select(table.c.id, table.c.run, table.c.slice)
+        .where(table.c.entity == entity, table.c.state == BatchState.DELIVERED)
+        .order_by(table.c.id.desc())
+        .limit(3)
+    )
+    places: list[str] = []
+    with ledger.reading() as connection:
+        for batch in connection.execute(last).all():
+            theirs = select(_RECORD.c.place).where(
+                _RECORD.c.entity == entity,
+                _RECORD.c.has_batch == batch.id,
+                _RECORD.c.run >= batch.run,
+                _RECORD.c.gone_run.is_(None),
+            )
+            places += connection.execute(theirs.limit(most - len(places))).scalars().all()
+            if len(places) >= most:
+                break
+    return places
+
+
+def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
+    """Count the events of *customers* that the API has."""
+    return _count_events(ledger, customers, _RECORD.c.has_customer, schema.has_arrived)
+
+
+def open_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
+    """Count the events of *customers* that were sent and may have arrived."""
+    return _count_events(ledger, customers, _RECORD.c.out_customer, schema.is_out)
+
+
+def stray_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
+    """Return the *customers* with an event that was given up and may have arrived all the same."""
+    return set(_count_events(ledger, customers, _RECORD.c.customer, _RECORD.c.strays > 0))
+
+
+def delivered_after(ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3) -> list[Delivered]:
+    """
+    Return what the first *batches* of *entity* carried that were accepted, and packed and sent
+    after *batch* at *moment*, as far as the API still has just that.
+    """
+    table = schema.batch
+    first = (
+        select(table.c.id)
+        .where(
+            table.c.entity == entity,
+            table.c.state == BatchState.DELIVERED,
+            table.c.sent_at > moment,
+            table.c.id > batch,
+        )
+        .order_by(table.c.sent_at)
+        .limit(batches)
+    )
+    had = (
+        select(func.max(schema.history.c.batch))
+        .where(
+            schema.history.c.entity == _RECORD.c.entity,
+            schema.history.c.home == _RECORD.c.home,
+            schema.history.c.place == _RECORD.c.place,
+        )
+        .correlate(_RECORD)
+        .scalar_subquery()
+    )
+    columns = [_RECORD.c[f"has_{name}"] for name in ("customer", "worth", "email", "handle")]
+    with ledger.reading() as connection:
+        later = connection.execute(first).scalars().all()
+        rows = connection.execute(
+            select(_RECORD.c.key, *columns, had)
+            .join(table, table.c.id == _RECORD.c.has_batch)
+            .where(table.c.id.in_(later), _RECORD.c.entity == entity, _RECORD.c.run >= table.c.run)
+            .order_by(_RECORD.c.home, _RECORD.c.place)
+        )
+        return [Delivered._make(row) for row in rows]
+
+
+def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
+    """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
+    table = schema.batch
+    latest = (
+        select(table.c.id, table.c.slice)
+        .where(table.c.run == run, table.c.entity == entity, table.c.state == BatchState.DELIVERED)
+        .order_by(table.c.sent_at.desc(), table.c.id.desc())
+        .limit(batches)
+    )
+    with ledger.reading() as connection:
+        keys = []
+        for batch in connection.execute(latest).all():
+            one = select(_RECORD.c.key).where(
+                _RECORD.c.run == run,
+                _RECORD.c.entity == entity,
+                _RECORD.c.slice == batch.slice,
+                _RECORD.c.has_batch == batch.id,
+            )
+            keys += connection.execute(one.limit(1)).scalars().all()
+        return keys
+
+
+def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
+    """
+    Return how many of the newest answers to requests of *entity* prove nothing, one after the
+    other; *most* is enough.
+    """
+    batch = schema.batch
+    decided = [BatchState.DELIVERED, BatchState.REFUSED, BatchState.IN_DOUBT]
+    newest = (
+        select(batch.c.state, batch.c.reason)
+        .where(batch.c.entity == entity, batch.c.state.in_(decided))
+        .order_by(batch.c.id.desc())
+        .limit(most)
+    )
+    with ledger.reading() as connection:
+        rows = connection.execute(newest).all()
+    # A task that died says nothing of the API.
+    proves_nothing = [row.state == BatchState.IN_DOUBT and row.reason != "task_died" for row in rows]
+    return [*proves_nothing, False].index(False)
+
+
+def isolated_within_hour(ledger: Ledger) -> int:
+    """
+    Return the requests of the account's last hour that took refused batches apart, whichever slice
+    or run sent them.
+
+    By the ledger's clock, as they are stamped. A stamp from the future counts, so that a clock that
+    was set back cannot open the budget.
+    """
+    batch = schema.batch
+    with ledger.reading() as connection:
+        spent = select(func.coalesce(func.sum(batch.c.requests), 0)).where(
+            batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > stamp(connection) - timedelta(hours=1)
+        )
+        return int(connection.execute(spent).scalar_one())
+
+
+def _count_events(
+    ledger: Ledger, customers: Collection[str], name: ColumnElement[str], condition: ColumnElement[bool]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    others = name != _RECORD.c.customer
+    with ledger.reading() as connection:
+        for some in at_once(sorted(customers), connection.dialect.name):
+            # By the customer of today, whom the index knows, and by whom it was before where that is another one.
+            for column, which in ((_RECORD.c.customer, name == _RECORD.c.customer), (name, others)):
+                among = one_of(column, some, connection.dialect.name)
+                rows = connection.execute(
+                    select(column, func.count())
+                    .where(_RECORD.c.entity == Entity.EVENTS, among, which, condition)
+                    .group_by(column)
+                )
+                for customer, count in rows:
+                    found[customer] = found.get(customer, 0) + count
+    return found
