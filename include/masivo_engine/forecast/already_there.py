@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 
 from masivo_engine.forecast.forecast import Forecast
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs.decisions import released_count
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity

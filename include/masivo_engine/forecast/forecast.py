@@ -11,7 +11,7 @@ tier.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,14 +21,14 @@ import orjson
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.batching.packers import Packer, packer_for
 from masivo_engine.forecast.projection import Projection
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Known
 from masivo_engine.ledger.runs.asked import open_places
 from masivo_engine.ledger.runs.runs import Run
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import Batch
+from masivo_engine.model.judged import Judged
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.ledger.rows import Known
-from masivo_engine.model.judged import Judged
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.model.runs import Covers, Slice, Window
 from masivo_engine.readback.spread import Spread

@@ -8,18 +8,21 @@ the next run as long as it does not get worse.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Mapping as Types
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.counts import delivered_rows, newest_delivered
 from masivo_engine.ledger.runs.coverage import Seen, is_begun, last_seen
 from masivo_engine.ledger.runs.decisions import released_count
-from masivo_engine.ledger.connection import Ledger
+from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Span, Window
+from masivo_engine.planning.mapping_change import is_remapped
 from masivo_engine.source.reader import Source
 
 
@@ -55,7 +58,7 @@ class Alarm:
 def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     ledger: Ledger,
     legacy: Source,
-    mapping: str,
+    mapping: Mapping,
     window: Window,
     span: Span | None,
     seen: Seen,
@@ -70,7 +73,7 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     *future* is how far ahead of *now* a change time may be.
     """
     entity = legacy.entity
-    history = last_seen(ledger, mapping, entity, runs=_RUNS)
+    history = last_seen(ledger, mapping.name, entity, runs=_RUNS)
     gone = list(_no_rows(legacy, window, span, seen, history))
     yield from gone
     if not gone:
@@ -84,7 +87,8 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
             "no window reaches them before that, only the sweep or a full run",
             later,
         )
-    if history and (moved := _differences(history[0][1].types, seen.types)):
+    # That files changed is told by what they make of the rows.
+    if history and not is_remapped(ledger, mapping, entity) and (moved := _differences(history[0][1].types, seen.types)):
         yield Alarm(Guard.COLUMNS_CHANGED, entity, f"columns of {entity} changed since the last run: {moved}")
 
 
@@ -208,7 +212,7 @@ def _is_as_long(new: Span, history: list[tuple[Span, Seen]]) -> bool:
     return bool(lengths) and length >= min(lengths)
 
 
-def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+def _differences(before: Types[str, str], after: Types[str, str]) -> str:
     words = [f"{name!r} is gone" for name in before if name not in after]
     words += [
         f"{name!r} was type {kind} and is {after[name]}"

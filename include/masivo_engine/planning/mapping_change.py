@@ -11,6 +11,10 @@ operator chooses.
 
 from __future__ import annotations
 
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.coverage import hashes_since
+from masivo_engine.mapping.loader import Mapping
+from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import RunPolicies
 
 
@@ -22,3 +26,14 @@ SETTLES = frozenset({FROM_NOW_ON, ADOPT})  # without sending: they are typed a s
 def policies_of(choice: str) -> RunPolicies:
     """Return what one run does otherwise because a person made that *choice*."""
     return RunPolicies(adopts=choice == ADOPT, adopts_remade=choice == FROM_NOW_ON)
+
+
+def is_remapped(ledger: Ledger, mapping: Mapping, entity: Entity) -> bool:
+    """
+    Whether *entity* was last worked off with other files than *mapping* has now, under its name or,
+    where that is new, any.
+
+    A run that was planned with these and did not get through has decided nothing: what it left
+    would go on by another rule.
+    """
+    return bool(hashes_since(ledger, mapping.name, entity) - {mapping.content_hash})

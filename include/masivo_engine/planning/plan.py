@@ -15,12 +15,13 @@ from datetime import UTC, timedelta
 from typing import Any
 
 from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.forecast.forecast import Forecast
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import decisions, doubts
 from masivo_engine.ledger.runs.asked import ask_open, plan_asked
 from masivo_engine.ledger.runs.coverage import Seen, covered, plan_slices
 from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.ledger.runs.twins import keep_twins
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.writing.takeover import settle_dead
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
@@ -28,6 +29,7 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, Covers, RunPolicies, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
+from masivo_engine.planning.mapping_change import ADOPT, ASK, FROM_NOW_ON, SEND_ALL, is_remapped
 from masivo_engine.planning.slices import rows_per_slice, slices
 from masivo_engine.source.reader import Source
 
@@ -103,6 +105,7 @@ class Planning:
         self._by = by
         self._dry_run = dry_run
         self._twins: dict[Entity, dict[str, int]] = {}
+        self._read_whole: set[Entity] = set()
 
     def plan(self, legacies: Iterable[Source]) -> list[Planned]:
         """
@@ -133,6 +136,27 @@ class Planning:
                 records=alarm.rows,
             )
 
+    def let_pass_forecast(self, made: Forecast, choice: str = ASK) -> None:
+        """
+        Let the guards look at what the plan found. What a person chose for a mapping that changed
+        lets pass what that explains.
+        """
+        chosen = {SEND_ALL: [guards.Guard.ROWS_DIFFER, guards.Guard.KEYS_CHANGED], FROM_NOW_ON: [guards.Guard.ROWS_DIFFER]}
+        chosen[ADOPT] = chosen[SEND_ALL]
+        self._overrides = [*self._overrides, *chosen.get(choice, [])]
+        for one in made.entities:
+            self.let_pass(
+                guards.after_forecast(
+                    self._ledger,
+                    one.entity,
+                    arrived=one.arrived,
+                    remade=one.remade,
+                    new=one.records - one.resent,
+                    is_everything=one.entity in self._read_whole,
+                    is_remapped=is_remapped(self._ledger, self._mapping, one.entity),
+                )
+            )
+
     def _counted(self, legacy: Source) -> _Counted:
         window = self._covers.windows[legacy.entity]
         settings, now = self._mapping.settings.windows, legacy.now()
@@ -144,8 +168,10 @@ class Planning:
         # and nobody would read what is written in it.
         sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
         span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
-        found = guards.alarms(self._ledger, legacy, self._mapping.name, window, span, seen, now=now, future=future)
+        found = guards.alarms(self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future)
         self._twins[legacy.entity] = dict(legacy.twins(window))
+        if window.since is None and not window.customers and window.places is None:
+            self._read_whole.add(legacy.entity)
         return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 
     def _entered(self, one: _Counted) -> Planned:

@@ -17,12 +17,11 @@ from uuid import uuid4
 from sqlalchemy import func, insert, or_, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.history.entries import claimed_by
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
 from masivo_engine.ledger.writing import table_rows
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, TryAgainLater
 from masivo_engine.model.limits import Limits

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of

@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.verification.pending import Waiting, later_by, settle, wait_on, waiting_in
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.writing.table_rows import kept
 from masivo_engine.model import ledger_capacity
 from masivo_engine.readback.shown import Api, NoReadsLeft, Shown

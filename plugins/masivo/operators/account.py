@@ -12,11 +12,11 @@ from masivo.operators.packs import keep_pack
 from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
 from masivo.services import Services, run_name
 from masivo_engine.ledger.runs.retention import prune
+from masivo_engine.ledger.runs.runs import find_run, finish_run, has_run
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json, as_text
-from masivo_engine.ledger.runs.runs import find_run, finish_run, has_run
 
 
 if TYPE_CHECKING:

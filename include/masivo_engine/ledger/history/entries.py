@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, exists, func, or_, select
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.ledger.encoding import as_balance
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT, is_no_sighting
 from masivo_engine.ledger.history.transaction_sets import points_of, transactions_waiting
 from masivo_engine.ledger.writing.email_claims import claim
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState, Purpose
 from masivo_engine.model.reasons import RESENT_UNPROVEN
 from masivo_engine.model.rows import Entity, State

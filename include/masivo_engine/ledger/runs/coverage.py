@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import exists, func, insert, or_, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.runs.runs import slice_row
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import slice_row
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Span
 
@@ -104,21 +104,6 @@ def last_seen(ledger: Ledger, mapping: str, entity: Entity, *, runs: int) -> lis
         )
         for row in found
     ]
-
-
-def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None:
-    """
-    Return the newest change time that the plan of the last run with *mapping* saw of *entity*.
-    """
-    table = schema.coverage
-    with ledger.reading() as connection:
-        found = connection.execute(
-            select(table.c.newest)
-            .where(table.c.mapping == mapping, table.c.entity == entity)
-            .order_by(table.c.run.desc())
-            .limit(1)
-        ).scalar()
-    return _aware(found)
 
 
 def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:

@@ -17,9 +17,8 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.history.states import ADOPTED
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.sql import MOST_KEYS, portions

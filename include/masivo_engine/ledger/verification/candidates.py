@@ -11,10 +11,9 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.history.states import ARRIVED
 from masivo_engine.ledger.verification.pending import last_delivery, later_by, to_be_confirmed
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.rows import Entity, State
 
 

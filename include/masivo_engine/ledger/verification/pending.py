@@ -18,10 +18,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, literal, or_, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.encoding import as_balance
 from masivo_engine.ledger.history.states import ADOPTED, ARRIVED, OUT
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.reasons import NOT_SHOWN
 from masivo_engine.model.rows import Entity, State
