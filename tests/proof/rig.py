@@ -26,7 +26,8 @@ from masivo.wire import tokens
 from masivo_engine import crash_points
 from masivo_engine.delivery import lane, sender
 from masivo_engine.ledger import dialects
-from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.ledger.counts import last_delivered
+from masivo_engine.ledger.runs.runs import finish_run, slices_of
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Script
@@ -39,7 +40,6 @@ from tests.proof import engines, operating
 from tests.proof.checker import Proof, prove
 from tests.variables import variables
 from tests.whole_migration import Died, Trip, connections, environment
-from masivo_engine.ledger.runs.runs import finish_run, slices_of
 
 
 # Where fsync costs nothing: what is proved here is the order of writes, not the disk.

@@ -29,7 +29,8 @@ class Arrived(NamedTuple):
 
 def is_of(whose: Column[str | None], customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
     """
-    Whether a record was sent to one of *customers*; *whose* is ``out_customer`` or ``has_customer``.
+    Whether a record was sent to one of *customers*, by *whose*: ``out_customer`` or
+    ``has_customer``.
 
     It is asked so that indexes answer it: hardly any is another one than the row's customer today.
     """
@@ -92,7 +93,7 @@ def _events(
     for some in at_once(sorted(customers), connection.dialect.name):
         among = is_of(whose, some, connection.dialect.name)
         statement = select(whose, counted).where(schema.record.c.entity == Entity.EVENTS, among).group_by(whose)
-        found |= {customer: int(number) for customer, number in connection.execute(statement) if number}
+        found |= {customer: int(number) for customer, number in connection.execute(statement) if customer and number}
     return found
 
 

@@ -1,5 +1,5 @@
 """
-What was delivered to some customers: the ledger's entries of all runs, each with the payload it was
+What was delivered to some customers: what the ledger has of all runs, each with the payload it was
 made of.
 
 The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload
@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.verification.pending import Sent, sent_to
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from masivo_engine.ledger.verification.pending import WAITING, found_since, not_shown_of, states_of
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.verification.pending import WAITING, found_since, not_shown_of, states_of
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN
 from masivo_engine.verification.differences import Bucket

@@ -23,6 +23,7 @@ from masivo.dags.retries import airflow_errors
 from masivo.dags.verify_form import Verification
 from masivo.operators.packs import keep_pack_of
 from masivo.services import Services, run_name
+from masivo_engine.ledger.runs.runs import find_run, has_run, newest_run
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import delivered_in, last_run_that_delivered
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
@@ -32,7 +33,6 @@ from masivo_engine.readback.shown import Api
 from masivo_engine.verification.rounds import Part, Rounds, pause_of
 from masivo_engine.verification.sample import Chooser
 from masivo_engine.verification.verdict import verdict
-from masivo_engine.ledger.runs.runs import find_run, has_run, newest_run
 
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from masivo.services import Services
-from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
-from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
+from masivo_engine.ledger.runs.runs import has_run
+from masivo_engine.ledger.verification import outcomes
 from masivo_engine.model.errors import EmptyLedger, MigrationError
 from masivo_engine.model.limits import Limits
 from masivo_engine.reports.pages.live_page import message_page, plan_as_it_stands, run_page, runs_page
-from masivo_engine.ledger.runs.runs import has_run
 
 
 _VERIFY = "masivo_verify"

@@ -55,7 +55,7 @@ class Sent:
     """
     A record as it was sent: *arrived* where the API has it, else it may have it.
 
-    The row is known by *entity*, *home* and *place*; what is said of it holds for this *batch* only.
+    The row is known by *entity*, *home* and *place*; what is said of it holds for its *batch* only.
     """
 
     entity: Entity

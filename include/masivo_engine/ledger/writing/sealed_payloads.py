@@ -21,7 +21,7 @@ Seal = Callable[[bytes], bytes]
 
 
 def keep(connection: Connection, seal: Seal, entity: Entity, records: Iterable[Record]) -> None:
-    """Keep the bodies of those *records* of *entity* whose rows are quarantined, the newest each."""
+    """Keep the bodies of those *records* of *entity* whose rows are quarantined."""
     record, payload = schema.record, schema.payload
     bodies = {one.place: one.body for one in records}
     for places in at_once(sorted(bodies), connection.dialect.name):
