@@ -26,7 +26,7 @@ from masivo.wire import tokens
 from masivo_engine import crash_points
 from masivo_engine.delivery import lane, sender
 from masivo_engine.ledger import dialects
-from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.ledger.counts import last_delivered
 from masivo_engine.ledger.runs.runs import finish_run, slices_of
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity

@@ -24,6 +24,8 @@ def as_json(made: Account) -> dict[str, Any]:
                 "read": entity.read,
                 **{state.value: entity.states.get(state, 0) for state in State},
                 "on_the_way": entity.on_the_way,
+                "gone": entity.gone,
+                "gone_points": str(entity.gone_points),
                 "adds_up": entity.adds_up,
                 "points": {state: str(points) for state, points in entity.points.items()},
                 "slices": entity.slices,
@@ -62,8 +64,8 @@ def as_text(made: Account) -> str:
     for entity in made.entities:
         if entity.entity is not Entity.EVENTS:
             points = [entity.points.get(state, Decimal(0)) for state in states]
-            lines.append(_row(entity.entity, ["", *(f"{amount:,.2f}".removesuffix(".00") for amount in points), ""]))
-    lines += ["", *_request_lines(made), "", *_reason_lines(made)]
+            lines.append(_row(entity.entity, ["", *map(_amount, points), ""]))
+    lines += ["", *_request_lines(made), *_gone_lines(made), "", *_reason_lines(made)]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
@@ -86,9 +88,22 @@ def _request_lines(made: Account) -> list[str]:
     return [f"requests {requests:,}, least possible {least:,}{times}: {parts}"]
 
 
+def _gone_lines(made: Account) -> list[str]:
+    gone = [
+        f"{e.entity} {e.gone:,}" + (f" ({_amount(e.gone_points)} points)" if e.gone_points else "")
+        for e in made.entities
+        if e.gone
+    ]
+    return [f"gone from the legacy database, and Masivo has them: {', '.join(gone)}"] if gone else []
+
+
+def _amount(points: Decimal) -> str:
+    return f"{points:,.2f}".removesuffix(".00")
+
+
 def _reason_lines(made: Account) -> list[str]:
     lines = []
-    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT, State.DELIVERED, State.CONFIRMED):
+    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT, State.DELIVERED):
         troubles = sorted((t for t in made.troubles if t.state == state), key=lambda t: (-t.rows, t.entity, t.reason))
         if troubles:
             lines += [f"{state}, by reason"]

@@ -50,7 +50,7 @@ def of_events(owed: Expected, shown: Shown) -> Compared:
     if any(variance.key == owed.customer for variance in compared.found) or is_untouched or migrated is None:
         return compared  # it cannot be said which of them are counted
     wrong = {variance.key for variance in compared.found}
-    compared.confirmed += [one.sent.entry for one in purchases if one.key not in wrong]
+    compared.confirmed += [one.sent for one in purchases if one.key not in wrong]
     return compared
 
 

@@ -1,5 +1,5 @@
 """
-What was delivered to some customers: the ledger's entries of all runs, each with the payload it was
+What was delivered to some customers: what the ledger has of all runs, each with the payload it was
 made of.
 
 The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from masivo_engine.ledger.connection import Ledger, now
-from masivo_engine.ledger.verification.pending import Waiting, later_by, settle, wait_on, waiting_in
-from masivo_engine.ledger.writing.table_rows import kept
+from masivo_engine.ledger.encoding import kept
+from masivo_engine.ledger.verification.pending import Sent, Waiting, later_by, settle, wait_on, waiting_in
 from masivo_engine.model import ledger_capacity
 from masivo_engine.readback.shown import Api, NoReadsLeft, Shown
 from masivo_engine.source.reader import Source
@@ -48,13 +48,13 @@ class Part:
 class Result:
     """
     What one reading of one customer came to; *is_silent* where the API's answer said nothing,
-    *not_shown* are entries that it cannot show.
+    *not_shown* are records that it cannot show.
     """
 
-    confirmed: list[int] = field(default_factory=list)
+    confirmed: list[Sent] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
     is_silent: bool = False
-    not_shown: list[int] = field(default_factory=list)
+    not_shown: list[Sent] = field(default_factory=list)
 
     @property
     def may_come(self) -> bool:
@@ -112,8 +112,8 @@ class Rounds:
     def _read(self, page: Sequence[Waiting]) -> None:
         owed = owed_to(self._ledger, self._legacies, [one.customer for one in page])
         tally: Counter[str] = Counter()
-        confirmed: list[int] = []
-        not_shown: list[int] = []
+        confirmed: list[Sent] = []
+        not_shown: list[Sent] = []
         found: list[Mapping[str, Any]] = []
         done: list[int] = []
         again: dict[float, list[int]] = {}
@@ -198,7 +198,7 @@ def _of_customer(owed: Expected, shown: Shown) -> Result:
         *of_metrics(owed, shown),
     ]
     is_right = all(variance.bucket.is_explained for variance in found)
-    return Result([owed.account.sent.entry] if owed.account is not None and is_right else [], found)
+    return Result([owed.account.sent] if owed.account is not None and is_right else [], found)
 
 
 def _with(result: Result, compared: Compared) -> Result:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from masivo_engine.ledger.verification.pending import Sent
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Movement, moment
 from masivo_engine.verification.customers import plain
@@ -24,13 +25,13 @@ from masivo_engine.verification.expected import Delivered, Expected
 @dataclass(slots=True)
 class Compared:
     """
-    What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown*
+    What came of it: the records that are *confirmed*, what was *found*, and the records *not_shown*
     because they are too old.
     """
 
-    confirmed: list[int] = field(default_factory=list)
+    confirmed: list[Sent] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
-    not_shown: list[int] = field(default_factory=list)
+    not_shown: list[Sent] = field(default_factory=list)
 
 
 def years_of(owed: Expected) -> set[int]:
@@ -56,11 +57,11 @@ def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
     open_: list[Delivered] = []
     for one in owed.transactions:
         if _is_too_old(one):
-            compared.not_shown.append(one.sent.entry)
+            compared.not_shown.append(one.sent)
         elif _take(left, one, _agrees) is None:
             open_.append(one)
         else:
-            compared.confirmed.append(one.sent.entry)
+            compared.confirmed.append(one.sent)
     for bucket, agrees in ((Bucket.SIGN, _is_flipped), (Bucket.TIME_ZONE, _is_moved), (Bucket.OTHER, _is_named)):
         for one in list(open_):
             movement = _take(left, one, agrees)
@@ -73,7 +74,7 @@ def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
         # Once is right, and something in doubt may be it.
         twin = next((one for one in owed.transactions if not _is_too_old(one) and _is_twin(one, movement)), None)
         if twin is not None and not any(_names(movement.text, key) for key in in_doubt):
-            compared.confirmed = [entry for entry in compared.confirmed if entry != twin.sent.entry]
+            compared.confirmed = [sent for sent in compared.confirmed if sent is not twin.sent]
             compared.found.append(_variance(twin, Bucket.DOUBLED, movement))
     return compared
 

@@ -78,7 +78,7 @@ def print_trail(given: argparse.Namespace) -> int:
 
 
 def print_pruned(given: argparse.Namespace) -> int:
-    """Fold the settled rows of old runs, and say how many."""
+    """Forget what nobody decides by any more, and say how much."""
     with _workplace(_LEDGER, _API) as place:
         place.ledger.open()
         print(prune(place.ledger, keep_days=given.keep_days), file=given.out)

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--payloads", action="store_true", help="what was kept of quarantined records, unsealed")
     command.set_defaults(run=_later("print_trail"))
 
-    command = commands.add_parser("prune", help="count the settled rows of old runs instead of keeping them")
+    command = commands.add_parser("prune", help="forget former states of rows that were never sent, of old runs")
     command.add_argument("--keep-days", type=_count, required=True, metavar="N", help="of runs that ended before that")
     command.set_defaults(run=_later("print_pruned"))
 

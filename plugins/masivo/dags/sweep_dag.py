@@ -11,13 +11,13 @@ the switch for everything that sends by itself. Increments go before it on the a
 sweep that starts by itself stops as long as no person has started a load (guard `first_load`).
 
 **Parameters** · *entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many
-rows may be newly quarantined, held by an error or in doubt before the run is red ·
+rows may be newly quarantined, held by an error, in doubt or gone before the run is red ·
 *mapping_change*, *confirm*, *override*, *approve_rows*, *approve_quarantined*, *approve_points*,
 *approve_adopted*: as in `masivo_sync`.
 
-**Afterwards** the ledger forgets what nobody asks for any more (task *prune*): unchanged and
-superseded rows of runs that ended more than *keep_days* ago are only counted. `python -m masivo
-prune --keep-days 90` does the same by hand.
+**Afterwards** the ledger forgets what nobody decides by any more (task *prune*): former states of
+rows that were never sent, of runs that ended more than *keep_days* ago. `python -m masivo prune
+--keep-days 90` does the same by hand.
 
 **It failed, now what** · As for `masivo_sync`. Never delete the ledger: it is what keeps points
 from being sent twice.

@@ -198,7 +198,7 @@ def form(*names: str) -> dict[str, Param]:
             type="integer",
             minimum=0,
             title="Tolerance",
-            description="So many rows may be newly quarantined, held by an error or in doubt before the run is red.",
+            description="So many rows may be newly quarantined, held by an error, in doubt or gone before the run is red.",
         ),
         "mapping_change": Param(
             "ask",
@@ -280,14 +280,14 @@ def bounds_of(context: Context) -> Bounds:
 
 
 def keeping_form() -> dict[str, Param]:
-    """Return the parameter of `masivo_sweep` that says for how long single rows are kept."""
+    """Return the parameter of `masivo_sweep` that says for how long former states are kept."""
     return {
         "keep_days": Param(
             90,
             type="integer",
             minimum=1,
-            title="Keep single rows for days",
-            description="Unchanged and superseded rows of runs that ended before that are only counted afterwards.",
+            title="Keep former states for days",
+            description="Of runs that ended before that, former states of rows are forgotten that were never sent.",
         ),
     }
 

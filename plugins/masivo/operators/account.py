@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -13,6 +14,7 @@ from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
 from masivo.services import Services, run_name
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.runs.runs import find_run, finish_run, has_run
+from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
 from masivo_engine.reports.account import account
@@ -51,6 +53,7 @@ class MasivoAccountOperator(BaseOperator):
                 finish_run(services.ledger, run.number, NOTHING_SENT)
                 return {"run": run.run_id, "outcome": "dry run"}
             let_go(services.ledger, run.number)
+            freeze(services.ledger, run.number)
             made = account(services.ledger, run.run_id, services.hook.limits)
             outcome = made.verdict(int(params.get("tolerance") or 0))
             finish_run(services.ledger, run.number, outcome or "adds up")
@@ -64,8 +67,8 @@ class MasivoAccountOperator(BaseOperator):
 
 class MasivoPruneOperator(BaseOperator):
     """
-    Count the settled rows of old runs instead of keeping them: those of runs that ended more days
-    ago than the parameter *keep_days* says.
+    Forget what nobody decides by any more, of runs that ended more days ago than the parameter
+    *keep_days* says.
 
     It is about older runs only, so a run that failed is pruned after as well as one that did not.
     """
@@ -80,4 +83,4 @@ class MasivoPruneOperator(BaseOperator):
             services.ledger.open()
             pruned = prune(services.ledger, keep_days=int(params["keep_days"]))
         self.log.info("%s", pruned)
-        return {"runs": pruned.runs, "rows": pruned.rows, "payloads": pruned.payloads}
+        return asdict(pruned)

@@ -9,7 +9,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
-from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.ledger.counts import last_delivered
 from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.model.rows import Entity
 

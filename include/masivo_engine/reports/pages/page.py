@@ -64,9 +64,9 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(made_at=datetime.now(UTC).replace(tzinfo=None), **values)
 
 
-def of_rows(what: str, whole: int, states: Mapping[str, int], *, on_the_way: int = 0, fault: str = "") -> Equation:
+def of_rows(what: str, whole: int, states: Mapping[str, int], *, fault: str = "") -> Equation:
     """Return the equation of *what* in records."""
-    known = {state.value: states.get(state, 0) for state in State} | ({"on_the_way": on_the_way} if on_the_way else {})
+    known = {state.value: states.get(state, 0) for state in State}
     terms = tuple(Term(state, figures.count(rows), is_nothing=not rows) for state, rows in known.items())
     pieces = charts.bar({state: Decimal(rows) for state, rows in known.items()})
     return Equation(what, "records", figures.count(whole), terms, pieces, fault)
@@ -75,7 +75,6 @@ def of_rows(what: str, whole: int, states: Mapping[str, int], *, on_the_way: int
 def of_points(what: str, states: Mapping[str, Decimal]) -> Equation:
     """Return the equation of *what* in points."""
     known = {state.value: states.get(state, Decimal(0)) for state in State}
-    known |= {state: amount for state, amount in states.items() if state not in known}
     terms = tuple(Term(state, figures.points(amount), is_nothing=not amount) for state, amount in known.items())
     return Equation(what, "points", figures.points(sum(known.values(), Decimal(0))), terms, charts.bar(known))
 
