@@ -10,12 +10,12 @@ import signal
 from datetime import timedelta
 
 import pytest
+from masivo_engine.ledger.history.entries import known
 from sqlalchemy import event, func, make_url, select, update
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
-from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs import retention
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.runs.runs import finish_run
