@@ -182,5 +182,6 @@ def _count_events(
     with ledger.reading() as connection:
         for some in at_once(sorted(customers), connection.dialect.name):
             mine = (_RECORD.c.entity == Entity.EVENTS, is_of(name, some, connection.dialect.name), condition)
-            found |= dict(connection.execute(select(name, func.count()).where(*mine).group_by(name)).tuples())
+            for customer, count in connection.execute(select(name, func.count()).where(*mine).group_by(name)):
+                found[customer] = int(count)
     return found
