@@ -142,8 +142,9 @@ def _of_number(number: int) -> str:
     digits = str(number)
     if number < 0:
         return _short("i", digits)
-    length = chr(96 + len(digits)) if len(digits) <= _MOST_LENGTHS else "{"  # which comes after all letters
-    return _short(f"i{length}", digits)
+    if len(digits) <= _MOST_LENGTHS:
+        return f"i{chr(96 + len(digits))}{digits}"
+    return _short("i{", digits)  # which comes after all letters
 
 
 def _of_decimal(number: Decimal) -> str:

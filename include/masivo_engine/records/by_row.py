@@ -87,7 +87,7 @@ class RowMaker:
         customer = customer or self._name_in(self._customer, values, row.values)
         return Rejection(self._entity, key, customer, reason, column, described, points, **at)
 
-    def _at(self, values: Row) -> dict[str, str]:
+    def _at(self, values: Row) -> dict[str, Any]:
         """Return where a row stands, before anything of it is judged."""
         key, customer = values[self._key], values[self._customer]
         amount, changed = self._builder.index("amount"), self._builder.changed
