@@ -136,11 +136,6 @@ def first_of(place: str) -> str:
     return place.rpartition(_COPY)[0] if is_copy(place) else place
 
 
-def base_of(place: str) -> str:
-    """Return the place that a row of *place* has, or is a further row of."""
-    return place.rpartition(_COPY)[0] if is_copy(place) else place
-
-
 def _of_number(number: int) -> str:
     if number.bit_length() > 4 * KEY:  # Python writes no number of many thousand digits
         return _UNKEPT + _digest(f"i{number:x}")

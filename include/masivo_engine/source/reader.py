@@ -162,11 +162,14 @@ class Source:
                 if found := [row for row in page if of(row) in alike]:
                     yield found
 
-    def twins(self) -> Iterator[tuple[str, int]]:
-        """Yield the places of keys that more than one row has, each with the number of its rows."""
+    def twins(self, window: Window) -> Iterator[tuple[str, int]]:
+        """
+        Yield the places of keys that more than one row of *window* has, each with the number of its
+        rows.
+        """
         try:
             with self._database.reading() as connection, self._database.beside(connection) as another:
-                for found in streamed(connection, self._selection.twins(), MOST_KEYS):
+                for found in streamed(connection, self._selection.twins(window), MOST_KEYS):
                     if self._selection.can_take_for_another:
                         keys = [key for key, _ in found]
                         yield from _counted(another.execute(self._selection.spellings(keys)).all())
@@ -183,10 +186,10 @@ class Source:
         it is can only be told by what is in it.
         """
         asked = set(places)
-        rows = self._rows_at({first_of(place) for place in asked})
+        rows = self.rows_at({first_of(place) for place in asked})
         return {place for place in asked if rows[first_of(place)] > is_copy(place)}
 
-    def _rows_at(self, places: Iterable[str]) -> Counter[str]:
+    def rows_at(self, places: Iterable[str]) -> Counter[str]:
         """Count the rows of each of *places*."""
         rows: Counter[str] = Counter()
         try:

@@ -155,14 +155,15 @@ class Statements:
             .order_by(self.customer)
         )
 
-    def twins(self) -> Select[Any]:
+    def twins(self, window: Window) -> Select[Any]:
         """
-        Return the keys that more than one row has, with the number of rows.
+        Return the keys that more than one row of *window* has, with the number of rows.
 
         The database may take several keys for one; `spellings` tells them apart.
         """
         many = func.count() > 1
-        return select(self.key, func.count()).where(self.key.is_not(None)).group_by(self.key).having(many)
+        mine = (self.key.is_not(None), *self._during(window))
+        return select(self.key, func.count()).where(*mine).group_by(self.key).having(many)
 
     def spellings(self, keys: Sequence[Any]) -> Select[Any]:
         """Return what `twins` does, of *keys* that it found, and exactly."""

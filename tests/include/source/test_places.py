@@ -177,7 +177,7 @@ def test_the_source_knows_which_places_it_has(own):
 
 def test_the_keys_of_two_rows_are_found_and_no_others(own):
     legacy = own.legacy()
-    twins = list(legacy.twins())
+    twins = list(legacy.twins(Window()))
     assert dict(twins) == {each: count for each, count in everything(legacy).items() if count > 1}
     assert len(twins) == len(dict(twins))
 
@@ -223,7 +223,7 @@ def test_rows_without_a_key_are_read_by_what_else_they_have(legacy_engine, tmp_p
     assert asked(legacy, *expected) == expected
     assert asked(legacy, place_of_row(None, "B")) == {}
     assert legacy.there([*expected, place_of_row(None, "B"), "tM"]) == set(expected)
-    assert dict(legacy.twins()) == {"tK": 2}
+    assert dict(legacy.twins(Window())) == {"tK": 2}
     ((without, *_),) = pages(legacy, window=Window(places=(place_of_row(None, "a"),)))
     assert without == UnreadableRow(None, "a", "missing_key", "order__purchase_id", "nothing")
     first, second = (row for page in pages(legacy, window=Window(places=("tK",))) for row in page)
@@ -289,7 +289,7 @@ def test_nothing_is_there_where_no_row_has_a_key(legacy_engine, tmp_path):
         every = [place_of(key) for _, _, keys in KEYS.values() for key in keys]
         assert asked(legacy, *every) == {}
         assert legacy.there(every) == set()
-        assert list(legacy.twins()) == []
+        assert list(legacy.twins(Window())) == []
         with legacy_engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE own")
             for table in ("member", "receipt", "line", "points"):
@@ -312,7 +312,7 @@ def test_many_places_are_asked_for_in_portions_and_a_key_is_not_read_twice(legac
             continue
         assert asked(legacy, *rows) == rows
         assert legacy.there(rows) == set(rows)
-        assert dict(legacy.twins()) == {"tk0": 2}
+        assert dict(legacy.twins(Window())) == {"tk0": 2}
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -385,7 +385,7 @@ def test_any_rows_are_read_by_any_places(shared, data):
     expected = Counter({each: count for each, count in found.items() if each in wanted})
     assert asked(legacy, *wanted) == expected
     assert legacy.there(wanted) == set(expected)
-    assert dict(legacy.twins()) == {each: count for each, count in found.items() if count > 1 and each[0] != "n"}
+    assert dict(legacy.twins(Window())) == {each: count for each, count in found.items() if count > 1 and each[0] != "n"}
 
 
 @pytest.fixture
