@@ -15,10 +15,11 @@ from decimal import Decimal
 
 from masivo_engine.batching.units import Unit
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
 from masivo_engine.model.limits import Log, Patience
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.rows import Record
 from masivo_engine.readback.shown import Reader, Shown, shown_customer
 
 
@@ -104,10 +105,8 @@ class Probe:
         return is_name and str(shown.fields.get("email") or "").lower() == record.email
 
     def _can_tell(self, record: Record, known: Known) -> bool:
+        """Whether something that can be read differs from what the API has."""
         digest = self._ledger.digest
         has_other_name = as_handle(known.has_handle).get("n") != as_handle(handle_of(record, digest)).get("n")
-        return (
-            record.entity is Entity.CUSTOMERS
-            and record.points > 0
-            and (has_other_name or known.has_email != digest(record.email))
-        )
+        has_other_balance = as_worth(known.has_worth) != dict(record.balance)
+        return record.points > 0 and (has_other_name or has_other_balance or known.has_email != digest(record.email))

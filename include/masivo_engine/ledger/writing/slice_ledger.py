@@ -440,7 +440,7 @@ class SliceLedger:
             values[f"has_{name}"] = case(
                 (_RECORD.c.has_batch.is_(None), _RECORD.c[name]), else_=_RECORD.c[f"has_{name}"]
             )
-        return values | {"has_run": self.lease.run, "confirmed_at": None}
+        return values | {"has_run": self.lease.run, "confirmed_at": None} | schema.NOTHING_OUT
 
     def _seen(self) -> dict[str, Any]:
         return {"slice": self.lease.slice, "fence": self.lease.fence, "gone_run": None}
