@@ -118,7 +118,7 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
-    if row.entity is Entity.CUSTOMERS and (row.balance or known.has_worth) and decided.resends != "replace":
+    if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
         return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
     return SENT
 
