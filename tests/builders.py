@@ -70,7 +70,8 @@ def _record(  # noqa: PLR0913 (the fields of a record)
 
 
 def begin(ledger, run_id="run", *entities):
-    run = begin_run(ledger, 
+    run = begin_run(
+        ledger,
         run_id,
         mapping="sample",
         mapping_hash="00",

@@ -24,8 +24,8 @@ class Told(NamedTuple):
 
 
 _NOW = text(
-    "SELECT entity, key, customer, CASE WHEN state = 'delivered' AND confirmed_at IS NOT NULL THEN 'confirmed' ELSE"
-    " state END AS state, reason, column_name, run, points FROM masivo_record ORDER BY entity, home, place"
+    "SELECT m.entity, m.key, m.customer, CASE WHEN state = 'delivered' AND confirmed_at IS NOT NULL THEN 'confirmed' ELSE"
+    " state END AS state, reason, column_name, run, points FROM masivo_record m ORDER BY entity, home, place"
 )
 _BEFORE = text(
     "SELECT h.entity, r.key, h.customer, h.state, h.reason, h.column_name, h.run, h.points FROM masivo_history h"

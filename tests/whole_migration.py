@@ -133,7 +133,8 @@ class Trip:
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
         covers = settle(ledger, mapping, legacies, asked, policies)
-        run = begin_run(ledger, 
+        run = begin_run(
+            ledger,
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
@@ -145,7 +146,7 @@ class Trip:
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""
-        add_open(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
+        add_open(self.place.ledger, run, entity, self.place.hook.limits)
         return slices_of(self.place.ledger, run.number, entity)
 
     def work_off(self, run: Run, part: Slice) -> SliceResult:

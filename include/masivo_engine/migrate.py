@@ -120,9 +120,7 @@ class _Migration:
     needs_tail: bool = False
 
     @classmethod
-    def of(
-        cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log
-    ) -> _Migration:
+    def of(cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log) -> _Migration:
         """Set up the stations of one slice."""
         ledger, part, limits = writer.ledger, task.part, destination.limits
         entity = part.entity
@@ -136,7 +134,8 @@ class _Migration:
         sending = Sending(writer, destination.api, lane, limits, progress=progress, log=log)
         is_said_lost = task.policies.is_said_lost
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
-        delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace")
+        gives_up = getattr(source.policies.unproven, entity.value) == "resend"
+        delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
         probe = Probe(ledger, destination.api, destination.patience, log=log)
         # Of a customer that is replaced nothing has to be proved.
         needs_tail = part.number == part.of and not (entity is Entity.CUSTOMERS and resends == "replace")

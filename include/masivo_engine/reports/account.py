@@ -26,7 +26,7 @@ from masivo_engine.ledger.runs.tallies import GONE, NOT_YET_SENT, OPEN, Tally
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, UnknownRun
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.reasons import NOT_SHOWN
+from masivo_engine.model.reasons import NOT_SHOWN, SENT_AGAIN
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Covers
 
@@ -261,5 +261,5 @@ def _troubles(counted: Sequence[Tally], *, has_ended: bool) -> Iterator[Tally]:
     """
     for one in counted:
         is_going = one.reason == NOT_YET_SENT and not has_ended
-        if (one.state in OPEN and not is_going) or (one.state == State.DELIVERED and one.reason == NOT_SHOWN):
+        if (one.state in OPEN and not is_going) or (one.state == State.DELIVERED and one.reason in {NOT_SHOWN, SENT_AGAIN}):
             yield one

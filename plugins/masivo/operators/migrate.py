@@ -44,7 +44,7 @@ class MasivoSlicesOperator(BaseOperator):
                 return []
             services = Services()
             run = services.run(run_name(context))
-            asked = add_open(services.ledger, services.mapping, run, Entity(self.entity), services.hook.limits)
+            asked = add_open(services.ledger, run, Entity(self.entity), services.hook.limits)
             if asked:
                 self.log.info("%d %s that are open are judged again", asked, self.entity)
             slices = slices_of(services.ledger, run.number, Entity(self.entity))

@@ -90,7 +90,9 @@ def reopen(connection: Connection, run: int, entity: Entity) -> None:
     part = schema.part
     later = select(part.c.number).where(part.c.run > run, part.c.started_at.is_not(None))
     if connection.execute(later.limit(1)).first() is not None:
-        raise LedgerError(f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent")
+        raise LedgerError(
+            f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent"
+        )
     connection.execute(delete(schema.tally).where(schema.tally.c.run == run))
     connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=None))
 
