@@ -153,7 +153,7 @@ class Trip:
         """Do what a task *send* does."""
         covers = Covers.from_json(run.covers)
         return migrate_slice(
-            SliceTask(run.number, part, covers.windows[part.entity], covers.policies),
+            SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
             self.place.legacy(part.entity),
             Destination(self.api, self.place.lane, self.place.hook.limits, self.place.hook.patience),
             self.place.ledger,

@@ -86,6 +86,8 @@ class Delivery:
         #: By batch of the ledger: what the API said of those that it refused.
         self._said: dict[int, Answer] = {}
         self._doubtful: list[Record] = []
+        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove something of them.
+        self.has_earlier_doubts = bool(self._doubts_in_a_row)
         self._strays: set[str] = set()
         self._unanswered: set[str] = set()
 
@@ -199,7 +201,7 @@ class Delivery:
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> bool:
         """Send *batch* and judge what can be judged at once; return whether it was accepted."""
         self._beware()
-        if self._doubtful:
+        if self._doubtful or self.has_earlier_doubts:
             self._settler.note_baseline(batch.records)
         number, answer = self._sending.send(batch, purpose)
         judged = verdict(answer)

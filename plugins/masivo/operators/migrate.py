@@ -77,7 +77,7 @@ class MasivoMigrateOperator(BaseOperator):
             slices = slices_of(services.ledger, run.number, Entity(self.entity))
             part = next(part for part in slices if part.number == number)
             worked = migrate_slice(
-                SliceTask(run.number, part, covers.windows[part.entity], covers.policies),
+                SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
                 services.legacy(part.entity),
                 Destination(services.hook, services.lane, services.hook.limits, services.hook.patience),
                 services.ledger,
