@@ -8,13 +8,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
-from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import Batch, BatchState, Receipt
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Covers, RunKind, Slice, Window
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"

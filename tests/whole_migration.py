@@ -25,20 +25,19 @@ from sqlalchemy import Engine, create_engine
 from masivo.hook import MasivoHook
 from masivo.services import Services
 from masivo.wire import tokens
+from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, slices_of
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.ledger.runs.runs import Run
-from masivo_engine.migrate import Worked, work_off
+from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, Mode, RunKind, Slice
-from masivo_engine.planning.plan import Planning, add_waiting, settle
+from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice
+from masivo_engine.planning.plan import Planning, add_open, settle
 from masivo_engine.reports.account import Account, account
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options
 from masivo_engine.sandbox.state.journal import Line
 from masivo_engine.sandbox.wire.server import Sandbox
 from tests import leftovers
 from tests.variables import variables
-from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
 
 
 # The sandbox holds nobody up, unless a test is about that.
@@ -107,12 +106,12 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        mode: Mode = Mode.SEND,
+        policies: RunPolicies = RunPolicies(),
         overrides: Sequence[str] = (),
     ) -> Account:
         """Plan, send and account for a run; with the run_id of an earlier one, go on with that."""
         entities = tuple(entities)
-        run = self.begin(run_id, asked=asked, entities=entities, mode=mode, overrides=overrides)
+        run = self.begin(run_id, asked=asked, entities=entities, policies=policies, overrides=overrides)
         for entity in entities:
             for part in self.slices(run, entity):
                 self.work_off(run, part)
@@ -124,7 +123,7 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        mode: Mode = Mode.SEND,
+        policies: RunPolicies = RunPolicies(),
         overrides: Sequence[str] = (),
     ) -> Run:
         """Do what the task *plan* does."""
@@ -132,7 +131,7 @@ class Trip:
         mapping, ledger = place.mapping, place.ledger
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
-        covers = settle(ledger, mapping, legacies, asked, mode)
+        covers = settle(ledger, mapping, legacies, asked, policies)
         run = begin_run(ledger, 
             run_id,
             mapping=mapping.name,
@@ -145,22 +144,17 @@ class Trip:
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""
-        add_waiting(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
+        add_open(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
         return slices_of(self.place.ledger, run.number, entity)
 
-    def work_off(self, run: Run, part: Slice) -> Worked:
+    def work_off(self, run: Run, part: Slice) -> SliceResult:
         """Do what a task *send* does."""
-        return work_off(
-            part,
-            Covers.from_json(run.covers).windows[part.entity],
-            run=run.number,
-            mode=Covers.from_json(run.covers).mode,
-            legacy=self.place.legacy(part.entity),
-            ledger=self.place.ledger,
-            api=self.api,
-            lane=self.place.lane,
-            limits=self.place.hook.limits,
-            patience=self.place.hook.patience,
+        covers = Covers.from_json(run.covers)
+        return migrate_slice(
+            SliceTask(run.number, part, covers.windows[part.entity], covers.policies),
+            self.place.legacy(part.entity),
+            Destination(self.api, self.place.lane, self.place.hook.limits, self.place.hook.patience),
+            self.place.ledger,
             log=self.log,
         )
 

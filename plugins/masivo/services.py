@@ -21,14 +21,13 @@ from masivo.connections.databases import ledger_engine, legacy_engine
 from masivo.connections.lookup import setting
 from masivo.hook import MasivoHook
 from masivo_engine.delivery.lane import Lane, Priority
-from masivo_engine.ledger.runs.names import name_of
-from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.names import name_of
+from masivo_engine.ledger.runs.runs import Run, find_run
 from masivo_engine.mapping.loader import Mapping, load
 from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
-from masivo_engine.ledger.runs.runs import find_run
 
 
 if TYPE_CHECKING:

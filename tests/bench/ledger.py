@@ -22,15 +22,16 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "include", "plugins")]
 
+from masivo_engine.ledger.history.waiting import waiting, waiting_for  # noqa: E402
 from sqlalchemy import make_url, text  # noqa: E402
 from sqlalchemy.schema import CreateIndex, DropIndex  # noqa: E402
 
 from masivo.connections import engines  # noqa: E402
 from masivo_engine.ledger import schema  # noqa: E402
 from masivo_engine.ledger.history.entries import known, sent_of  # noqa: E402
-from masivo_engine.ledger.history.waiting import waiting, waiting_for  # noqa: E402
 from masivo_engine.ledger.runs.coverage import covered, last_seen  # noqa: E402
 from masivo_engine.ledger.runs.retention import prune  # noqa: E402
+from masivo_engine.ledger.runs.runs import begin_run, finish_run
 from masivo_engine.ledger.writing.slice_ledger import Ledger  # noqa: E402
 from masivo_engine.mapping.settings import Policies  # noqa: E402
 from masivo_engine.model.limits import Limits  # noqa: E402
@@ -43,7 +44,6 @@ from masivo_engine.model.runs import (  # noqa: E402
 from masivo_engine.planning.replay import Chosen, release  # noqa: E402
 from masivo_engine.reports.account import account  # noqa: E402
 from tests import servers  # noqa: E402
-from masivo_engine.ledger.runs.runs import begin_run, finish_run
 
 
 ENTRIES = int(os.environ.get("MASIVO_BENCH_ENTRIES", "1000000"))

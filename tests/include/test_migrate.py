@@ -20,6 +20,7 @@ from openapi_schema_validator import OAS30Validator
 from sqlalchemy import create_engine, select, text
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, State
@@ -35,7 +36,6 @@ from masivo_engine.source.reader import Source
 from tests import servers
 from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey
-from masivo_engine.ledger.runs.runs import find_run
 
 
 # A hundred records a request and one request a slice, so that a small database makes many of both;

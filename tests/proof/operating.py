@@ -19,9 +19,9 @@ from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Services
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.rows import Entity
-from masivo_engine.ledger.runs.runs import find_run
 
 
 _MOST_POKES = 20

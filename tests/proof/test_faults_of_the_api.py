@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.sandbox.faults.faults import FAULTS, Rule, Script
 from masivo_engine.sandbox.options import Refusal
 from tests.databases.proof import EVENTS
 from tests.proof.rig import Rig, Schedule, rig
-from masivo_engine.ledger.runs.runs import slices_of
 
 
 CUSTOMERS = 16

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from masivo_engine import crash_points
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.rows import Entity
@@ -25,7 +26,6 @@ from tests.proof import engines
 from tests.proof.processes import BROKEN, FENCED, LATER, SENT
 from tests.proof.rig import LIMITS, Rig, Schedule, rig
 from tests.whole_migration import connections, environment
-from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow

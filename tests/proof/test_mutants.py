@@ -21,6 +21,7 @@ from masivo_engine import crash_points
 from masivo_engine.delivery import delivery, sender
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history import entries as knowledge
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model import answers
 from masivo_engine.model.answers import Answer
@@ -36,7 +37,6 @@ from masivo_engine.source.change_time import changed
 from tests.databases.proof import TRANSACTIONS
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
-from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import inspect, text
 
 from masivo.wire import tokens
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import DEFAULT_KEY, Naming, Telling
 from tests.databases.proof import MARK
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
-from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow

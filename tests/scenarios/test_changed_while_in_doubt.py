@@ -16,15 +16,15 @@ import pytest
 from sqlalchemy import text
 
 from masivo_engine import crash_points
-from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import find_run
+from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.faults.spoiling import Spoil
 from tests.databases.verification import person, shop
 from tests.whole_migration import Died
-from masivo_engine.ledger.runs.runs import find_run
 
 
 pytestmark = pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine, insert, text
 
 from masivo_engine import crash_points
+from masivo_engine.ledger.runs.runs import find_run, newest_run
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.model.errors import Stopped
 from masivo_engine.model.rows import Entity
@@ -25,7 +26,6 @@ from tests.databases import changing, proof
 from tests.databases.verification import person
 from tests.databases.verification import shop as small_shop
 from tests.whole_migration import EVERYTHING, UNHURRIED, UNLIMITED, Died, journey
-from masivo_engine.ledger.runs.runs import find_run, newest_run
 
 
 INCREMENT = Asked(RunKind.INCREMENT)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, select, update
 
 from masivo_engine import crash_points
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.errors import MappingError, Stopped
@@ -25,7 +26,6 @@ from tests.databases import proof
 from tests.include.delivery.delivery_rig import bench, customer, transaction
 from tests.include.sandbox.bodies import balance
 from tests.whole_migration import UNHURRIED, UNLIMITED, Died, Trip, journey
-from masivo_engine.ledger.runs.runs import find_run
 
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ tier.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -20,23 +20,23 @@ import orjson
 
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.batching.packers import Packer, packer_for
-from masivo_engine.forecast.projection import Foresight
-from masivo_engine.ledger.history.waiting import waiting, waiting_for
-from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Known
+from masivo_engine.ledger.runs.asked import open_places
+from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.model.batches import Batch
+from masivo_engine.model.judged import Judged
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Entity, Entry, Record, State
+from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.model.runs import Covers, Slice, Window
-from masivo_engine.planning.slices import rows_per_slice
 from masivo_engine.readback.spread import Spread
 from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import MOST_KEYS, portions
-from masivo_engine.triage.triage import MOST_SUSPECTS, Judgement, Triage
+from masivo_engine.sql import MOST_KEYS
+from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Judgement, Triage
 
 
 _TOKEN_HOURS = 1.0  # docs/api-facts.md#f-token
@@ -48,7 +48,8 @@ class Expected:
     What will become of the rows of one entity.
 
     *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were
-    delivered before with other content, and *new* has a few of the customers who were not.
+    delivered before with other content, and *new* has a few of the customers who were not. Of
+    *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
     rows and points by state, reason and column.
     """
@@ -58,6 +59,8 @@ class Expected:
     records: int = 0
     resent: int = 0
     never_sent: int = 0
+    arrived: int = 0
+    remade: int = 0
     requests: int = 0
     sent_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -217,7 +220,10 @@ class Forecaster:
     Makes the forecast of *run*: its slices as they are planned, and what waited and will be free.
     """
 
-    def __init__(self, ledger: Ledger, run: Run, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, run: Run, limits: Limits, twins: Mapping[Entity, Mapping[str, int]] | None = None
+    ) -> None:
+        self._twins = twins or {}
         self._ledger = ledger
         self._run = run
         self._limits = limits
@@ -226,41 +232,35 @@ class Forecaster:
     def forecast(self, legacies: Sequence[Source], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
         """Do everything but sending, entity by entity, parents first."""
         worth = Worth()
-        with gc_paused(), Foresight.of(self._ledger, self._run.number) as foresight:
+        with gc_paused(), Projection.of(self._ledger, self._run.number) as projection:
             expected = tuple(
-                self._entity(legacy, slices.get(legacy.entity, ()), foresight, worth)
+                self._entity(legacy, slices.get(legacy.entity, ()), projection, worth)
                 for legacy in legacies
                 if legacy.entity in self._covers.windows
             )
         return Forecast(str(self._covers), expected, worth, self._limits)
 
-    def _entity(self, legacy: Source, slices: Sequence[Slice], foresight: Foresight, worth: Worth) -> Expected:
+    def _entity(self, legacy: Source, slices: Sequence[Slice], projection: Projection, worth: Worth) -> Expected:
         entity = legacy.entity
         found = Expected(entity)
         window = self._covers.windows[entity]
         for part in slices:
-            _Slice(legacy, part, foresight, self, found, worth).read([window])
-        for number, keys in enumerate(self._freed(legacy, foresight), start=len(slices) + 1):
-            part = Slice(entity, number, number, None, None, len(keys), selects="keys")
-            named = [window.named(some) for some in portions(keys, most=MOST_KEYS)]
-            _Slice(legacy, part, foresight, self, found, worth).read(named)
+            _Slice(legacy, part, projection, self, found, worth).read([window])
+        if self._covers.takes_up_open and not window.is_everything:
+            number = len(slices) + 1
+            part = Slice(entity, number, number, None, None, 0, selects="places")
+            asked = open_places(self._ledger, entity, most=MOST_KEYS)
+            _Slice(legacy, part, projection, self, found, worth).read(Window(places=tuple(some)) for some in asked)
+        if found.records > 1:
+            found.requests += 1  # the last record of all goes alone
         return found
 
-    def _freed(self, legacy: Source, foresight: Foresight) -> Iterator[Sequence[str]]:
-        if not self._covers.takes_up_waiting:
-            return
-        entity = legacy.entity
-        keys = set(waiting(self._ledger, entity, legacy.policies, before=self._run.number))
-        if entity.has_parent:
-            for some in waiting_for(self._ledger, entity, before=self._run.number):
-                arriving = foresight.will_arrive({customer for _, customer in some})
-                keys.update(read for read, customer in some if customer in arriving)
-        yield from portions(sorted(keys), most=rows_per_slice(entity, self._limits))
-
-    def triage(self, legacy: Source, part: Slice, foresight: Foresight) -> Triage:
+    def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
-        lease = Lease(self._run.number, part.entity, part.number, fence=0)
-        return Triage(foresight, lease, self._limits, legacy.policies, self._covers.mode)
+        run, entity = self._run.number, part.entity
+        decided = Decisions.of(entity, legacy.policies, self._covers.policies, self._ledger.resends)
+        twins = self._twins.get(entity, {})
+        return Triage(entity, projection, legacy, self._limits, decided, run=run, number=part.number, twins=twins)
 
     def packer(self, entity: Entity) -> Packer:
         """Return a packer as the tasks use."""
@@ -271,12 +271,12 @@ class _Slice:
     """Works one slice off, without sending anything."""
 
     def __init__(
-        self, legacy: Source, part: Slice, foresight: Foresight, telling: Forecaster, found: Expected, worth: Worth
+        self, legacy: Source, part: Slice, projection: Projection, telling: Forecaster, found: Expected, worth: Worth
     ) -> None:
         self._legacy = legacy
         self._part = part
-        self._foresight = foresight
-        self._triage = telling.triage(legacy, part, foresight)
+        self._projection = projection
+        self._triage = telling.triage(legacy, part, projection)
         self._packer = telling.packer(part.entity)
         self._found = found
         self._worth = worth
@@ -286,11 +286,11 @@ class _Slice:
         """Read and judge the rows of *windows*, pack what would be sent, and count."""
         for window in windows:
             for page in filter(None, record_pages(self._legacy, self._part, window)):
-                self._found.rows += len(page)
                 judged = self._triage.judge(page)
+                self._found.rows += len(page) - judged.met_again
                 self._note(judged)
-                for group in judged.groups:
-                    self._take(self._packer.add(group))
+                for unit in judged.units:
+                    self._take(self._packer.add(unit))
                 self._suspects += judged.suspects
                 if len(self._suspects) > MOST_SUSPECTS:
                     self._take_suspects()
@@ -307,38 +307,51 @@ class _Slice:
             self._found.requests += 1
             self._found.records += len(batch.records)
             self._found.sent_bytes += len(batch.body)
-            self._triage.entered(batch)
 
     def _note(self, judged: Judgement) -> None:
         entity, found = self._part.entity, self._found
-        sent = [record for group in (*judged.groups, *judged.suspects) for record in group]
+        sent = [record for unit in (*judged.units, *judged.suspects) for record in unit]
         for record in sent:
             self._worth.add(record)
-        found.resent += sum(record.key in self._triage.resent for record in sent)
+        resent = {
+            record.place for record in sent if record.place in judged.known and judged.known[record.place].has_arrived
+        }
+        found.resent += len(resent)
+        found.remade += sum(_is_remade(one, judged.known) for one in judged.judged)
+        found.arrived += sum(one.place in judged.known and judged.known[one.place].has_arrived for one in judged.judged)
         found.never_sent += judged.never_sent
         found.states[State.DELIVERED] += len(sent)
-        found.states[State.IN_DOUBT] += len(judged.earlier)
         for customer_records in Counter(record.customer for record in sent).values():
             found.customers[customer_records] += 1
-        for entry in judged.entries:
-            self._count(entry)
-        keys = [record.key for record in sent]
-        keys += [entry.row.key for entry in judged.entries if entry.reason != "duplicate_row"]
-        self._foresight.note(entity, keys)
+        for one in judged.judged:
+            if not one.verdict.is_sent:
+                self._count(one)
+        self._projection.note(entity, judged.judged)
         if entity is Entity.CUSTOMERS:
             for record in sent:
-                if record.key not in self._triage.resent:
+                if record.place not in resent:
                     found.new.add(record.key)
-            self._foresight.expect((record.key, State.DELIVERED.value, record) for record in sent)
-            left = (entry for entry in judged.entries if entry.state in {State.QUARANTINED, State.HELD})
-            self._foresight.expect((entry.row.key, entry.state.value, None) for entry in left)
 
-    def _count(self, entry: Entry) -> None:
-        self._found.states[entry.state] += 1
-        if entry.reason:
-            line = entry.state.value, entry.reason, entry.column
+    def _count(self, one: Judged) -> None:
+        verdict = one.verdict
+        self._found.states[verdict.state] += 1
+        if verdict.reason:
+            line = verdict.state.value, verdict.reason, verdict.column
             rows, points = self._found.why.get(line, (0, Decimal(0)))
-            self._found.why[line] = rows + 1, points + entry.row.points
+            self._found.why[line] = rows + 1, points + one.row.points
+
+
+def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:
+    """Whether a delivered row reads otherwise although its own change time did not move."""
+    row = known.get(one.place)
+    return (
+        row is not None
+        and row.has_arrived
+        and isinstance(one.row, Record)
+        and (one.row.content_hash, one.row.customer) != (row.has_hash, row.has_customer)
+        and one.row.changed == row.changed
+        and (row.hash, row.customer) == (row.has_hash, row.has_customer)
+    )
 
 
 def _add(amounts: dict[str, Decimal], name: str, amount: Decimal) -> None:

@@ -134,6 +134,20 @@ class Ledger:
             self._memory.write(self._mark_name, mark.as_text())
             self._marked = mark
 
+    @property
+    def resends(self) -> str:
+        """
+        What a customer that is sent again does to its points, as a probe has shown: ``replace``,
+        ``add`` or ``refuse``; empty where nobody knows.
+        """
+        with self.reading() as connection:
+            return connection.execute(select(schema.ledger.c.resends)).scalar() or ""
+
+    def learn_resends(self, found: str) -> None:
+        """Keep what a probe has shown."""
+        with self.engine.begin() as connection:
+            connection.execute(update(schema.ledger).values(resends=found))
+
     def reading(self) -> Connection:
         """
         Open a connection that only reads, so that SQLite's readers do not wait for its writer.

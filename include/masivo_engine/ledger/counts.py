@@ -1,15 +1,12 @@
-"""
-Questions of those who send and read back: how much was delivered to whom, what was delivered later,
-and how the account has answered of late.
-"""
+"""Numbers of records and requests that the ledger knows, over all runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -19,94 +16,71 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.sql import at_once, one_of
 
 
-class Arrived(NamedTuple):
-    """A record that the API has, as it was sent: its *key*, its *customer* and its *handle*."""
+_RECORD = schema.record
+
+
+class Delivered(NamedTuple):
+    """A record that the API has, as it was sent."""
 
     key: str
     customer: str
+    worth: str | None
+    email: bytes | None
     handle: str | None
+    history: int | None  #: batches that carried it before, None where there were none
 
 
-def is_of(whose: Column[str | None], customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
-    """
-    Whether a record was sent to one of *customers*, by *whose*: ``out_customer`` or
-    ``has_customer``.
-
-    It is asked so that indexes answer it: hardly any is another one than the row's customer today.
-    """
-    today = schema.record.c.customer
-    return or_(
-        and_(one_of(today, customers, dialect), whose == today),
-        and_(one_of(whose, customers, dialect), whose != today),
-    )
-
-
-def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
-    """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
-    record, batch = schema.record, schema.batch
-    latest = (
-        select(batch.c.id)
-        .where(batch.c.run == run, batch.c.entity == entity, batch.c.state == BatchState.DELIVERED)
-        .order_by(batch.c.sent_at.desc(), batch.c.id.desc())
-        .limit(batches)
-    )
+def delivered_rows(ledger: Ledger, entity: Entity) -> int:
+    """Count the rows of *entity* that the API has, but for those that are known to be gone."""
+    counted = select(func.count()).where(_RECORD.c.entity == entity, schema.has_arrived, _RECORD.c.gone_run.is_(None))
     with ledger.reading() as connection:
-        ids = list(connection.execute(latest).scalars())
-        rows = connection.execute(
-            select(record.c.has_batch, record.c.key)
-            .where(record.c.has_run == run, record.c.has_batch.in_(ids))
-            .order_by(record.c.home, record.c.place)
-        )
-        return list({row.has_batch: row.key for row in rows}.values())  # the last one of each
+        return int(connection.execute(counted).scalar_one())
 
 
-def delivered_keys(ledger: Ledger, entity: Entity) -> int:
-    """Count the records of *entity* that the API has, over all runs."""
-    counted = select(func.count()).select_from(schema.record)
+def newest_delivered(ledger: Ledger, entity: Entity, *, most: int) -> list[str]:
+    """Return the places of *most* of the rows of *entity* that the API got last."""
+    table = schema.batch
+    last = (
+        select(table.c.id, table.c.run)
+        .where(table.c.entity == entity, table.c.state == BatchState.DELIVERED)
+        .order_by(table.c.id.desc())
+        .limit(3)
+    )
+    places: list[str] = []
     with ledger.reading() as connection:
-        there = counted.where(schema.record.c.entity == entity, schema.has_arrived)
-        return int(connection.execute(there).scalar_one())
+        for batch in connection.execute(last).all():
+            theirs = select(_RECORD.c.place).where(
+                _RECORD.c.has_run == batch.run, _RECORD.c.has_batch == batch.id, _RECORD.c.gone_run.is_(None)
+            )
+            places += connection.execute(theirs.limit(most - len(places))).scalars().all()
+            if len(places) >= most:
+                break
+    return places
 
 
 def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
-    """Count the events of *customers* that the API accepted, over all runs."""
-    record = schema.record
-    with ledger.reading() as connection:
-        return _events(connection, record.c.has_customer, customers, func.count(record.c.has_batch))
+    """Count the events of *customers* that the API has."""
+    return _count_events(ledger, customers, _RECORD.c.has_customer, schema.has_arrived)
 
 
 def open_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
-    """Count the events of *customers* that were sent and may have arrived, over all runs."""
-    record = schema.record
-    with ledger.reading() as connection:
-        found = _events(connection, record.c.out_customer, customers, func.count(record.c.out_batch))
-        # What was given up was sent to the customer of its row, as far as anybody knows.
-        for customer, strays in _events(connection, record.c.customer, customers, func.sum(record.c.strays)).items():
-            found[customer] = found.get(customer, 0) + strays
-    return found
+    """Count the events of *customers* that were sent and may have arrived."""
+    return _count_events(ledger, customers, _RECORD.c.out_customer, schema.is_out)
 
 
-def _events(
-    connection: Connection, whose: Column[str | None], customers: Collection[str], counted: ColumnElement[int]
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for some in at_once(sorted(customers), connection.dialect.name):
-        among = is_of(whose, some, connection.dialect.name)
-        statement = select(whose, counted).where(schema.record.c.entity == Entity.EVENTS, among).group_by(whose)
-        found |= {customer: int(number) for customer, number in connection.execute(statement) if customer and number}
-    return found
+def stray_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
+    """Return the *customers* with an event that was given up and may have arrived all the same."""
+    return set(_count_events(ledger, customers, _RECORD.c.customer, _RECORD.c.strays > 0))
 
 
-def delivered_after(ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3) -> list[Arrived]:
+def delivered_after(
+    ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3
+) -> list[Delivered]:
     """
-    Return what was delivered in the first *batches* of *entity* that were accepted, and packed and
-    sent after *batch* at *moment*, and was not sent again since.
-
-    Both, because stamps were once of workers' clocks, which may differ; batches have always been
-    numbered by the database.
+    Return what the first *batches* of *entity* carried that were accepted, and packed and sent
+    after *batch* at *moment*, as far as the API still has just that.
     """
-    record, table = schema.record, schema.batch
-    brought = (record.c.has_run == table.c.run, record.c.has_batch == table.c.id)
+    table = schema.batch
     first = (
         select(table.c.id)
         .where(
@@ -114,20 +88,47 @@ def delivered_after(ledger: Ledger, entity: Entity, moment: datetime, batch: int
             table.c.state == BatchState.DELIVERED,
             table.c.sent_at > moment,
             table.c.id > batch,
-            exists().where(*brought),
         )
         .order_by(table.c.sent_at)
         .limit(batches)
     )
-    with ledger.reading() as connection:
-        later = list(connection.execute(first).scalars())
-        rows = connection.execute(
-            select(record.c.key, record.c.has_customer, record.c.has_handle)
-            .select_from(table.join(record, and_(*brought)))
-            .where(table.c.id.in_(later))
-            .order_by(table.c.id, record.c.home, record.c.place)
+    had = (
+        select(func.max(schema.history.c.batch))
+        .where(
+            schema.history.c.entity == _RECORD.c.entity,
+            schema.history.c.home == _RECORD.c.home,
+            schema.history.c.place == _RECORD.c.place,
         )
-        return [Arrived(row.key, row.has_customer, row.has_handle) for row in rows]
+        .correlate(_RECORD)
+        .scalar_subquery()
+    )
+    columns = [_RECORD.c[f"has_{name}"] for name in ("customer", "worth", "email", "handle")]
+    with ledger.reading() as connection:
+        later = connection.execute(first).scalars().all()
+        rows = connection.execute(
+            select(_RECORD.c.key, *columns, had)
+            .join(table, and_(_RECORD.c.has_run == table.c.run, _RECORD.c.has_batch == table.c.id))
+            .where(table.c.id.in_(later))
+            .order_by(_RECORD.c.home, _RECORD.c.place)
+        )
+        return [Delivered._make(row) for row in rows]
+
+
+def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
+    """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
+    table = schema.batch
+    latest = (
+        select(table.c.id)
+        .where(table.c.run == run, table.c.entity == entity, table.c.state == BatchState.DELIVERED)
+        .order_by(table.c.sent_at.desc(), table.c.id.desc())
+        .limit(batches)
+    )
+    with ledger.reading() as connection:
+        keys = []
+        for batch in connection.execute(latest).scalars().all():
+            one = select(_RECORD.c.key).where(_RECORD.c.has_run == run, _RECORD.c.has_batch == batch)
+            keys += connection.execute(one.limit(1)).scalars().all()
+        return keys
 
 
 def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
@@ -164,3 +165,23 @@ def isolated_within_hour(ledger: Ledger) -> int:
             batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > stamp(connection) - timedelta(hours=1)
         )
         return int(connection.execute(spent).scalar_one())
+
+
+def _count_events(
+    ledger: Ledger, customers: Collection[str], name: ColumnElement[str], condition: ColumnElement[bool]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    others = name != _RECORD.c.customer
+    with ledger.reading() as connection:
+        for some in at_once(sorted(customers), connection.dialect.name):
+            # By the customer of today, whom the index knows, and by whom it was before where that is another one.
+            for column, which in ((_RECORD.c.customer, name == _RECORD.c.customer), (name, others)):
+                among = one_of(column, some, connection.dialect.name)
+                rows = connection.execute(
+                    select(column, func.count())
+                    .where(_RECORD.c.entity == Entity.EVENTS, among, which, condition)
+                    .group_by(column)
+                )
+                for customer, count in rows:
+                    found[customer] = found.get(customer, 0) + count
+    return found

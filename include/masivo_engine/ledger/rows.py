@@ -6,7 +6,7 @@ Every question is answered from ``masivo_record``; nothing is folded together fr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple

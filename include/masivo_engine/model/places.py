@@ -110,6 +110,11 @@ def is_copy(place: str) -> bool:
     return bool(mark and head) and len(tail) > 13 and tail[12] == "." and tail[13:].isdecimal()
 
 
+def base_of(place: str) -> str:
+    """Return the place that a row of *place* has, or is a further row of."""
+    return place.rpartition(_COPY)[0] if is_copy(place) else place
+
+
 def _of_number(number: int) -> str:
     digits = str(number)
     if number < 0 or len(digits) > 26:

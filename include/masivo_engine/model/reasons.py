@@ -23,9 +23,7 @@ class Reason:
     do: str
 
 
-# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever
-# confirm it.
-RESENT_UNPROVEN = "resent_unproven"
+# What can be said of a delivered record: no read-back can ever confirm it.
 NOT_SHOWN = "not_shown"
 
 _QUARANTINED = (
@@ -50,7 +48,16 @@ _QUARANTINED = (
         "another customer has this e-mail address, and the API wants it unique",
         "merge or re-address one",
     ),
-    ("duplicate_key", "several different rows have this key", "decide which is right; none of them was sent"),
+    (
+        "duplicate_key",
+        "several different rows have this key, or another row has this name for the API",
+        "decide which is right, or give each a key of its own",
+    ),
+    (
+        "email_swapped",
+        "two customers exchanged their e-mail addresses, and the API wants each unique at any time",
+        "let Masivo's support change one of them; the next run sends the other",
+    ),
     ("duplicate_row", "an exact copy of a row that was taken", "remove the copy, or add DISTINCT to the mapping's SQL"),
     ("empty_list", "the API wants at least one element", "complete the list, or filter such rows out in SQL"),
     ("too_large", "the record alone is larger than a request may be", "shorten its free objects or lists"),
@@ -82,7 +89,27 @@ _HELD = (
         "the row changed after it was delivered, and a second delivery may count twice",
         "compare it with Masivo, then release it (masivo_replay) or change the mapping's policy",
     ),
-    ("earlier_in_doubt", "an earlier version of it is in doubt", "settle that first"),
+    (
+        "awaits_probe",
+        "the row changed, and nobody knows yet what this account does with the points of a customer that is sent again",
+        "nothing: one customer with points is sent again as a probe; or release it (masivo_replay)",
+    ),
+    (
+        "resend_unsafe",
+        "the row changed, and this account adds the points of a customer that is sent again, or refuses it",
+        "change it in Masivo, then set `changed: ignore`; or release it (masivo_replay)",
+    ),
+    (
+        "balance_waits",
+        "the balance changed, and the transactions that explain it cannot go",
+        "see the customer's transactions; both go with `new_transactions: send`, or released (masivo_replay)",
+    ),
+    (
+        "earlier_in_doubt",
+        "another transaction of the customer is in doubt, and they go together or not at all",
+        "settle that first",
+    ),
+    ("not_yet_sent", "it was read and is to be sent", "nothing: it is sent, by this run or the next one"),
     ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
     ("run_stopped", "the run stopped before it was sent", "nothing: the next run sends it"),
     ("released", "it was in doubt, and a person stated that it did not arrive", "nothing: the next run sends it"),
@@ -91,6 +118,16 @@ _IN_DOUBT = (
     ("no_answer", "the request left and no answer came", "read back"),
     ("server_error", "the API answered with an error of its own", "read back"),
     ("refusal_unproven", "the API refused its batch, and it is not known whether it took part of it", "read back"),
+    (
+        "differs",
+        "the API shows something else than what was sent",
+        "compare it with Masivo, then say whether it arrived (masivo_replay, in_doubt)",
+    ),
+    (
+        "stray",
+        "an earlier request with other content was given up, and may have arrived since",
+        "compare it with Masivo, then release it (masivo_replay)",
+    ),
     ("task_died", "the task died while the request was out", "read back"),
 )
 
@@ -100,14 +137,6 @@ _UNCHANGED = (
 )
 _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
-    (
-        RESENT_UNPROVEN,
-        (
-            "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the"
-            " mapping's `unproven` says"
-        ),
-        "nothing: what is in doubt is settled by the next run; compare with Masivo where a double would matter",
-    ),
     (
         NOT_SHOWN,
         (

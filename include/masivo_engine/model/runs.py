@@ -97,9 +97,8 @@ class RunPolicies:
     is_said_lost: bool = False
 
 
-# A person who names rows means those and nothing else; these runs also take up what waited and is
-# free now.
-_TAKES_UP_WAITING = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
+# A person who names rows means those and nothing else; these runs also take up what is open.
+_TAKES_UP_OPEN = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +128,9 @@ class Covers:
     policies: RunPolicies = RunPolicies()
 
     @property
-    def takes_up_waiting(self) -> bool:
-        """Whether rows that waited for something are read as well."""
-        return self.kind in _TAKES_UP_WAITING
+    def takes_up_open(self) -> bool:
+        """Whether rows that are open are read as well, whatever they wait for."""
+        return self.kind in _TAKES_UP_OPEN
 
     @property
     def can_wait(self) -> bool:

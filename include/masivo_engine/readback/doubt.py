@@ -2,81 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
-from masivo_engine.ledger.history.entries import Known
-from masivo_engine.model.rows import Record
+from sqlalchemy import select
+
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.ledger.writing.handles import as_handle
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.rows import Entity
+from masivo_engine.sql import at_once, one_of
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What of a record the API can show, as it was sent."""
+
+    worth: Mapping[str, Decimal]
+    email: bytes | None
+    handle: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """
-    A record that was sent for *customer* in batch *batch* of the ledger at *sent_at* (UTC, no zone)
-    and is in doubt as *entry* of some run.
+    The record at *place* that was sent as *sent*, for *customer*, in batch *batch* of the ledger at
+    *sent_at* (UTC, no zone), and may have arrived.
 
     *refused* is the status with which the API refused the batch, and may have taken part of it all
-    the same, else 0; *is_changed* where the row has another content or customer now than what was
-    sent; *is_resent* where that batch was a second sending, by policy and not by proof, so that the
-    answer to it says nothing of the first.
+    the same, else 0. *before* is what the API had of it already, None if nothing.
     """
 
-    record: Record
+    entity: Entity
+    place: str
+    key: str
     customer: str
-    entry: int
     batch: int
     sent_at: datetime
-    arrived_before: bool
+    sent: Content
+    before: Content | None = None
     refused: int = 0
-    is_changed: bool = False
-    is_resent: bool = False
 
     @property
     def is_refused(self) -> bool:
         """Whether the API refused its batch."""
         return self.refused != 0
 
-    @property
-    def was_refused_first(self) -> bool:
-        """Whether the refused request was the only one that can have brought it."""
-        return self.is_refused and not self.is_resent
-
-
-def doubt_about(record: Record, entry: Known, *, arrived_before: bool) -> list[Doubt]:
-    """
-    Return the doubt about *record*, which was sent as *entry* and may have arrived; none where it
-    was not sent.
-    """
-    if not entry.batch or not entry.sent_at:
-        return []
-    is_changed = not is_same(entry, record)
-    return [
-        Doubt(
-            record,
-            entry.customer,
-            entry.id,
-            entry.batch,
-            entry.sent_at,
-            arrived_before,
-            entry.status or 0 if entry.is_refused else 0,
-            is_changed,
-            entry.is_resent,
-        )
-    ]
-
-
-def is_same(entry: Known, record: Record) -> bool:
-    """
-    Whether *entry* is about the content of *record*; the customer counts, and stands outside an
-    event's own JSON.
-    """
-    return (entry.customer, entry.content_hash) == (record.customer, record.content_hash)
-
 
 class Finding(StrEnum):
     """What a read-back has proved of a record."""
 
-    PRESENT = "present"
-    ABSENT = "absent"
+    PRESENT = "present"  #: there, and equal to what was sent
+    ABSENT = "absent"  #: not there, although something that was sent later is
+    DIFFERS = "differs"  #: there, and not equal
     UNPROVEN = "unproven"
+
+
+def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[Doubt]:
+    """Return what is out of the rows at *places*, in the order of their batches."""
+    record, batch = schema.record, schema.batch
+    found: list[Doubt] = []
+    statement = select(record, batch.c.sent_at, batch.c.packed_at, batch.c.status, batch.c.state.label("of_batch")).join(
+        batch, batch.c.id == record.c.out_batch
+    )
+    with ledger.reading() as connection:
+        for some in at_once(sorted(set(places)), connection.dialect.name):
+            among = one_of(record.c.place, some, connection.dialect.name)
+            for row in connection.execute(statement.where(record.c.entity == entity, among)):
+                found.append(
+                    Doubt(
+                        entity,
+                        row.place,
+                        row.key,
+                        row.out_customer or "",
+                        row.out_batch,
+                        row.sent_at or row.packed_at,
+                        Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
+                        Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle))
+                        if row.has_hash is not None
+                        else None,
+                        row.status or 0 if row.of_batch == BatchState.REFUSED else 0,
+                    )
+                )
+    return sorted(found, key=lambda doubt: (doubt.batch, doubt.place))

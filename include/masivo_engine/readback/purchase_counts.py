@@ -8,22 +8,23 @@ proves nothing: only a number that did not fit before does.**
 
 =======  ===========================================================================================
 present  it was another number once, and is now that of all delivered events and these
-absent   nothing was delivered to the customer before, and it is the number that it was, although
-         something that was sent later is counted already
+absent   it is the number that it was, and something that was sent later is counted already; where
+         the customer had no event before, so that the number may be a migrated one, only if it was
+         another one than that of these
 =======  ===========================================================================================
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-import orjson
-
-from masivo_engine.ledger.history.entries import delivered_events, open_events, resent_events
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.counts import delivered_events, open_events, stray_events
+from masivo_engine.ledger.writing.handles import as_handle, handle_of
 from masivo_engine.model.rows import Record
+from masivo_engine.readback.doubt import Doubt
 from masivo_engine.readback.shown import Reader, purchases
 
 
@@ -51,48 +52,37 @@ class Purchases:
         self._reader = reader
         self._baselines: dict[str, _Baseline] = {}
 
-    def note(self, records: Sequence[Record], *, everybody: bool = False) -> None:
+    def note(self, records: Sequence[Record]) -> None:
         """
-        Read what the API counts now for some customers of *records*, or for *everybody*; whose
-        number fits already is no use.
+        Read what the API counts now for some customers of *records*, which are about to be sent.
         """
-        events = Counter(record.customer for record in records)
-        bought = Counter(record.customer for record in records if is_purchase(record))
-        names = [customer for customer in events if bought[customer] and customer not in self._baselines]
-        if not everybody and len(names) > _WITNESSES:
+        bought = [(one.customer, bool(as_handle(handle_of(one, str.encode))["p"])) for one in records]
+        names = list(dict.fromkeys(customer for customer, is_purchase in bought if is_purchase))
+        if len(names) > _WITNESSES:
             # The first and last may have events in other requests, so that their number is more
             # likely to change.
             names = [*names[: _WITNESSES // 2], *names[-_WITNESSES // 2 :]]
-        before = delivered_events(self._ledger, names)
-        doubled = resent_events(self._ledger, names)
-        for customer in names:
-            if customer in doubled:
-                continue  # what was sent twice may be counted twice
-            shown = purchases(self._reader.get_customer(customer), customer)
-            expected = before.get(customer, 0) + bought[customer]
-            if shown is not None and shown != expected:
-                self._baselines[customer] = _Baseline(shown, expected, before.get(customer, 0), events[customer])
+        self._note(bought, names)
 
-    def seen(self, records: Sequence[Record]) -> dict[str, bool | None]:
+    def seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
         """
-        Return for each of *records*, the events of one batch, by key whether it is counted; what is
+        Return for each of *doubts*, the events of one batch, by place whether it is counted; what is
         known of one customer says nothing of others.
         """
-        self.note(records, everybody=True)
-        by_customer: dict[str, list[Record]] = {}
-        for record in records:
-            by_customer.setdefault(record.customer, []).append(record)
+        bought = [(doubt.customer, bool(doubt.sent.handle.get("p"))) for doubt in doubts]
+        self._note(bought, list(dict.fromkeys(customer for customer, is_purchase in bought if is_purchase)))
+        by_customer = Counter(customer for customer, _ in bought)
         watched = [customer for customer in by_customer if customer in self._baselines]
         before, still_open = delivered_events(self._ledger, watched), open_events(self._ledger, watched)
         said = {
-            customer: self._says(customer, before.get(customer, 0), len(by_customer[customer]))
+            customer: self._says(customer, before.get(customer, 0), by_customer[customer])
             for customer in watched
             # Events of other requests whose fate is open could make up the same number.
-            if still_open.get(customer, 0) <= len(by_customer[customer])
+            if still_open.get(customer, 0) <= by_customer[customer]
         }
         # Somebody's other events are not counted, so their fate is open.
-        mute = {record.customer for record in records if not is_purchase(record)}
-        return {record.key: None if record.customer in mute else said.get(record.customer) for record in records}
+        mute = {customer for customer, is_purchase in bought if not is_purchase}
+        return {doubt.place: None if doubt.customer in mute else said.get(doubt.customer) for doubt in doubts}
 
     def show_later(self, customers: Collection[str]) -> bool | None:
         """
@@ -110,6 +100,22 @@ class Purchases:
                     return True
         return False if told else None
 
+    def _note(self, bought: Iterable[tuple[str, bool]], names: Sequence[str]) -> None:
+        """Keep the number of each of *names*; whose number fits already is no use."""
+        bought = list(bought)
+        events = Counter(customer for customer, _ in bought)
+        counted = Counter(customer for customer, is_purchase in bought if is_purchase)
+        names = [customer for customer in names if customer not in self._baselines]
+        before = delivered_events(self._ledger, names)
+        may_be_more = stray_events(self._ledger, names)
+        for customer in names:
+            if customer in may_be_more:
+                continue
+            shown = purchases(self._reader.get_customer(customer), customer)
+            expected = before.get(customer, 0) + counted[customer]
+            if shown is not None and shown != expected:
+                self._baselines[customer] = _Baseline(shown, expected, before.get(customer, 0), events[customer])
+
     def _says(self, customer: str, before: int, records: int) -> bool | None:
         baseline = self._baselines[customer]
         if (before, records) != (baseline.before, baseline.records):
@@ -117,11 +123,9 @@ class Purchases:
         shown = purchases(self._reader.get_customer(customer), customer)
         if shown == baseline.expected:
             return True
+        if before:
+            # They are counted, so the number is a count: exactly the delivered ones, and none of these.
+            return False if shown == before == baseline.shown else None
         if shown in range(1, records + 1):
             return None  # so many of them may have been taken and counted, even before the number was read first
-        return False if not before and shown == baseline.shown else None
-
-
-def is_purchase(record: Record) -> bool:
-    """Whether the API counts the event *record*."""
-    return bool(orjson.loads(record.body).get("type") == "PURCHASE")
+        return False if shown == baseline.shown else None

@@ -69,18 +69,15 @@ def purchases(reading: Reading, asked: str) -> int | None:
     return int(found) if isinstance(found, int | float) else -1
 
 
-def details(reading: Reading) -> set[str] | None:
-    """
-    Return the ``details`` of the customer's transactions, which name them (docs/api-facts.md#u25).
-    """
-    if reading.answer.status != 200 or reading.answer.is_page:
-        return None
-    found = reading.json.get("data") if isinstance(reading.json, dict) else reading.json
-    if isinstance(found, dict):
-        found = found.get("transactions")
-    if not isinstance(found, list):
-        return None
-    return {str(shown.get("details", "")) for shown in found if isinstance(shown, dict)}
+def movements(reading: Reading) -> list[Movement] | None:
+    """Return the transactions that an answer shows; None where it says nothing."""
+    rows = _rows(reading)
+    return None if rows is None else [_movement(row) for row in rows]
+
+
+def shown_customer(reading: Reading, asked: str) -> Shown | None:
+    """Return the customer *asked* for as the API shows it; None where it shows none."""
+    return _shown(reading.json["data"]) if _customer(reading, asked) is not None else None
 
 
 def _customer(reading: Reading, asked: str) -> Mapping[str, Any] | None:

@@ -23,7 +23,15 @@ from masivo_engine.model.places import place_of, place_without_key
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.json_text import canonical, content_hash
 from masivo_engine.records.outliers import is_outlier
-from masivo_engine.records.payload import PayloadBuilder, UnfitColumn, as_decimal, by_reward, change_text, element_order, rises
+from masivo_engine.records.payload import (
+    PayloadBuilder,
+    UnfitColumn,
+    as_decimal,
+    by_reward,
+    change_text,
+    element_order,
+    rises,
+)
 
 
 # Reasons by pydantic's type of error; patterns by the kind of field.

@@ -1,45 +1,125 @@
 """
 What becomes of each row that was read: sent, or left with a state and a reason.
 
-The order of the questions matters and is the same for all: is the row itself sound, was it sent
-before, is its customer there, and, for transactions, may its customer's set go as a whole. A row's
-own fault is named before anybody else's.
+`verdict_on` says it of one row, and is a pure function of what the row says **now**, what of it is
+**out**, what the API **has**, its customer, and the policies of the run. The first line that fits
+counts:
+
+==================================  ============================================================
+out, has and now                    verdict
+==================================  ============================================================
+something is out                    in doubt: it is read back before anything else
+now is no record                    quarantined, with its fault
+now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
+has equals now, no other stray      unchanged
+has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
+has differs, the run adopts         unchanged: ``adopted``
+has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
+has differs                         as the policy says: sent again, held, or unchanged and ignored
+nothing there, the run adopts       unchanged: ``adopted``
+the API refused just this           quarantined: ``refused``, unless a person released it
+its customer is not there           held for its customer
+else                                sent
+==================================  ============================================================
+
+What concerns several rows comes after it: an e-mail address that another customer has, and the
+transactions of a customer, which go together or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
-from masivo_engine.batching.units import by_customer
-from masivo_engine.ledger.history.entries import Knowledge, Known, Parent
-from masivo_engine.ledger.history.states import ADOPTED
-from masivo_engine.ledger.writing.leases import Lease
+from masivo_engine.batching.units import Unit, by_customer
+from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.judged import SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
-from masivo_engine.model.runs import Mode
-from masivo_engine.readback.doubt import Doubt, doubt_about, is_same
+from masivo_engine.model.places import copy_of
+from masivo_engine.model.rows import Entity, Record, Rejection, State
+from masivo_engine.model.runs import RunPolicies
 
 
 Row = Record | Rejection
 
-_PARENT_REASONS = {
+# Suspects wait in memory; where there are so many, they are the rule here and not odd.
+MOST_SUSPECTS = 10_000
+
+_FOR_CUSTOMER = {
     "": "customer_missing",
-    State.QUARANTINED: "customer_quarantined",
-    State.IN_DOUBT: "customer_in_doubt",
-    "sending": "customer_in_doubt",
+    State.QUARANTINED.value: "customer_quarantined",
+    State.IN_DOUBT.value: "customer_in_doubt",
 }
-# The API judged exactly this content by itself, so sending it again costs a request and a batch.
-_REFUSED_ALONE = "refused"
-_RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE, Mode.RELEASE_LOST})
-_REFUSED_IN_COMPANY = "refused_in_company"
-_DUPLICATE_KEY = "duplicate_key"
-_CHANGED = "changed_after_delivery"
+_IN_COMPANY = "refused_in_company"
+_KEPT_REASONS = frozenset({"adopted", "change_ignored"})
+
+
+class Decisions(NamedTuple):
+    """
+    What was decided beforehand for one entity of one run: by the mapping (*changed*,
+    *new_transactions*), by a person for this *run*, and by what is known of the account
+    (*resends*).
+    """
+
+    changed: str = "hold"
+    takes_more: bool = False
+    run: RunPolicies = RunPolicies()
+    resends: str = "replace"
+
+    @classmethod
+    def of(cls, entity: Entity, policies: Policies, run: RunPolicies, resends: str) -> Decisions:
+        """Gather them for *entity*."""
+        takes_more = policies.new_transactions == "send" or run.takes_more
+        return cls(getattr(policies.changed, entity.value), takes_more, run, resends)
+
+
+def verdict_on(row: Row, known: Known | None, parent: Parent | None, decided: Decisions) -> Verdict:
+    """
+    Return what becomes of *row*, of which the ledger knows *known*; *parent* is its customer, None
+    for a customer. See the table of this module.
+    """
+    if known is not None and known.is_out:
+        return Verdict(State.IN_DOUBT, known.reason, known.column_name)
+    if isinstance(row, Rejection):
+        return Verdict(State.QUARANTINED, row.reason, row.column, row.shape)
+    if known is not None and known.has_arrived:
+        if (known.has_hash, known.has_customer) != (row.content_hash, row.customer):
+            return _on_changed(row, known, decided)
+        if known.strays and known.stray_hash != row.content_hash:
+            return Verdict(State.IN_DOUBT, "stray")
+        if decided.run.adopts:
+            return UNCHANGED
+        return Verdict(State.UNCHANGED, known.reason) if known.reason in _KEPT_REASONS else UNCHANGED
+    if decided.run.adopts:
+        return Verdict(State.UNCHANGED, "adopted", has_it=True)
+    if known is not None and known.judged == row.content_hash and not decided.run.releases:
+        return Verdict(State.QUARANTINED, "refused")
+    if parent is not None and not parent.has_arrived:
+        return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
+    return SENT
+
+
+def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
+    """Return what becomes of *row*, of which the API has another content."""
+    is_remade = row.changed == known.changed and (known.hash, known.customer) == (known.has_hash, known.has_customer)
+    if decided.run.adopts or (decided.run.adopts_remade and is_remade):
+        return Verdict(State.UNCHANGED, "adopted", has_it=True)
+    if decided.run.releases and row.entity is not Entity.TRANSACTIONS:
+        return SENT
+    if decided.changed == "ignore":
+        return Verdict(State.UNCHANGED, "change_ignored")
+    if decided.changed == "hold":
+        return Verdict(State.HELD, "changed_after_delivery")
+    if row.entity is Entity.CUSTOMERS and (row.balance or known.has_worth) and decided.resends != "replace":
+        return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
+    return SENT
 
 
 @dataclass(slots=True)
@@ -47,341 +127,375 @@ class Judgement:
     """
     What is to be done with a page.
 
-    *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries
-    that are *outdated* now, and what is in doubt: *doubts* of an earlier try of this slice,
-    *earlier* ones of another run. *never_sent* counts those of *entries* that are adopted and were
-    never sent.
+    *judged* are all its rows, *known* what the ledger had of them. *units* are to be sent,
+    *suspects* apart from the others. *unsettled* are rows that are judged again once what is in
+    doubt of them is settled, of transactions with all others of their customers; *probes* those
+    that wait for a probe. *met_again* counts rows that another slice of the run has seen before,
+    *never_sent* those that count as delivered and were never sent.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    groups: list[list[Record]] = field(default_factory=list)
-    suspects: list[list[Record]] = field(default_factory=list)
-    outdated: list[int] = field(default_factory=list)
-    doubts: list[Doubt] = field(default_factory=list)
-    earlier: list[Doubt] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)
+    units: list[Unit] = field(default_factory=list)
+    suspects: list[Unit] = field(default_factory=list)
+    unsettled: list[Row] = field(default_factory=list)
+    probes: list[Record] = field(default_factory=list)
+    met_again: int = 0
     never_sent: int = 0
+
+
+class Source(Protocol):
+    """What judging asks of the legacy database."""
+
+    def rows_at(self, places: Collection[str]) -> Mapping[str, int]:
+        """Return how many rows stand at each of *places*; those without one are missing."""
 
 
 class Triage:
     """
-    Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be
-    in one page.
+    Judges the rows of slice *number* of *run* by page; the rows of a key, for transactions of a
+    customer, must be in one page.
+
+    *twins*: places that several rows of the source have, with their number.
     """
 
     def __init__(
         self,
-        knowledge: Knowledge,
-        lease: Lease,
+        entity: Entity,
+        rows: Rows,
+        source: Source,
         limits: Limits,
-        policies: Policies | None = None,
-        mode: Mode = Mode.SEND,
+        decided: Decisions,
+        *,
+        run: int,
+        number: int,
+        twins: Mapping[str, int] | None = None,
     ) -> None:
-        self._policies = policies or Policies()
-        self._mode = mode
-        self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE_MORE
-        self._knowledge = knowledge
-        self._lease = lease
+        self._entity = entity
+        self._rows = rows
+        self._source = source
         self._limits = limits
-        self._entity = lease.entity
-        self.seen_again = 0
-        self._on_the_way: set[str] = set()
-        self._incomplete: set[str] = set()
-        self._migrated: set[str] = set()
-        self._in_doubt: set[str] = set()
-        self._suspected: set[str] = set()
-        self.resent: set[str] = set()
+        self.decided = decided
+        self._run = run
+        self._number = number
+        self._twins = twins or {}
 
-    def judge(self, rows: Sequence[Row]) -> Judgement:
-        """Judge one page."""
-        judged = Judgement()
-        history = self._knowledge.known(self._entity, {row.key for row in rows if row.key})
-        for entries in history.values():
-            judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
-        sendable = self._plain(rows) if not history and self._mode is not Mode.ADOPT else None
-        if sendable is None:
-            sendable = list(self._unsent(list(self._sound(rows, history, judged)), history, judged))
-        if self._mode is Mode.ADOPT and self._entity is Entity.CUSTOMERS:
-            self._owners([entry.row for entry in judged.entries if isinstance(entry.row, Record)])
+    def judge(self, page: Sequence[Row]) -> Judgement:
+        """Judge the rows of one page."""
+        made = Judgement()
+        placed = list(self._placed(page, made))
+        faults = self._faults(placed, made.known)
+        is_child = self._entity.has_parent
+        family = self._rows.parents({row.customer for row, _ in placed}) if is_child else {}
+        verdicts: dict[str, Verdict] = {}
+        for row, place in placed:
+            known = made.known.get(place)
+            parent = family.get(row.customer, NOBODY) if is_child else None
+            is_settled = known is not None and known.is_out
+            verdicts[place] = (None if is_settled else faults.get(place)) or verdict_on(
+                row, known, parent, self.decided
+            )
         if self._entity is Entity.CUSTOMERS:
-            sendable, shared = self.of_own_email(sendable)
-            judged.entries += shared
-            judged.groups = [[record] for record in sendable]
+            self._with_balance(placed, made.known, verdicts)
+            self._one_address_each(placed, made.known, verdicts)
+        if self._entity is Entity.TRANSACTIONS:
+            self._whole_sets(placed, made, verdicts, family)
+        made.judged = [Judged(row, verdicts[place], place) for row, place in placed]
+        self._sort(made)
+        return made
+
+    def _sort(self, made: Judgement) -> None:
+        """Fill in what is to be done from what was judged."""
+        sendable = [one.row for one in made.judged if one.verdict.is_sent and isinstance(one.row, Record)]
+        if self._entity is Entity.CUSTOMERS:
+            units = [[record] for record in sendable]
+        elif self._entity is Entity.EVENTS:
+            units = [list(group) for _, group in groupby(sendable, key=lambda record: record.customer)]
         else:
-            family = self._knowledge.parents({record.customer for record in sendable})
-            with_parent = list(self._with_parent(sendable, family, judged))
-            if self._entity is Entity.TRANSACTIONS:
-                judged.groups = list(self._whole_sets(with_parent, family, judged))
-            else:
-                judged.groups = [list(group) for _, group in groupby(with_parent, key=lambda record: record.customer)]
-        self._on_the_way |= {record.key for group in judged.groups for record in group}
-        judged.groups, judged.suspects = self._apart(judged.groups)
-        return judged
-
-    def _apart(self, groups: Iterable[list[Record]]) -> tuple[list[list[Record]], list[list[Record]]]:
-        """
-        Tell the groups that nobody suspects from those with a record that is odd, or was refused in
-        company.
-        """
-        clean: list[list[Record]] = []
-        suspects: list[list[Record]] = []
-        for group in groups:
-            is_suspect = any(record.is_outlier or record.key in self._suspected for record in group)
-            (suspects if is_suspect else clean).append(group)
-        return clean, suspects
-
-    def entered(self, batch: Batch) -> None:
-        """Forget the records of *batch*: the ledger knows them now."""
-        keys = {record.key for record in batch.records}
-        self._on_the_way -= keys
-        self.resent -= keys
-
-    def _sound(self, rows: Sequence[Row], history: Mapping[str, list[Known]], judged: Judgement) -> Iterator[Record]:
-        """Yield the records that are valid and the only ones of their key; enter the others."""
-        twins: dict[str, list[Row]] = {}
-        for row in rows:
-            twins.setdefault(row.key, []).append(row)
-        all_fit = fit_by_far([row for row in rows if isinstance(row, Record)], self._limits)
-        for key, alike in twins.items():
-            here = self._of_this_run(history.get(key, ()))
-            for occurrence, plain in enumerate(alike):
-                row = plain._replace(occurrence=occurrence) if occurrence else plain
-                sent = [entry for entry in here if self._is_of_dead_try(entry, row)]
-                if sent:
-                    self._sent_by_dead_try(row, sent[-1], history[key], judged)
-                    continue
-                if isinstance(row, Rejection):
-                    if not key:
-                        self._incomplete.add(row.customer)  # such rows come before all others
-                    judged.entries.append(Entry(row, State.QUARANTINED, row.reason, row.column, row.shape))
-                elif occurrence and _same(alike):
-                    judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_row"))
-                elif not _same(alike) or here or key in self._on_the_way:
-                    judged.entries.append(Entry(row, State.QUARANTINED, _DUPLICATE_KEY))
-                elif not all_fit and not fits_alone([row], self._limits):
-                    judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
-                else:
-                    yield row
-
-    def _of_this_run(self, entries: Sequence[Known]) -> list[Known]:
-        """
-        Return those of *entries* that this run has; without the one row that another slice gave up
-        because of a row of this slice.
-        """
-        here = [entry for entry in entries if entry.run == self._lease.run]
-        if not here:
-            return here
-        given_up = [
-            entry
-            for entry in here
-            if entry.slice != self._lease.slice and entry.reason == _DUPLICATE_KEY and not entry.batch
+            units = list(by_customer(sendable).values())
+        for unit in units:
+            is_suspect = any(
+                record.is_outlier or (record.place in made.known and made.known[record.place].reason == _IN_COMPANY)
+                for record in unit
+            )
+            (made.suspects if is_suspect else made.units).append(unit)
+        doubtful = {one.place for one in made.judged if one.verdict.state is State.IN_DOUBT}
+        names = {one.row.customer for one in made.judged if one.verdict.state is State.IN_DOUBT}
+        names |= {one.row.customer for one in made.judged if one.verdict.reason == "earlier_in_doubt"}
+        is_set = self._entity is Entity.TRANSACTIONS
+        made.unsettled = [
+            one.row for one in made.judged if one.place in doubtful or (is_set and one.row.customer in names)
         ]
-        # Two are the rows of one key that the other slice has read together: of them nobody knows
-        # which is right.
-        return [entry for entry in here if entry is not given_up[0]] if len(given_up) == 1 else here
+        made.probes = [
+            one.row for one in made.judged if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)
+        ]
+        made.never_sent = sum(
+            one.verdict.has_it and (one.place not in made.known or made.known[one.place].has_batch is None)
+            for one in made.judged
+        )
 
-    def _plain(self, rows: Sequence[Row]) -> list[Record] | None:
-        """
-        Return *rows*, of which the ledger knows nothing, if they are sound records of different
-        keys, None otherwise.
+    # Which row is which.
 
-        Most pages of a first load are so; then nothing has to be asked of each row.
+    def _placed(self, page: Sequence[Row], made: Judgement) -> Iterator[tuple[Row, str]]:
         """
-        records = [row for row in rows if isinstance(row, Record)]
-        keys = {record.key for record in records}
-        is_each_alone = len(keys) == len(rows) and self._on_the_way.isdisjoint(keys)
-        return records if is_each_alone and fit_by_far(records, self._limits) else None
+        Yield each row with the place where it is written down: further rows of a place have one of
+        their own. Rows that another slice of the run has seen are only counted.
+        """
+        alike: dict[str, list[Row]] = {}
+        for row in page:
+            alike.setdefault(row.place, []).append(row)
+        known = self._rows.at(self._entity, alike)
+        known |= self._retyped(alike, known)
+        placed: list[tuple[Row, str]] = []
+        for place, rows in alike.items():
+            found = known.get(place)
+            counts: dict[bytes, int] = {}
+            is_taken = found is not None and place in self._twins and found.owner not in {row.owner for row in rows}
+            for row in rows:
+                if found is not None and place not in self._twins and self._is_anothers(found):
+                    made.met_again += 1
+                    continue
+                if not is_taken:
+                    is_taken = True
+                    placed.append((row, place))
+                    continue
+                content = row.content_hash if isinstance(row, Record) else _content_of(row)
+                counts[content] = number = counts.get(content, 0) + 1
+                placed.append((row, copy_of(place, content, number)))
+        copies = [place for row, place in placed if place != row.place]
+        known |= self._rows.at(self._entity, copies) if copies else {}
+        made.known = known
+        yield from placed
 
-    def _is_of_dead_try(self, entry: Known, row: Row) -> bool:
-        """
-        Whether an earlier try of this slice sent *row*; what this try has sent or entered is
-        another row of the same key.
-        """
-        this = (self._lease.slice, row.customer, row.occurrence)
-        is_earlier = entry.fence is not None and entry.fence < self._lease.fence
-        return is_earlier and (entry.slice, entry.customer, entry.occurrence) == this
+    def _is_anothers(self, known: Known) -> bool:
+        """Whether another slice of this run has seen a row already."""
+        return known.run == self._run and known.slice != self._number
 
-    def _sent_by_dead_try(self, row: Row, entry: Known, history: Sequence[Known], judged: Judgement) -> None:
+    def _retyped(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
         """
-        Leave a row alone that an earlier try of this slice sent, but have it read back where nobody
-        knows its fate.
+        Return what is known of rows whose key is written otherwise than before: of the same name
+        for the API, at a place that the source has no more.
         """
-        self.seen_again += 1
-        self._migrated.add(row.customer)
-        if entry.is_out and isinstance(row, Record):
-            judged.doubts += doubt_about(row, entry, arrived_before=any(other.arrived for other in history))
+        fresh = {rows[0].key: place for place, rows in places.items() if place not in known and rows[0].key}
+        others = self._rows.of_keys(self._entity, fresh) if fresh else {}
+        asked = {one.place for rows in others.values() for one in rows if not one.is_gone and one.run != self._run}
+        there = self._source.rows_at(asked) if asked else {}
+        found: dict[str, Known] = {}
+        for key, rows in others.items():
+            left = [one for one in rows if one.place not in there and one.run != self._run]
+            if len(left) == 1 == len(rows) and (left[0].has_arrived or left[0].is_out):
+                found[fresh[key]] = left[0]
+        return found
 
-    def _unsent(
-        self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement
-    ) -> Iterator[Record]:
-        """Yield the records whose content was not sent yet and may be; enter the others."""
-        records = list(records)
-        refused = self._refused_for_good(records, history)
-        for record in records:
-            entries = history.get(record.key, ())
-            arrived = [entry for entry in entries if entry.arrived]
-            out = [entry for entry in entries if entry.is_out]
-            if out and (doubts := doubt_about(record, out[-1], arrived_before=bool(arrived))):
-                judged.earlier += doubts
-            elif arrived and is_same(arrived[-1], record):
-                judged.entries.append(Entry(record, State.UNCHANGED))
-            elif arrived and (entry := self.of_changed(record, was_held=_is_held_as_changed(entries))):
-                judged.entries.append(entry)
-                judged.never_sent += entry.reason == ADOPTED and all(one.reason == ADOPTED for one in arrived)
-            elif self._mode is Mode.ADOPT:
-                judged.entries.append(Entry(record, State.UNCHANGED, ADOPTED))
-                judged.never_sent += 1
-            elif record.key in refused:
-                judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
-            else:
-                if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
-                    self._suspected.add(record.key)
-                if arrived:
-                    self.resent.add(record.key)
-                yield record
+    def _faults(self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known]) -> dict[str, Verdict]:
+        """Return the rows that are not the only ones of their key, or too large, by place."""
+        faults: dict[str, Verdict] = {}
+        by_place: dict[str, list[tuple[Row, str]]] = {}
+        for row, place in placed:
+            by_place.setdefault(row.place, []).append((row, place))
+        moved = [place for place, rows in by_place.items() if place in known and known[place].owner != rows[0][0].owner]
+        counted = dict(self._twins) | (self._source.rows_at(moved) if moved else {})
+        for place, rows in by_place.items():
+            number = max(counted.get(place, 1), len(rows))
+            if number == 1:
+                continue
+            is_copied = len(rows) == number and _are_copies([row for row, _ in rows])
+            for index, (row, at) in enumerate(rows):
+                if isinstance(row, Rejection):
+                    continue
+                if not is_copied:
+                    faults[at] = Verdict(State.QUARANTINED, "duplicate_key")
+                elif index:
+                    faults[at] = Verdict(State.QUARANTINED, "duplicate_row")
+        faults |= self._same_names(placed, known, faults)
+        records = [row for row, place in placed if isinstance(row, Record) and place not in faults]
+        if not fit_by_far(records, self._limits):
+            for row, place in placed:
+                if isinstance(row, Record) and place not in faults and not fits_alone([row], self._limits):
+                    faults[place] = Verdict(State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes")
+        return faults
 
-    def of_changed(self, record: Record, *, was_held: bool = False) -> Entry | None:
-        """
-        Return how *record* ends, whose key was delivered with other content; None where it is sent
-        again.
+    def _same_names(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], faults: Mapping[str, Verdict]
+    ) -> dict[str, Verdict]:
+        """Return the rows whose name for the API is that of another place: the first one has it."""
+        mine: dict[str, list[str]] = {}
+        for row, place in placed:
+            if isinstance(row, Record) and place not in faults:
+                mine.setdefault(row.key, []).append(place)
+        new = {key for key, places in mine.items() if any(place not in known for place in places)}
+        others = self._rows.of_keys(self._entity, new) if new else {}
+        found: dict[str, Verdict] = {}
+        for key, places in mine.items():
+            theirs = [
+                one.place
+                for one in others.get(key, ())
+                if one.place not in places
+                and not one.is_gone
+                and one.state != State.QUARANTINED
+                and one.place not in {row.place for row in known.values()}
+            ]
+            had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
+            first = None if theirs else (had or sorted(places))[0]
+            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place != first}
+        return found
 
-        If it *was_held* for that already, another mapping does not settle it.
-        """
-        policy = getattr(self._policies.changed, self._entity.value)
-        if was_held and self._mode is Mode.FROM_NOW_ON:
-            return Entry(record, State.HELD, _CHANGED)
-        if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
-            return Entry(record, State.UNCHANGED, ADOPTED)
-        if self._mode in _RELEASES and self._entity is not Entity.TRANSACTIONS:
-            return None
-        if policy == "ignore":
-            return Entry(record, State.UNCHANGED, "change_ignored")
-        return None if policy == "resend" else Entry(record, State.HELD, _CHANGED)
+    # What concerns several rows.
 
-    def _refused_for_good(self, records: Sequence[Record], history: Mapping[str, list[Known]]) -> set[str]:
-        """
-        Return the keys of *records* of which the API judged exactly this content, or set, by
-        itself, and nobody asks it to do so again.
-        """
-        if self._mode in _RELEASES:
-            return set()
-        refused: dict[str, Known] = {}
-        for record in records:
-            entries = history.get(record.key, ())
-            if entries and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record):
-                refused[record.key] = entries[-1]
-        if self._entity is not Entity.TRANSACTIONS or not refused:
-            return set(refused)
-        # Of a customer's it refused all for one that was bad: with another one, or without it, it
-        # is another set.
-        others = [record for record in records if record.key not in refused]
-        changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
-        read = {entry.id for entry in refused.values()}
-        judged = self._knowledge.transactions_waiting({entry.customer for entry in refused.values()}, _REFUSED_ALONE)
-        for customer, runs in judged.items():
-            last = max((run for entry, run in runs.items() if entry in read), default=0)
-            if any(run >= last for entry, run in runs.items() if entry not in read):
-                changed.add(customer)
-        return {key for key, entry in refused.items() if entry.customer not in changed}
+    def _with_balance(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
+    ) -> None:
+        """Hold customers whose balance changed where the transactions that explain it cannot go."""
+        if self.decided.takes_more or self.decided.run.releases:
+            return
+        changed = {
+            row.customer: place
+            for row, place in placed
+            if verdicts[place].is_sent
+            and place in known
+            and known[place].has_arrived
+            and isinstance(row, Record)
+            and as_worth(known[place].has_worth) != dict(row.balance)
+        }
+        sets = self._rows.of_customers(Entity.TRANSACTIONS, changed) if changed else {}
+        for customer, rows in sets.items():
+            if any(one.has_arrived or one.is_out for one in rows):
+                verdicts[changed[customer]] = Verdict(State.HELD, "balance_waits", "balance")
 
-    def _owners(self, records: Sequence[Record]) -> list[str]:
-        """Claim the e-mail addresses of *records* and return whose each is."""
-        return self._knowledge.owners([(record.email, record.key) for record in records])
-
-    def of_own_email(self, records: Sequence[Record]) -> tuple[list[Record], list[Entry]]:
+    def _one_address_each(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
+    ) -> None:
         """
-        Claim the addresses of customers who are to be sent, and return those who have them alone;
-        and how the others end.
-        """
-        kept, shared = [], []
-        for record, owner in zip(records, self._owners(records), strict=True):
-            if owner == record.key:
-                kept.append(record)
-            else:
-                shared.append(Entry(record, State.QUARANTINED, "email_shared", "email", "as another customer's"))
-        return kept, shared
+        Quarantine customers who are to be sent with the address of another one.
 
-    def _with_parent(
-        self, records: Iterable[Record], family: Mapping[str, Parent], judged: Judgement
-    ) -> Iterator[Record]:
-        nobody = Parent("")
-        for record in records:
-            parent = family.get(record.customer, nobody)
-            if parent.arrived:
-                yield record
-            else:
-                judged.entries.append(Entry(record, State.HELD, _PARENT_REASONS.get(parent.state, "customer_held")))
+        An address belongs to whoever has it at the API; else to whom it is out for; else to the
+        lowest place of those that are there and can go.
+        """
+        digest = self._rows.digest
+        wanted = {
+            place: digest(row.email)
+            for row, place in placed
+            if isinstance(row, Record) and row.email and (verdicts[place].is_sent or verdicts[place].has_it)
+        }
+        if not wanted:
+            return
+        others: dict[bytes, list[Known]] = {}
+        for one in self._rows.of_emails(wanted.values()):
+            for address in {one.email, one.has_email, one.out_email} - {None}:
+                others.setdefault(address or b"", []).append(one)
+        by_address: dict[bytes, list[str]] = {}
+        for place, address in wanted.items():
+            by_address.setdefault(address, []).append(place)
+        for address, places in by_address.items():
+            rows = others.get(address, ())
+            has = [one for one in rows if one.has_arrived and one.has_email == address]
+            out = [one for one in rows if one.is_out and one.out_email == address]
+            waits = [
+                one.place
+                for one in rows
+                if one.email == address
+                and one.place not in verdicts
+                and not one.is_gone
+                and one.state != State.QUARANTINED
+            ]
+            owner = (has or out or [None])[0]
+            first = owner.place if owner else min([*waits, *places])
+            for place in places:
+                if place != first and not verdicts[place].has_it:
+                    had = known[place].has_email if place in known else None
+                    is_swap = owner is not None and had is not None and owner.email == had != owner.has_email
+                    reason = "email_swapped" if is_swap else "email_shared"
+                    verdicts[place] = Verdict(State.QUARANTINED, reason, "email", "as another customer's")
 
     def _whole_sets(
-        self, records: Sequence[Record], family: Mapping[str, Parent], judged: Judgement
-    ) -> Iterator[list[Record]]:
-        """
-        Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to
-        the balance.
-        """
-        sendable = by_customer(records)
-        others: dict[str, list[Entry]] = {}
-        for entry in judged.entries:
-            has_gone = self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record)
-            if not has_gone and entry.reason != "duplicate_row":
-                others.setdefault(entry.row.customer, []).append(entry)
-        # As the API has them, not as their rows are now: one may be gone, changed or renamed since.
-        gone_before = self._knowledge.points_of(sendable) if self._takes_more else {}
-        self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
-        # Rows that were sent once and are no longer there count as well: the API takes a customer's
-        # transactions once.
-        for customer, is_out in self._knowledge.sent_of(self._entity, sendable).items():
-            (self._in_doubt if is_out else self._migrated).add(customer)
-        for customer, group in sendable.items():
-            before = gone_before.get(customer, {})
-            state, reason, shape = self._verdict(customer, group, others.get(customer, ()), before, family[customer])
-            if not reason:
-                yield group
-            judged.entries += [Entry(record, state, reason, shape=shape) for record in group if reason]
+        self,
+        placed: Sequence[tuple[Row, str]],
+        made: Judgement,
+        verdicts: dict[str, Verdict],
+        family: Mapping[str, Parent],
+    ) -> None:
+        """Let a customer's transactions go together, complete and equal to the balance, or not at all."""
+        sets: dict[str, list[tuple[Record, str]]] = {}
+        rest: dict[str, list[str]] = {}
+        for row, place in placed:
+            if verdicts[place].is_sent and isinstance(row, Record):
+                sets.setdefault(row.customer, []).append((row, place))
+            elif verdicts[place].reason != "duplicate_row" and verdicts[place] is not UNCHANGED:
+                rest.setdefault(row.customer, []).append(place)
+        earlier = self._rows.of_customers(self._entity, sets) if sets else {}
+        for customer, members in sets.items():
+            verdict = self._on_set(
+                customer,
+                [record for record, _ in members],
+                rest.get(customer, ()),
+                earlier.get(customer, ()),
+                family.get(customer, NOBODY),
+                [made.known.get(place) for _, place in members],
+                {place for _, place in placed},
+            )
+            if verdict is not None:
+                verdicts.update((place, verdict) for _, place in members)
 
-    def _verdict(
+    def _on_set(  # noqa: PLR0913 (all that a set depends on)
         self,
         customer: str,
-        group: list[Record],
-        others: Sequence[Entry],
-        before: Mapping[str, Decimal],
+        records: Sequence[Record],
+        rest: Sequence[str],
+        earlier: Sequence[Known],
         parent: Parent,
-    ) -> tuple[State, str, str]:
-        if customer in self._in_doubt:
-            return State.HELD, "earlier_in_doubt", ""
-        if customer in self._migrated and not self._takes_more:
-            return State.HELD, "transactions_already_migrated", ""
-        if others or customer in self._incomplete:
-            return State.HELD, "sibling_not_sendable", ""
-        if len(group) > self._limits.records or not fits_alone(group, self._limits):
-            return State.HELD, "too_many_transactions", f"{len(group)} transactions"
-        sums = dict(before)
-        for record in group:
+        known: Sequence[Known | None],
+        here: Collection[str],
+    ) -> Verdict | None:
+        """Return what keeps a customer's transactions back; None where they may go."""
+        if any(one.is_out and one.out_customer == customer for one in earlier):
+            return Verdict(State.HELD, "earlier_in_doubt")
+        there = [one for one in earlier if one.has_arrived and one.has_customer == customer]
+        if there and not self.decided.takes_more:
+            return Verdict(State.HELD, "transactions_already_migrated")
+        is_elsewhere = any(one.run == self._run and one.place not in here and not one.has_arrived for one in earlier)
+        if rest or is_elsewhere:
+            return Verdict(State.HELD, "sibling_not_sendable")
+        if len(records) > self._limits.records or not fits_alone(records, self._limits):
+            return Verdict(State.HELD, "too_many_transactions", shape=f"{len(records)} transactions")
+        judged = set_digest(records)
+        if not self.decided.run.releases and all(one is not None and one.judged == judged for one in known):
+            return Verdict(State.QUARANTINED, "refused")
+        sums: dict[str, Decimal] = {}
+        for one in there:
+            for reward, amount in as_worth(one.has_worth).items():
+                sums[reward] = sums.get(reward, Decimal(0)) + amount
+        for record in records:
             sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
         for reward in sorted({*sums, *parent.balance}):
             total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
             if total != balance:
-                return (
-                    State.QUARANTINED,
-                    "points_do_not_sum",
-                    f"transactions {total}, balance {balance}, off by {total - balance}",
-                )
-        return State.DELIVERED, "", ""
+                said = f"transactions {total}, balance {balance}, off by {total - balance}"
+                return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
+        return None
 
 
-def _is_held_as_changed(entries: Sequence[Known]) -> bool:
-    return any(entry.waits and entry.reason == _CHANGED for entry in entries)
+def set_digest(records: Iterable[Record]) -> bytes:
+    """Return what a customer's transactions are known by together."""
+    digest = hashlib.blake2b(digest_size=16)
+    for content in sorted(record.content_hash for record in records):
+        digest.update(content)
+    return digest.digest()
 
 
-def _same(rows: Sequence[Row]) -> bool:
+def judged_as(unit: Unit) -> bytes:
+    """Return what the API has judged when it refused *unit* by itself."""
+    return set_digest(unit) if unit[0].entity is Entity.TRANSACTIONS else unit[0].content_hash
+
+
+def _are_copies(rows: Sequence[Row]) -> bool:
     """Whether *rows*, all of one key, are copies of one row."""
     first = rows[0]
-    if len(rows) == 1:
-        return True
     return isinstance(first, Record) and all(
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
 
 
-# Suspects wait in memory; where there are so many, they are the rule here and not odd.
-MOST_SUSPECTS = 10_000
+def _content_of(row: Rejection) -> bytes:
+    text = f"{row.owner} {row.reason} {row.column} {row.shape} {row.points}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

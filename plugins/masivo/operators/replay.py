@@ -9,9 +9,9 @@ from airflow.sdk import BaseOperator
 from masivo.dags.replay_form import chosen_of
 from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
+from masivo_engine.ledger.runs.runs import begin_run, set_aside
 from masivo_engine.model.runs import RunKind
 from masivo_engine.planning.replay import release
-from masivo_engine.ledger.runs.runs import begin_run, set_aside
 
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class MasivoReplayOperator(BaseOperator):
             services.hook.prove()
             services.ledger.prepare()
             set_aside(services.ledger, run_name(context))
-            run = begin_run(services.ledger, 
+            run = begin_run(
+                services.ledger,
                 run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from masivo_engine.batching.outbox import MOST_BYTES, TOGETHER_BYTES, Outbox
 
 from masivo_engine.batching import outbox
-from masivo_engine.batching.outbox import MOST_BYTES, TOGETHER_BYTES, Outbox
 from masivo_engine.delivery import turn_order
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits

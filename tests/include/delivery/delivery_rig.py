@@ -26,8 +26,9 @@ from masivo_engine.delivery.delivery import Delivery
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.delivery.sender import Progress, Sending
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import begin_run
+from masivo_engine.ledger.writing.leases import Lease
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits, Patience
 from masivo_engine.model.rows import Entity, Record
@@ -38,7 +39,6 @@ from tests.builders import one_slice, plan_slices
 from tests.include.sandbox import bodies
 from tests.variables import InMemory
 from tests.whole_migration import UNHURRIED, UNLIMITED, connections, environment
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 LIMITS = Limits(records=1000, interval_s=0, margin_s=0, per_hour=1_000_000)

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, func, select, update
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.history import entries
 from masivo_engine.ledger.history.entries import isolated_within_hour
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import BatchState, Purpose, Receipt
 from masivo_engine.model.rows import Entity
 from tests.builders import batch, customer, one_slice, plan_slices
@@ -20,7 +21,6 @@ from tests.databases import proof
 from tests.include.delivery.delivery_rig import bench
 from tests.include.delivery.delivery_rig import customer as person
 from tests.whole_migration import UNHURRIED, UNLIMITED, journey
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 pytestmark = pytest.mark.slow

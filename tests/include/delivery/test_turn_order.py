@@ -17,6 +17,7 @@ from masivo_engine.batching import outbox
 from masivo_engine.crash_points import trap_at
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.dialects import now
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.ledger.writing import lease_keeper, slice_ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import Stopped, TryAgainLater
@@ -28,7 +29,6 @@ from tests.databases import changing
 from tests.databases.changing import INCREMENT, Site, line, person, sale
 from tests.proof.processes import workers
 from tests.whole_migration import UNLIMITED, Trip
-from masivo_engine.ledger.runs.runs import find_run
 
 
 CUSTOMERS, EVENTS, _ = Entity

@@ -12,11 +12,11 @@ from sqlalchemy import func, select, text
 
 from masivo_engine.forecast.forecast import Forecaster, as_text
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Asked, RunKind
 from tests.databases.sample import sample_shop
 from tests.whole_migration import EVERYTHING, UNLIMITED, journey
-from masivo_engine.ledger.runs.runs import slices_of
 
 
 pytestmark = pytest.mark.slow

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
 from tests.builders import one_slice, plan_slices
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 # Also what separates the values of a column where they are given as one text.

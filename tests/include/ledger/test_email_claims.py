@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from masivo_engine.ledger.writing.email_claims import claim
 from sqlalchemy import select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.email_claims import claim
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity
 from tests.builders import batch, customer, one_slice, plan_slices
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 OLD, NEW = "old@shop.invalid", "new@shop.invalid"

@@ -15,8 +15,8 @@ from sqlalchemy import event, inspect, make_url, text
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.upgrade import _alone, _config, upgrade
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.upgrade import _alone, _config, upgrade
 from masivo_engine.reports.account import account
 from tests.databases.sample import sample_shop
 from tests.whole_migration import journey

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.ledger.verification import candidates, outcomes
 from masivo_engine.ledger.verification.pending import (
     WAITING,
@@ -32,7 +33,6 @@ from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.verification.sample import Chooser
 from tests.builders import batch, customer, event, one_slice, plan_slices
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 COVERS = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()

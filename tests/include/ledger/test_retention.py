@@ -10,22 +10,21 @@ import signal
 from datetime import timedelta
 
 import pytest
+from masivo_engine.ledger.history.entries import known
 from sqlalchemy import event, func, make_url, select, update
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.history.entries import known
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.runs import retention
 from masivo_engine.ledger.runs.retention import prune
-from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import finish_run
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, Misconfigured
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json
 from tests.builders import begin, customer, entity_of, send
-from masivo_engine.ledger.runs.runs import finish_run
 
 
 def a_run(ledger, run_id, entries, *sent, outdated=(), age_days=0):

@@ -16,14 +16,14 @@ from sqlalchemy import func, make_url, select, text, update
 from masivo.connections import engines
 from masivo_engine import sql
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history.entries import known
-from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.history.entries import known
+from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
+from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.errors import Fenced, LedgerError, TryAgainLater
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
 from tests.builders import REWARD, batch, customer, event, one_slice, plan_slices, transaction
-from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
 
 
 DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)

@@ -15,8 +15,8 @@ from sqlalchemy import inspect, make_url, select, text
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.upgrade import _config, upgrade
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.upgrade import _config, upgrade
 from masivo_engine.model.errors import LedgerError
 
 

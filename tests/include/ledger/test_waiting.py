@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from masivo_engine.ledger.history.waiting import waiting
 from sqlalchemy import select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history.waiting import waiting
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity, Entry, State

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import begin_run, slices_of
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import Entity
@@ -16,7 +17,6 @@ from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.planning.plan import Planning, settle
 from masivo_engine.samples.retailer import build
 from masivo_engine.source.reader import Source
-from masivo_engine.ledger.runs.runs import begin_run, slices_of
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 import subprocess
 from decimal import Decimal
 
+from masivo_engine.ledger.runs.runs import begin_run, finish_run
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
@@ -14,7 +15,6 @@ from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.pack import write_pack
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
-from masivo_engine.ledger.runs.runs import begin_run, finish_run
 
 
 LIMITS = Limits()

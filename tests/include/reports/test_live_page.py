@@ -13,6 +13,7 @@ from sqlalchemy import delete, event, insert, make_url, select, update
 
 from masivo.connections import engines
 from masivo_engine.ledger import dialects, schema
+from masivo_engine.ledger.runs.runs import begin_run, finish_run, keep_plan
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import WAITING
 from masivo_engine.ledger.writing.slice_ledger import Ledger, now
@@ -27,7 +28,6 @@ from masivo_engine.verification.differences import Bucket
 from tests.builders import customer
 from tests.include.reports.pages_read import Page, number, references
 from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, plan_of, send, work_off
-from masivo_engine.ledger.runs.runs import begin_run, finish_run, keep_plan
 
 
 LINKS = {"all": "/masivo/", "plan": "/masivo/plan"}

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, insert, select, update
 from masivo_engine.forecast.forecast import Forecaster
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.runs import decisions
+from masivo_engine.ledger.runs.runs import finish_run, keep_plan, slices_of
 from masivo_engine.ledger.writing.slice_ledger import now
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.rows import Entity, Entry, Rejection, State
@@ -30,7 +31,6 @@ from tests.builders import REWARD, customer
 from tests.include.reports.pages_read import number, page, references, rows
 from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, is_verified, packed, plan_of, send, work_off
 from tests.whole_migration import UNLIMITED, journey
-from masivo_engine.ledger.runs.runs import finish_run, keep_plan, slices_of
 
 
 def test_the_numbers_of_the_page_are_those_of_the_account_and_of_the_files(ledger, tmp_path):

@@ -4,11 +4,11 @@ The trail of one customer, for whoever answers the telephone.
 
 from __future__ import annotations
 
+from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.rows import Entity, Entry, State
 from masivo_engine.reports.trail import trail
 from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
-from masivo_engine.ledger.runs.runs import begin_run
 
 
 def send(ledger, run, *records):

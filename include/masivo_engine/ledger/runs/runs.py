@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
-from masivo_engine.ledger.encoding import as_bound, kept
+from masivo_engine.ledger.encoding import as_bound, as_text, kept
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, UnknownRun
 from masivo_engine.model.rows import Entity
@@ -41,11 +43,10 @@ def begin_run(
     *kind* is why it reads what it reads (`masivo_engine.model.runs.RunKind`), *started_by* the
     person who triggered it, if one did.
     """
-    with ledger.engine.begin() as connection:
-        known = connection.execute(select(schema.run.c.id).where(schema.run.c.run_id == run_id)).first()
-        if known is None:
-            values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
-            values |= {"kind": kind, "started_by": kept(started_by, ledger_capacity.PERSON)}
+    if not has_run(ledger, run_id):
+        values = {"run_id": run_id, "mapping": mapping, "mapping_hash": mapping_hash, "covers": covers}
+        values |= {"kind": kind, "started_by": kept(started_by, ledger_capacity.PERSON)}
+        with suppress(IntegrityError), ledger.engine.begin() as connection:  # another try enters it at this moment
             connection.execute(insert(schema.run).values(started_at=now(), **values))
     if ledger.remembers:
         ledger.raise_high_water()
@@ -143,3 +144,18 @@ def finish_run(ledger: Ledger, run: int, outcome: str) -> None:
             .where(schema.run.c.id == run)
             .values(finished_at=now(), outcome=kept(outcome, ledger_capacity.SENTENCE))
         )
+
+
+def slice_row(part: Slice) -> dict[str, Any]:
+    """Return the row of a slice that nobody has claimed."""
+    return {
+        "entity": part.entity,
+        "number": part.number,
+        "of": part.of,
+        "lower_bound": as_text(part.lower),
+        "upper_bound": as_text(part.upper),
+        "planned_rows": part.rows,
+        "selects": part.selects,
+        "met_again": 0,
+        "fence": 0,
+    }

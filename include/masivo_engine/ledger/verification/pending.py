@@ -47,6 +47,7 @@ WAITING = "waiting"
 EVERYBODY, AT_RANDOM = "all", "random"
 
 _PORTION = 5000
+ADOPTED = "adopted"
 _MARKED = ("place", "run", "state", "reason", "has_run", "has_batch", "has_hash", "has_points")
 
 
@@ -309,7 +310,8 @@ def _mark(
     for entity, row in marked:
         # What a person adopted no run has delivered. What its run saw last is counted by the rows,
         # until that is written down.
-        if row.has_batch is None or (row.has_run == row.run and row.has_run not in frozen):
+        is_live = row.has_run == row.run and row.has_run not in frozen
+        if is_live or row.has_batch is None or row.reason == ADOPTED:
             continue
         # A row that waits by now was delivered without a reason.
         which_one = row.has_run, entity, row.reason if row.state == State.DELIVERED else ""
@@ -367,9 +369,10 @@ def later_by(moment: datetime, seconds: float) -> datetime:
 
 
 def brought_by(runs: Collection[int]) -> ColumnElement[bool]:
-    """Whether it was sent, and is there by one of *runs*."""
+    """Whether what the API has of a row is there because one of *runs* sent it, or read it back."""
     record = schema.record
-    return and_(record.c.has_run.in_(list(runs)), record.c.has_batch.is_not(None))
+    is_sent = and_(record.c.has_batch.is_not(None), record.c.reason != ADOPTED)
+    return and_(record.c.has_run.in_(list(runs)), is_sent)
 
 
 def is_unconfirmed() -> ColumnElement[bool]:

@@ -22,6 +22,7 @@ from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Services
 from masivo.wire import tokens
+from masivo_engine.ledger.runs.runs import begin_run, find_run
 from masivo_engine.mapping import loader
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.rows import Entity
@@ -33,7 +34,6 @@ from masivo_engine.sandbox.wire.server import Sandbox
 from tests.plugins.masivo.operators.tasks import DagRun, Instance, context, migrate, run
 from tests.variables import variables
 from tests.whole_migration import UNHURRIED, connections, environment
-from masivo_engine.ledger.runs.runs import begin_run, find_run
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +415,9 @@ def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
 def test_a_run_whose_plan_was_refused_is_not_green():
     """Airflow calls a run what its last task was, and an account of nothing adds up."""
     Services().ledger.prepare()
-    begin_run(Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
+    begin_run(
+        Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}'
+    )
     with pytest.raises(AirflowFailException, match="the run was not planned"):
         run(MasivoAccountOperator(task_id="account"), context())
 

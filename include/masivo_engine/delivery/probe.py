@@ -1,0 +1,113 @@
+"""
+The first customer that an account gets a second time: a probe of one, read back.
+
+What a second sending does to a customer's points is not documented (docs/api-facts.md#u5): it may
+put the new balance in the place of the old one, add it, or be refused. So one customer is sent
+again, with a balance above zero and something changed that can be read, and its wallet is read
+right before and after. What that teaches is kept with the ledger; until then the others are held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from masivo_engine.batching.units import Unit
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Known, Rows
+from masivo_engine.ledger.writing.handles import as_handle, handle_of
+from masivo_engine.model.limits import Log, Patience
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.readback.shown import Reader, Shown, shown_customer
+
+
+class Probe:
+    """Chooses the customer, watches it, and says what was learned."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reader: Reader,
+        patience: Patience,
+        *,
+        log: Log,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._reader = reader
+        self._patience = patience
+        self._log = log
+        self._sleep = sleep
+        self._held: dict[str, Record] = {}
+        self._chosen: Record | None = None
+        self._candidates: list[Record] = []
+        self._before: Shown | None = None
+
+    def take(self, held: Sequence[Record], known: Mapping[str, Known]) -> None:
+        """Take changed customers that wait for a probe, with what is *known* of them."""
+        self._held |= {record.place: record for record in held}
+        self._candidates += [record for record in held if self._can_tell(record, known[record.place])]
+
+    def candidate(self) -> Iterator[Unit]:
+        """Yield the customer that is to be sent alone, if one can tell; read what the API shows of it before."""
+        for record in self._candidates:
+            before = shown_customer(self._reader.get_customer(record.key), record.key)
+            if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
+                self._chosen, self._before = record, before
+                self._log.info("one changed customer is sent again by itself, to see what that does to its points")
+                yield [record]
+                return
+
+    def learned(self) -> list[Record]:
+        """
+        Read the probe back, keep what it shows, and return the others that may go now: those that
+        were held for it, where another slice has learned it, too.
+        """
+        if not self._held:
+            return []
+        if self._chosen is not None and self._before is not None:
+            if found := self._found(self._chosen, self._before):
+                self._ledger.learn_resends(found)
+                self._log.info("a customer that is sent again: %s", found)
+        known = self._ledger.resends
+        rest = [record for record in self._held.values() if record is not self._chosen or known == "refuse"]
+        self._held, self._candidates, self._chosen = {}, [], None
+        return rest if known else []
+
+    def _found(self, record: Record, before: Shown) -> str:
+        (row,) = Rows(self._ledger).at(record.entity, [record.place]).values()
+        if row.reason == "refused":
+            return "refuse"
+        for number in range(self._patience.reads):
+            self._sleep(self._patience.settle_after_s / (1 if number == 0 else self._patience.reads))
+            shown = shown_customer(self._reader.get_customer(record.key), record.key)
+            if shown is None:
+                continue
+            wanted = {reward: amount for reward, amount in record.balance.items() if amount}
+            there = {reward: amount for reward, amount in shown.balance.items() if amount}
+            added = {
+                reward: before.balance.get(reward, Decimal(0)) + wanted.get(reward, Decimal(0))
+                for reward in {*before.balance, *wanted}
+            }
+            if there == {reward: amount for reward, amount in added.items() if amount}:
+                return "add"
+            if there == wanted and self._shows(record, shown):
+                return "replace"
+        return ""
+
+    def _shows(self, record: Record, shown: Shown) -> bool:
+        """Whether what is shown is the new content: a balance that was the same before proves nothing."""
+        name = str(shown.fields.get("name") or "")
+        digest = self._ledger.digest
+        is_name = as_handle(handle_of(record, digest)).get("n") == digest(name).hex()
+        return is_name and str(shown.fields.get("email") or "").lower() == record.email
+
+    def _can_tell(self, record: Record, known: Known) -> bool:
+        digest = self._ledger.digest
+        has_other_name = as_handle(known.has_handle).get("n") != as_handle(handle_of(record, digest)).get("n")
+        return (
+            record.entity is Entity.CUSTOMERS
+            and record.points > 0
+            and (has_other_name or known.has_email != digest(record.email))
+        )

@@ -1,0 +1,58 @@
+"""
+What a person says of records in doubt, or the mapping's policy says of those that nothing settles.
+
+``arrived``: the API has what is out. ``give_up``: it has not; the row waits and is sent again. What
+is given up may still arrive, so it stays a stray: no refusal convicts the row from then on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, update
+
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.model.rows import Entity, State
+
+
+_RECORD = schema.record
+
+
+def arrived(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
+    """Enter that a person knows that what is out of *which* rows has arrived; return how many rows."""
+    is_as_sent = (_RECORD.c.hash == _RECORD.c.out_hash) & (_RECORD.c.customer == _RECORD.c.out_customer)
+    values: list[tuple[Any, Any]] = [
+        (_RECORD.c.state, case((is_as_sent, State.DELIVERED.value), else_=State.HELD.value)),
+        (_RECORD.c.reason, case((is_as_sent, "settled_by_person"), else_="released")),
+        (_RECORD.c.since_run, run),
+        *((_RECORD.c[f"has_{name}"], _RECORD.c[f"out_{name}"]) for name in schema.CONTENT),
+        (_RECORD.c.has_batch, _RECORD.c.out_batch),
+        (_RECORD.c.has_run, run),
+        (_RECORD.c.confirmed_at, None),
+        *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
+    ]
+    return _change(ledger, entity, values, *which)
+
+
+def give_up(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
+    """Let rows be sent again whose fate nobody knows; return how many."""
+    is_first = _RECORD.c.strays == 0
+    values: list[tuple[Any, Any]] = [
+        (_RECORD.c.state, State.HELD.value),
+        (_RECORD.c.reason, "released"),
+        (_RECORD.c.since_run, run),
+        (_RECORD.c.stray_hash, case((is_first, _RECORD.c.out_hash), else_=_RECORD.c.stray_hash)),
+        (_RECORD.c.stray_batch, case((is_first, _RECORD.c.out_batch), else_=_RECORD.c.stray_batch)),
+        (_RECORD.c.strays, _RECORD.c.strays + 1),
+        *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
+    ]
+    return _change(ledger, entity, values, *which)
+
+
+def _change(ledger: Ledger, entity: Entity, values: list[tuple[Any, Any]], *which: ColumnElement[bool]) -> int:
+    # In this order: MySQL takes what it has changed already for what was there. What is on its way
+    # at this moment is not in doubt.
+    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.IN_DOUBT, schema.is_out, *which)
+    with ledger.engine.begin() as connection:
+        return int(connection.execute(update(_RECORD).where(*these).ordered_values(*values)).rowcount)

@@ -1,0 +1,54 @@
+"""
+What a read-back needs to know a record again, kept as it is sent: a doubt never depends on what the
+row says today.
+
+==============  ==================================================================================
+entity          handle
+==============  ==================================================================================
+customers       ``n``: digest of the name; points and address have columns of their own
+events          ``p``: whether it counts as a purchase; ``v``: what was spent
+transactions    ``y``: the day it was issued; ``d``: digest of its ``details``; ``t``: whether
+                these hold its key, so that they tell it from others
+==============  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from masivo_engine.model.rows import Entity, Record
+
+
+def handle_of(record: Record, digest: Callable[[str], bytes]) -> str:
+    """Return the handle of *record*; *digest* is the ledger's, so that nothing personal is kept."""
+    payload: dict[str, Any] = orjson.loads(record.body)
+    match record.entity:
+        case Entity.CUSTOMERS:
+            name = str(payload.get("name") or "")
+            return json.dumps({"n": digest(name).hex()}) if name else "{}"
+        case Entity.EVENTS:
+            order = payload.get("order")
+            spent = order.get("discounted_value", order.get("value")) if isinstance(order, dict) else None
+            return json.dumps({"p": payload.get("type") == "PURCHASE", "v": str(spent or 0)})
+        case _:
+            text = str(payload.get("details") or "")
+            day = str(payload.get("issued_at") or "")[:10]
+            return json.dumps({"y": day, "d": digest(text).hex(), "t": names(text, record.key)})
+
+
+def as_handle(text: str | None) -> dict[str, Any]:
+    """Read what `handle_of` wrote."""
+    return json.loads(text) if text else {}
+
+
+def names(text: str, key: str) -> bool:
+    """
+    Whether *text* holds *key* as a word of its own; a text that several transactions have proves
+    none of them.
+    """
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
