@@ -74,7 +74,9 @@ def runs_of(ledger: Ledger, customers: Sequence[str], *, among: Collection[int] 
 
 
 def _was_sent_to(customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
-    """Whether what has arrived was of one of *customers*: hardly any is of another one than today's."""
+    """
+    Whether what has arrived was sent to one of *customers*: hardly any to another one than today's.
+    """
     had, has = schema.record.c.has_customer, schema.record.c.customer
     return or_(and_(one_of(has, customers, dialect), had == has), and_(one_of(had, customers, dialect), had != has))
 
