@@ -124,7 +124,7 @@ def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) ->
         .limit(batches)
     )
     with ledger.reading() as connection:
-        keys = []
+        keys: list[str] = []
         for batch in connection.execute(latest).scalars().all():
             one = select(_RECORD.c.key).where(_RECORD.c.has_run == run, _RECORD.c.has_batch == batch)
             keys += connection.execute(one.limit(1)).scalars().all()
@@ -174,7 +174,8 @@ def _count_events(
     others = name != _RECORD.c.customer
     with ledger.reading() as connection:
         for some in at_once(sorted(customers), connection.dialect.name):
-            # By the customer of today, whom the index knows, and by whom it was before where that is another one.
+            # By the customer of today, whom the index knows, and by whom it was before where that is
+            # another one.
             for column, which in ((_RECORD.c.customer, name == _RECORD.c.customer), (name, others)):
                 among = one_of(column, some, connection.dialect.name)
                 rows = connection.execute(
