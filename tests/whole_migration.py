@@ -26,6 +26,7 @@ from masivo.hook import MasivoHook
 from masivo.services import Services
 from masivo.wire import tokens
 from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, slices_of
+from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
@@ -161,7 +162,9 @@ class Trip:
     def account(self, run_id: str | None = None) -> Account:
         """Make the account of a run."""
         if run_id is not None:
-            let_go(self.place.ledger, find_run(self.place.ledger, run_id).number)
+            run = find_run(self.place.ledger, run_id)
+            let_go(self.place.ledger, run.number)
+            freeze(self.place.ledger, run.number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 
     def posts(self) -> list[Line]:

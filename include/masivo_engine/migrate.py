@@ -194,9 +194,10 @@ class _Migration:
             # Of whom the API has nothing, so that it can show how far the queue is.
             clean = next((unit for unit in units if not any(one.place in made.known for one in unit)), None)
             if clean is not None:
-                self.tail = clean
-                units = [unit for unit in units if unit is not clean]
-        return units
+                is_set = self.task.part.entity is Entity.TRANSACTIONS
+                self.tail, rest = (clean, []) if is_set else (clean[:1], clean[1:])
+                units = [unit if unit is not clean else rest for unit in units]
+        return [unit for unit in units if unit]
 
     def _deliver(self, units: Iterable[Unit]) -> None:
         for unit in units:

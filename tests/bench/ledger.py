@@ -22,13 +22,13 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in (".", "include", "plugins")]
 
+from masivo_engine.ledger.history.entries import known, sent_of  # noqa: E402
 from masivo_engine.ledger.history.waiting import waiting, waiting_for  # noqa: E402
 from sqlalchemy import make_url, text  # noqa: E402
 from sqlalchemy.schema import CreateIndex, DropIndex  # noqa: E402
 
 from masivo.connections import engines  # noqa: E402
 from masivo_engine.ledger import schema  # noqa: E402
-from masivo_engine.ledger.history.entries import known, sent_of  # noqa: E402
 from masivo_engine.ledger.runs.coverage import covered, last_seen  # noqa: E402
 from masivo_engine.ledger.runs.retention import prune  # noqa: E402
 from masivo_engine.ledger.runs.runs import begin_run, finish_run

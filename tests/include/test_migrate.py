@@ -20,7 +20,6 @@ from openapi_schema_validator import OAS30Validator
 from sqlalchemy import create_engine, select, text
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, State
@@ -33,7 +32,7 @@ from masivo_engine.samples.planted import GOES
 from masivo_engine.samples.retailer import build as retailer
 from masivo_engine.sandbox.api import contract
 from masivo_engine.source.reader import Source
-from tests import servers
+from tests import servers, told
 from tests.databases.sample import sample_shop
 from tests.whole_migration import UNLIMITED, Died, journey
 
@@ -120,7 +119,7 @@ def done(sample, tmp_path_factory):
             tables = {table: connection.execute(table.select()).all() for table in schema.metadata.sorted_tables}
         with trip.legacy.connect() as connection:
             people = _people(connection)
-        keys = _entries(trip, "first")
+        keys = _reasons(trip)
         traced = "\n".join(line for key in list(keys[Entity.CUSTOMERS])[:50] for line in trail(trip.place.ledger, key))
         made = Done(
             sample[1],
@@ -148,18 +147,11 @@ def _people(connection):
     return [name for name in whole if " " in name], [address for address in addresses if "@" in address]
 
 
-def _entries(trip, run_id):
-    """Reason and column of every entry of a run, by entity and key."""
-    entry = schema.entry
-    statement = (
-        select(entry.c.entity, entry.c.key, schema.reason_of_entry.label("is_reason"), entry.c.column_name)
-        .select_from(schema.entry_and_batch)
-        .where(entry.c.run == find_run(trip.place.ledger, run_id).number)
-    )
+def _reasons(trip):
+    """Reason and column of every row, by entity and key."""
     found = {entity: {} for entity in Entity}
-    with trip.place.ledger.reading() as connection:
-        for entity, key, reason, column in connection.execute(statement):
-            found[Entity(entity)].setdefault(key, []).append((reason, column))
+    for one in told.told(trip.place.ledger_engine):
+        found[Entity(one.entity)].setdefault(one.key, []).append((one.reason, one.column))
     return found
 
 

@@ -14,13 +14,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from masivo_engine.ledger.history import entries as knowledge
 from sqlalchemy import create_engine, text, update
 
 from masivo.hook import MasivoHook
 from masivo_engine import crash_points
 from masivo_engine.delivery import delivery, sender
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history import entries as knowledge
 from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model import answers

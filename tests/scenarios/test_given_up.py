@@ -30,12 +30,6 @@ from tests.whole_migration import EVERYTHING, UNHURRIED, UNLIMITED, Died, journe
 
 INCREMENT = Asked(RunKind.INCREMENT)
 LONG_AGO = datetime(2023, 1, 1)  # noqa: DTZ001 (as the shop's clock shows it)
-SAID = text(
-    "SELECT coalesce(e.state, b.state), coalesce(nullif(e.reason, ''), b.reason, '') FROM masivo_entry e"
-    " LEFT JOIN masivo_batch b ON b.id = e.batch WHERE e.key = :key ORDER BY e.id"
-)
-
-
 def die():
     raise Died
 

@@ -32,12 +32,12 @@ from sqlalchemy import Connection, Table, insert, select, text, update
 
 from masivo_engine import crash_points
 from masivo_engine.crash_points import trap_at
-from masivo_engine.ledger import schema
 from masivo_engine.ledger.writing import lease_keeper
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Asked, RunKind, Slice, Window
 from masivo_engine.planning.guards import Guard
 from masivo_engine.records.stream import record_pages
+from tests import told
 from tests.databases import changing
 from tests.databases.changing import INCREMENT, SWEEP, Site, booking, line, person, sale
 from tests.whole_migration import UNLIMITED, Died
@@ -193,10 +193,7 @@ class Driver:
         A person who has looked settles what is in doubt: nothing dies between being sent and being
         taken.
         """
-        entry = schema.entry
-        with self.site.trip.place.ledger.reading() as connection:
-            doubtful = select(entry.c.key).select_from(schema.entry_and_batch)
-            keys = list(connection.execute(doubtful.where(schema.state_of_entry == "in_doubt")).scalars())
+        keys = [key for _, key in told.in_state(self.site.trip.place.ledger_engine, "in_doubt")]
         if keys:
             self._runs += 1
             given = {"in_doubt": "delivered", "confirm": "delivered", "keys": sorted(set(keys))}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -41,20 +41,18 @@ def newest_delivered(ledger: Ledger, entity: Entity, *, most: int) -> list[str]:
     """Return the places of *most* of the rows of *entity* that the API got last."""
     table = schema.batch
     last = (
-        select(table.c.id, table.c.run)
+        select(table.c.id)
         .where(table.c.entity == entity, table.c.state == BatchState.DELIVERED)
         .order_by(table.c.id.desc())
         .limit(3)
     )
     places: list[str] = []
     with ledger.reading() as connection:
-        for batch in connection.execute(last).all():
-            theirs = select(_RECORD.c.place).where(
-                _RECORD.c.has_run == batch.run, _RECORD.c.has_batch == batch.id, _RECORD.c.gone_run.is_(None)
-            )
-            places += connection.execute(theirs.limit(most - len(places))).scalars().all()
-            if len(places) >= most:
-                break
+        ids = connection.execute(last).scalars().all()
+        theirs = select(_RECORD.c.place).where(
+            _RECORD.c.has_batch.in_(ids), _RECORD.c.entity == entity, _RECORD.c.gone_run.is_(None)
+        )
+        places += connection.execute(theirs.limit(most)).scalars()
     return places
 
 
@@ -73,9 +71,7 @@ def stray_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
     return set(_count_events(ledger, customers, _RECORD.c.customer, _RECORD.c.strays > 0))
 
 
-def delivered_after(
-    ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3
-) -> list[Delivered]:
+def delivered_after(ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3) -> list[Delivered]:
     """
     Return what the first *batches* of *entity* carried that were accepted, and packed and sent
     after *batch* at *moment*, as far as the API still has just that.
@@ -107,7 +103,7 @@ def delivered_after(
         later = connection.execute(first).scalars().all()
         rows = connection.execute(
             select(_RECORD.c.key, *columns, had)
-            .join(table, and_(_RECORD.c.has_run == table.c.run, _RECORD.c.has_batch == table.c.id))
+            .join(table, table.c.id == _RECORD.c.has_batch)
             .where(table.c.id.in_(later))
             .order_by(_RECORD.c.home, _RECORD.c.place)
         )
@@ -124,11 +120,9 @@ def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) ->
         .limit(batches)
     )
     with ledger.reading() as connection:
-        keys: list[str] = []
-        for batch in connection.execute(latest).scalars().all():
-            one = select(_RECORD.c.key).where(_RECORD.c.has_run == run, _RECORD.c.has_batch == batch)
-            keys += connection.execute(one.limit(1)).scalars().all()
-        return keys
+        ids = connection.execute(latest).scalars().all()
+        last = select(func.max(_RECORD.c.key)).where(_RECORD.c.has_batch.in_(ids)).group_by(_RECORD.c.has_batch)
+        return list(connection.execute(last).scalars())
 
 
 def doubts_in_a_row(ledger: Ledger, entity: Entity, *, most: int) -> int:
@@ -167,22 +161,27 @@ def isolated_within_hour(ledger: Ledger) -> int:
         return int(connection.execute(spent).scalar_one())
 
 
+def is_of(whose: ColumnElement[Any], customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
+    """
+    Whether a record was sent to one of *customers*, by *whose*: ``out_customer`` or
+    ``has_customer``.
+
+    It is asked so that indexes answer it: hardly any is another one than the row's customer today.
+    """
+    today = _RECORD.c.customer
+    return or_(
+        and_(one_of(today, customers, dialect), whose == today),
+        and_(one_of(whose, customers, dialect), whose != today),
+    )
+
+
 def _count_events(
-    ledger: Ledger, customers: Collection[str], name: ColumnElement[str], condition: ColumnElement[bool]
+    ledger: Ledger, customers: Collection[str], name: ColumnElement[Any], condition: ColumnElement[bool]
 ) -> dict[str, int]:
     found: dict[str, int] = {}
-    others = name != _RECORD.c.customer
     with ledger.reading() as connection:
         for some in at_once(sorted(customers), connection.dialect.name):
-            # By the customer of today, whom the index knows, and by whom it was before where that is
-            # another one.
-            for column, which in ((_RECORD.c.customer, name == _RECORD.c.customer), (name, others)):
-                among = one_of(column, some, connection.dialect.name)
-                rows = connection.execute(
-                    select(column, func.count())
-                    .where(_RECORD.c.entity == Entity.EVENTS, among, which, condition)
-                    .group_by(column)
-                )
-                for customer, count in rows:
-                    found[customer] = found.get(customer, 0) + count
+            mine = (_RECORD.c.entity == Entity.EVENTS, is_of(name, some, connection.dialect.name), condition)
+            for customer, count in connection.execute(select(name, func.count()).where(*mine).group_by(name)):
+                found[customer] = int(count)
     return found

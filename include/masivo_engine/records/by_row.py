@@ -19,7 +19,7 @@ from masivo_engine.mapping.loader import Adjust
 from masivo_engine.mapping.values import Unfit, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
-from masivo_engine.model.places import place_of, place_without_key
+from masivo_engine.model.places import place_of, place_of_row
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.json_text import canonical, content_hash
 from masivo_engine.records.outliers import is_outlier
@@ -83,20 +83,23 @@ class RowMaker:
         except ValidationError as error:
             reason, column, described = self._broken_rule(error)
         points = self._points_at_stake(values, row.lists)
-        if not key:
-            key = _name(row.values[self._key])
-        if not customer:
-            customer = key if self._customer == self._key else _name(row.values[self._customer])
+        key = key or self._name_in(self._key, values, row.values)
+        customer = customer or self._name_in(self._customer, values, row.values)
         return Rejection(self._entity, key, customer, reason, column, described, points, **at)
 
-    def _at(self, values: Row) -> dict[str, str]:
+    def _at(self, values: Row) -> dict[str, Any]:
         """Return where a row stands, before anything of it is judged."""
-        changed = self._builder.changed
+        key, customer = values[self._key], values[self._customer]
+        amount, changed = self._builder.index("amount"), self._builder.changed
         return {
-            "place": place_of(values[self._key]),
-            "owner": place_of(values[self._customer]),
+            "place": place_of_row(key, customer, values[amount] if amount >= 0 else None),
+            "owner": place_of(customer),
             "changed": change_text(values[changed]) if changed >= 0 else "",
         }
+
+    def _name_in(self, index: int, adjusted: Row, given: Row) -> str:
+        """Return a key as text as far as it is one: as adjust() has it, or else as it was given."""
+        return _name(adjusted[index]) or _name(given[index])
 
     def _adjusted(self, adjust: Adjust, values: Row) -> Row:
         columns = self._builder.columns
@@ -155,8 +158,7 @@ class RowMaker:
         values = [row.amount if column == "amount" else None for column in self._builder.columns]
         points = self._points_at_stake(values, {})
         key, customer = _name(row.key), _name(row.customer)
-        place = place_of(row.key) if row.key is not None else place_without_key(row.customer, row.amount)
-        owner = place_of(row.customer)
+        place, owner = place_of_row(row.key, row.customer, row.amount), place_of(row.customer)
         return Rejection(self._entity, key, customer, row.reason, row.column, row.shape, points, place, owner)
 
     def _broken_rule(self, error: ValidationError) -> tuple[str, str, str]:

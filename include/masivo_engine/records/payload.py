@@ -241,7 +241,8 @@ def element_order(positions: Sequence[Any], written: Sequence[str]) -> Sequence[
 
 def change_text(changed: Any) -> str:
     """Return a change time as text that another reading of it can be compared with."""
-    return "" if changed is None else str(changed)[: ledger_capacity.CHANGED].replace("\x00", "")
+    written = "" if changed is None else str(changed)[: ledger_capacity.CHANGED]
+    return written if written.isprintable() else written.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def rises(positions: Sequence[Any]) -> list[bool]:

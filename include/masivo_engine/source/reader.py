@@ -9,7 +9,8 @@ rows that cannot be read are named, and the others go on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain, starmap
@@ -22,13 +23,14 @@ from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.mapping.values import Unfit, instant
 from masivo_engine.model.errors import LegacyError, MappingError
+from masivo_engine.model.places import first_of, has_key, is_copy, is_unkept, place_of, place_of_row
 from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
 from masivo_engine.source.lists import ListReader
 from masivo_engine.source.statements import Position, SampleValues, Statements
-from masivo_engine.sql import MOST_KEYS, REFUSALS, kind_of, portions
+from masivo_engine.sql import MOST_KEYS, REFUSALS, at_once, kind_of, portions
 
 
 PAGE = 1000  # rows of the first page
@@ -144,10 +146,71 @@ class Source:
 
         Rows that lack one of them come first. With *key*: only the rows that the database takes for
         it.
+
+        A window of places has just those rows, wherever they stand by now; of transactions, all
+        rows of just those owners. They are ordered within portions of the places.
         """
         self._selection.refuse_window_without_change_time(window)
-        if window.keys is None and not key:
+        if window.places is None:
+            yield from self._pages(part, window, key=key)
+            return
+        asked = set(map(first_of, window.places))
+        of = self._owner_of if self.entity is Entity.TRANSACTIONS else self._place_of
+        for some in self._portions(asked):
+            alike = set(some)  # the database may take a key of one portion for one of another
+            for page in self._pages(part, replace(window, places=some), key=key):
+                if found := [row for row in page if of(row) in alike]:
+                    yield found
+
+    def twins(self, window: Window) -> Iterator[tuple[str, int]]:
+        """
+        Yield the places of keys that more than one row of *window* has, each with the number of its
+        rows.
+        """
+        try:
+            with self._database.reading() as connection, self._database.beside(connection) as another:
+                for found in streamed(connection, self._selection.twins(window), MOST_KEYS):
+                    if self._selection.can_take_for_another:
+                        keys = [key for key, _ in found]
+                        yield from _counted(another.execute(self._selection.spellings(keys)).all())
+                    else:
+                        yield from _counted(found)
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+
+    def there(self, places: Iterable[str]) -> set[str]:
+        """
+        Return those of *places* that the source has now, whoever owns them.
+
+        A further row of a place is there if the place has more than one row, because which of them
+        it is can only be told by what is in it.
+        """
+        asked = set(places)
+        rows = self.rows_at({first_of(place) for place in asked})
+        return {place for place in asked if rows[first_of(place)] > is_copy(place)}
+
+    def rows_at(self, places: Iterable[str]) -> Counter[str]:
+        """Count the rows of each of *places*."""
+        rows: Counter[str] = Counter()
+        try:
+            with self._database.reading() as connection:
+                for some in self._portions(places):
+                    worth = ["amount"] if self._has_worth and _have_no_key(some) else []
+                    wanted = set(some)
+                    for found in streamed(connection, self._selection.at(some, *worth), PAGE):
+                        here = (place_of_row(key, customer, *amount) for customer, key, *amount in found)
+                        rows.update(place for place in here if place in wanted)
+        except REFUSALS as refusal:
+            raise self._cannot_be_read(refusal) from None
+        return rows
+
+    def _pages(self, part: Slice, window: Window, *, key: str) -> Iterator[list[Found]]:
+        has_no_key = _have_no_key(window.places)
+        is_own_parent = self._key == self._customer  # who has a key lacks nothing
+        if not key and (window.places is None or has_no_key or not is_own_parent):
             yield from self._keyless(part, window)
+        if has_no_key:
+            return
         behind: Position | None = None
         grows = True
         while True:
@@ -313,6 +376,23 @@ class Source:
         shape = f"the driver refuses it ({kind_of(refusal)})"
         return UnreadableRow(key, customer, "unreadable_row", column, shape, worth)
 
+    def _portions(self, places: Iterable[str]) -> Iterator[tuple[str, ...]]:
+        """Cut *places* into parts that are found alike, in the order of their keys."""
+        in_order = sorted(places)
+        by_key = [place for place in in_order if has_key(place)]
+        not_kept = tuple(filter(is_unkept, in_order))
+        no_key = tuple(place for place in in_order if _have_no_key((place,)))
+        yield from filter(None, (no_key, not_kept))
+        yield from map(tuple, at_once(by_key, self._database.dialect))
+
+    def _place_of(self, row: Found) -> str:
+        if isinstance(row, UnreadableRow):
+            return place_of_row(row.key, row.customer, row.amount)
+        return place_of(row.values[self._key])
+
+    def _owner_of(self, row: Found) -> str:
+        return place_of(self._position(row)[0])
+
     def _position(self, row: Found) -> Position:
         if isinstance(row, UnreadableRow):
             return row.customer, row.key
@@ -342,6 +422,15 @@ class Source:
 
     def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
         return LegacyError(f"{self.query.where}: the database cannot read it: {kind_of(refusal)}")
+
+
+def _have_no_key(places: Sequence[str] | None) -> bool:
+    """Whether *places*, which are found alike, are those of rows without a key."""
+    return places is not None and not has_key(places[0]) and not is_unkept(places[0])
+
+
+def _counted(found: Iterable[Sequence[Any]]) -> Iterator[tuple[str, int]]:
+    return ((place_of(key), count) for key, count in found)
 
 
 def _characters(rows: Sequence[Sequence[Any]]) -> int:

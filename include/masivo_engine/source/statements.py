@@ -8,34 +8,25 @@ on every dialect. Nothing pages by OFFSET.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    String,
-    and_,
-    cast,
-    func,
-    literal,
-    literal_column,
-    not_,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, literal_column, or_, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
+from masivo_engine.model.places import has_key, is_unkept, key_of, kind_of_key, place_of
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.change_time import changed
+from masivo_engine.source.dialects import TEXT, subquery, unkept
 from masivo_engine.source.dialects import Exactly as _Exactly
-from masivo_engine.source.dialects import subquery
 from masivo_engine.sql import one_of
 
 
@@ -47,9 +38,9 @@ Position = tuple[Any, Any]
 # first.
 _CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite", "mssql"})
 
-# Oracle casts to no text without a length, and SQL Server takes 30 for none. No key is as long as
-# this.
-_TEXT = String(4000)
+# These have no whole numbers of more than 64 bits, and refuse to be asked for one.
+_NARROW = frozenset({"sqlite", "postgresql"})
+_WIDEST = 2**63
 
 # Oracle has no FALSE, and takes no number for one.
 _NEVER = literal_column("1") == literal_column("0")
@@ -97,6 +88,7 @@ class Statements:
         self._query = mapping.queries[entity]
         self._zone = mapping.settings.zone_of(CHANGED)
         self._stored = stored or SampleValues()
+        self._dialect = dialect
         self._is_case_blind = dialect in _CASE_BLIND
         self._columns = aliases = Columns(columns)
         key, customer = aliases.spelled(KEY[entity]), aliases.spelled(CUSTOMER[entity])
@@ -123,7 +115,7 @@ class Statements:
         *key*: only rows of this key, as records write it.
         """
         statement = self._select(*names).where(
-            self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
+            self.customer.is_not(None), self.key.is_not(None), *self._in(part, window), *self._during(window)
         )
         if behind is not None:
             statement = statement.where(self._after(behind))
@@ -145,12 +137,14 @@ class Statements:
         A row without a key belongs to its customer's slice, because a customer's transactions are
         judged together. A row without a customer belongs to the first slice.
         """
-        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
-        without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
-        columns = [self._rows.c[self._columns.spelled(name)] for name in names]
-        # For customers it is the same column, and a subquery wants two names.
-        key = self.key.label("masivo_key")
-        return select(self.customer, key, *columns).where(without, *self._during(window))
+        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part, window))
+        is_first = part.lower is None or window.places is not None
+        without = or_(self.customer.is_(None), without_key) if is_first else without_key
+        return self._named(*names).where(without, *self._during(window))
+
+    def at(self, places: Sequence[str], *names: str) -> Select[Any]:
+        """Return customer, key and *names* of the rows whose own places may be among *places*."""
+        return self._named(*names).where(self._at(places, *self._own))
 
     def counts(self, window: Window) -> Select[Any]:
         """Return the number of rows of each customer, in the order of `rows`."""
@@ -160,6 +154,26 @@ class Statements:
             .group_by(self.customer)
             .order_by(self.customer)
         )
+
+    def twins(self, window: Window) -> Select[Any]:
+        """
+        Return the keys that more than one row of *window* has, with the number of rows.
+
+        The database may take several keys for one; `spellings` tells them apart.
+        """
+        many = func.count() > 1
+        mine = (self.key.is_not(None), *self._during(window))
+        return select(self.key, func.count()).where(*mine).group_by(self.key).having(many)
+
+    def spellings(self, keys: Sequence[Any]) -> Select[Any]:
+        """Return what `twins` does, of *keys* that it found, and exactly."""
+        alike = select(self.key, func.count()).where(one_of(self.key, keys, self._dialect))
+        return alike.group_by(self.key, _Exactly(self.key)).having(func.count() > 1)
+
+    @property
+    def can_take_for_another(self) -> bool:
+        """Whether the database takes keys for each other that differ in case or in blanks."""
+        return self._is_case_blind and isinstance(self._stored.key, str)
 
     def newest(self, *, until: datetime) -> Select[Any] | None:
         """Return the newest change time before *until*, or None if the mapping has none."""
@@ -193,6 +207,11 @@ class Statements:
             problem = f"has no column {CHANGED!r}, so no window can be read"
             raise MappingError(self._query.where, problem, "add it, or run with full")
 
+    def _named(self, *names: str) -> Select[Any]:
+        columns = [self._rows.c[self._columns.spelled(name)] for name in names]
+        # Of customers it is the same column, and a subquery wants two names.
+        return select(self.customer, self.key.label("masivo_key"), *columns)
+
     def _select(self, *names: str) -> Select[Any]:
         if not names:
             return select(self._rows)
@@ -221,7 +240,17 @@ class Statements:
                 terms.append((_Exactly(term), _Exactly(literal(value, String))))
         return terms
 
-    def _in(self, part: Slice) -> list[ColumnElement[bool]]:
+    @property
+    def _own(self) -> tuple[ColumnElement[Any], Any]:
+        return self.key, self._stored.key
+
+    @property
+    def _owner(self) -> tuple[ColumnElement[Any], Any]:
+        return self.customer, self._stored.customer
+
+    def _in(self, part: Slice, window: Window) -> list[ColumnElement[bool]]:
+        if window.places is not None:
+            return []  # they are read wherever they are by now
         bounds = []
         if part.lower is not None:
             bounds.append(self.customer >= part.lower)
@@ -230,8 +259,9 @@ class Statements:
         return bounds
 
     def _during(self, window: Window) -> list[ColumnElement[bool]]:
-        if window.keys is not None:
-            return [self._by_name(window.keys), *self._outside(window.besides)]
+        if window.places is not None:
+            is_by_owner = self.entity is Entity.TRANSACTIONS
+            return [self._at(window.places, *self._owner if is_by_owner else self._own)]
         conditions = self._changed_during(window, self._changed)
         if conditions and self.entity is Entity.TRANSACTIONS:
             # A customer's transactions go together: one that changed brings the others along.
@@ -246,23 +276,27 @@ class Statements:
             conditions.append(_among(self.customer, self._stored.customer, window.customers))
         return conditions
 
-    def _by_name(self, keys: Sequence[str]) -> ColumnElement[bool]:
-        if self.entity is Entity.TRANSACTIONS:
-            return _among(self.customer, self._stored.customer, keys)
-        return _among(self.key, self._stored.key, keys)
+    def _at(self, places: Sequence[str], term: ColumnElement[Any], like: Any) -> ColumnElement[bool]:
+        """
+        Return whether *term*, of which *like* is a value, may be the key of one of *places*.
 
-    def _outside(self, window: Window | None) -> list[ColumnElement[bool]]:
-        conditions = self._during(window) if window is not None else []
-        if window is None:
-            return []
-        return [not_(and_(*conditions)) if conditions else _NEVER]  # what reads everything leaves nothing
+        Keys are compared as what they are, and never made into another type: a database would not
+        use its index, or find what was not asked for, or refuse. So what the database takes for one
+        of the keys is found; and all that have none, or one that no ledger keeps, where *places*
+        have such ones.
+        """
+        conditions = list(_of_kind(term, like, [place for place in places if has_key(place)], self._dialect))
+        if any(map(is_unkept, places)):
+            conditions.append(unkept(term, like, self._dialect))
+        if not all(has_key(place) or is_unkept(place) for place in places):
+            conditions.append(term.is_(None))
+        return or_(*conditions) if conditions else _NEVER
 
     def _moved(self, element: ListWithChangeTime, window: Window) -> ColumnElement[bool]:
         """Return the condition that an element of the row's list changed in *window*."""
         moved = changed(
             element.changed, window.since, window.until, like=element.like, zone=self._zone, where=element.where
         )
-        # Denied elsewhere, so it must not be null: a parent of NULL in the list would make it so.
         return self.key.in_(select(element.parent).where(element.parent.is_not(None), *moved))
 
     def _changed_during(self, window: Window, when: ColumnElement[Any] | None) -> list[ColumnElement[bool]]:
@@ -285,7 +319,55 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
         case str() | None:
             return term.in_(names)
         case _:
-            return cast(term, _TEXT).in_(names)
+            return cast(term, TEXT).in_(names)
+
+
+# Kinds of keys, of `masivo_engine.model.places`, that one column can hold. SQLite's have no type,
+# and Oracle's numbers come as they are. What stands as text may be cast to it.
+_OF_SQLITE, _NUMBERS_OF_ORACLE, _OTHERS = "iftsb", "idf", "tso"
+
+
+def _of_kind(term: ColumnElement[Any], like: Any, places: Sequence[str], dialect: str) -> Iterator[ColumnElement[bool]]:
+    """Yield, type by type, whether *term* is the key of one of *places*, as far as it can be."""
+    by_kind: defaultdict[str, list[Any]] = defaultdict(list)
+    for place in places:
+        by_kind[kind_of_key(place)].append(key_of(place))
+    kinds = _kinds_like(like, dialect)
+    if kinds == _OTHERS:
+        texts = [text for kind in kinds for text in by_kind[kind]]
+        yield from _among_others(term, like, texts)
+        return
+    if dialect in _NARROW:
+        by_kind["i"] = [key for key in by_kind["i"] if -_WIDEST <= key < _WIDEST]
+    by_kind["t"] += by_kind.pop("s", [])
+    yield from (one_of(term, keys, dialect) for kind, keys in by_kind.items() if keys and kind in kinds)
+
+
+def _among_others(term: ColumnElement[Any], like: Any, texts: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Yield whether *term*, a day, a moment or something odder, is written as one of *texts*."""
+    if not texts:
+        return
+    if not isinstance(like, date):
+        yield cast(term, TEXT).in_(texts)
+        return
+    days: list[date] = []
+    for text in texts:
+        with suppress(ValueError):
+            days.append(type(like).fromisoformat(text))
+    yield term.in_(days)
+
+
+def _kinds_like(like: Any, dialect: str) -> str:
+    if dialect == "sqlite":
+        return _OF_SQLITE
+    if like is None:
+        return ""  # nothing has a key
+    if isinstance(like, str):
+        return "ts"
+    kind = kind_of_key(place_of(like))
+    if kind in _NUMBERS_OF_ORACLE and dialect == "oracle":
+        return _NUMBERS_OF_ORACLE
+    return kind if kind in "idfub" else _OTHERS
 
 
 def elements(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from masivo_engine.ledger.history import entries
+from masivo_engine.ledger.history.entries import isolated_within_hour
 from sqlalchemy import create_engine, func, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history import entries
-from masivo_engine.ledger.history.entries import isolated_within_hour
 from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import BatchState, Purpose, Receipt
 from masivo_engine.model.rows import Entity

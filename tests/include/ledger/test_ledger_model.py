@@ -14,13 +14,13 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from masivo_engine.ledger.history.entries import ADOPTED, known, last_delivered, sent_of
 from masivo_engine.ledger.history.waiting import waiting
 from sqlalchemy import delete, insert, select, update
 
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.history.entries import ADOPTED, known, last_delivered, sent_of
 from masivo_engine.ledger.runs.retention import prune
 from masivo_engine.ledger.verification import pending
 from masivo_engine.mapping.settings import Policies

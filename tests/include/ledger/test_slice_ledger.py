@@ -11,13 +11,13 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from masivo_engine.ledger.history.entries import known
 from sqlalchemy import func, make_url, select, text, update
 
 from masivo.connections import engines
 from masivo_engine import sql
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.history.entries import known
 from masivo_engine.ledger.runs.runs import begin_run, find_run, slices_of
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model.batches import BatchState, Receipt

@@ -13,12 +13,12 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from masivo_engine.ledger.history.entries import Knowledge
 from masivo_engine.ledger.writing.email_claims import claim
 from sqlalchemy import make_url
 
 from masivo.connections import engines
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.history.entries import Knowledge
 from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import BatchState, Receipt
 from masivo_engine.model.limits import Limits

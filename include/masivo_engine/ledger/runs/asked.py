@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, func, insert, or_, select, true, upd
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.runs import slice_row
-from masivo_engine.model.places import base_of
+from masivo_engine.model.places import first_of
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Slice
 
@@ -99,7 +99,7 @@ def _places(
             return
         behind = rows[-1].home, rows[-1].place
         is_set = entity is Entity.TRANSACTIONS
-        places = dict.fromkeys(row.owner if is_set else base_of(row.place) for row in rows)
+        places = dict.fromkeys(row.owner if is_set else first_of(row.place) for row in rows)
         new = [place for place in places if place not in seen]
         seen.update(new)
         if new:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import func, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.counts import is_of
 from masivo_engine.ledger.verification.pending import (
     brought_by,
     is_unconfirmed,
@@ -20,7 +21,7 @@ from masivo_engine.ledger.verification.pending import (
     to_be_confirmed,
 )
 from masivo_engine.model.rows import Entity
-from masivo_engine.sql import at_once, one_of
+from masivo_engine.sql import at_once
 
 
 _PAGE = 5000
@@ -64,21 +65,14 @@ def runs_of(ledger: Ledger, customers: Sequence[str], *, among: Collection[int] 
                 select(record.c.has_customer, func.max(record.c.has_run).label("run"))
                 .where(
                     record.c.entity.in_(list(Entity)),
-                    _was_sent_to(some, dialect),
-                    brought_by(among) if among else record.c.has_batch.is_not(None),
+                    is_of(record.c.has_customer, some, dialect),
+                    record.c.has_batch.is_not(None),
+                    *([record.c.has_run.in_(list(among))] if among else []),
                 )
                 .group_by(record.c.has_customer)
             )
             found |= {row.has_customer: row.run for row in rows}
     return {name: found[name] for name in customers if name in found}
-
-
-def _was_sent_to(customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
-    """
-    Whether what has arrived was sent to one of *customers*: hardly any to another one than today's.
-    """
-    had, has = schema.record.c.has_customer, schema.record.c.customer
-    return or_(and_(one_of(has, customers, dialect), had == has), and_(one_of(had, customers, dialect), had != has))
 
 
 def found_before(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:

@@ -11,8 +11,8 @@ from masivo_engine.ledger.schema import metadata
 revision = "0001"
 down_revision = None
 
-# SQLite gathers no statistics by itself. Without any it takes an entity or a run for a few rows, and
-# reads all of it to find one: how many rows there are, and how many have the same first columns.
+# SQLite gathers no statistics by itself. Without any it takes an entity or a run for a few rows,
+# and reads all of it to find one. So many rows there are, and so many have the same first columns.
 _STATISTICS = {
     "masivo_record": "1000000 300000 3 1",  # the primary key
     "masivo_record_of_place": "1000000 300000 1",
@@ -22,6 +22,7 @@ _STATISTICS = {
     "masivo_record_open": "10000 5000 2000 1000",
     "masivo_record_out": "10000 1000",
     "masivo_record_arrived": "1000000 50000 1000",
+    "masivo_record_of_batch": "1000000 1000",
     "masivo_record_gone": "1000 100",
     "masivo_record_of_email": "300000 1",
     "masivo_record_had_email": "1000 1",
