@@ -48,9 +48,7 @@ def test_rows_points_and_requests_are_counted_by_state(ledger):
 
 def test_fractions_of_points_add_up_exactly(ledger):
     mine = claim(ledger, begin(ledger, "run", Entity.TRANSACTIONS), Entity.TRANSACTIONS, 1)
-    rows = [
-        bad(key, entity=Entity.TRANSACTIONS, reason="not_a_date", points="0.1") for key in ("1", "2", "3")
-    ]
+    rows = [bad(key, entity=Entity.TRANSACTIONS, reason="not_a_date", points="0.1") for key in ("1", "2", "3")]
     see(mine, *rows)
     assert of(account(ledger), Entity.TRANSACTIONS).points["quarantined"] == Decimal("0.3")
 
