@@ -78,6 +78,18 @@ def freeze(ledger: Ledger, run: int) -> None:
         connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=stamp(connection)))
 
 
+def reopen(connection: Connection, run: int) -> None:
+    """
+    Let a run go on that had ended: what it has seen last counts live again, and what others have
+    seen since stays written down.
+    """
+    if not frozen(connection, [run]):
+        return
+    for one in _live(connection, run):
+        add(connection, run, *one._replace(rows=-one.rows, points=-one.points, new=-one.new))
+    connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=None))
+
+
 def frozen(connection: Connection, runs: Collection[int]) -> set[int]:
     """
     Return those of *runs* whose account is written down; none of the others is until the

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
-    delete,
     func,
     insert,
     literal,
@@ -44,7 +43,7 @@ from masivo_engine.ledger.writing.sealed_payloads import keep
 from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
-from masivo_engine.model.errors import Fenced, LedgerError, Moved
+from masivo_engine.model.errors import Fenced, Moved
 from masivo_engine.model.judged import NOT_YET_SENT, Judged
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
@@ -67,7 +66,7 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
     with ledger.engine.begin() as connection:
         if not is_my_turn(connection, run, entity, lease_s=lease_s):
             return None
-        _refuse_ended(connection, run, entity)
+        tallies.reopen(connection, run)
         connection.execute(
             update(table)
             .where(*this)
@@ -83,23 +82,6 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
         fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
         take_over(connection, run, entity, number, at=now())
     return SliceLedger(ledger, Lease(run, entity, number, fence))
-
-
-def _refuse_ended(connection: Connection, run: int, entity: Entity) -> None:
-    """
-    Let a run go on that had ended; refuse it where another has seen its rows since: they would
-    count in both.
-    """
-    table, part = schema.run, schema.part
-    mine = update(table).where(table.c.id == run, table.c.frozen_at.is_not(None)).values(frozen_at=None)
-    if not connection.execute(mine).rowcount:
-        return
-    later = select(part.c.number).where(part.c.run > run, part.c.entity == entity, part.c.started_at.is_not(None))
-    if connection.execute(later.limit(1)).first() is not None:
-        raise LedgerError(
-            f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent"
-        )
-    connection.execute(delete(schema.tally).where(schema.tally.c.run == run))
 
 
 class SliceLedger:
@@ -440,7 +422,7 @@ class SliceLedger:
             values[f"has_{name}"] = case(
                 (_RECORD.c.has_batch.is_(None), _RECORD.c[name]), else_=_RECORD.c[f"has_{name}"]
             )
-        return values | {"has_run": self.lease.run, "confirmed_at": None}
+        return values | {"has_run": self.lease.run, "confirmed_at": None} | schema.NOTHING_OUT
 
     def _seen(self) -> dict[str, Any]:
         return {"slice": self.lease.slice, "fence": self.lease.fence, "gone_run": None}
