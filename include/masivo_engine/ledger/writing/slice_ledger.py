@@ -10,9 +10,7 @@ lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -22,6 +20,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    delete,
     func,
     insert,
     literal,
@@ -66,7 +65,7 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
     with ledger.engine.begin() as connection:
         if not is_my_turn(connection, run, entity, lease_s=lease_s):
             return None
-        tallies.reopen(connection, run)
+        tallies.reopen(connection, run, entity)
         connection.execute(
             update(table)
             .where(*this)
@@ -397,23 +396,37 @@ class SliceLedger:
             connection.execute(insert(table), former)
 
     def _leave_to_their_runs(self, connection: Connection, rows: Sequence[Known]) -> None:
-        """Leave in the account of other runs, which have not ended, the rows that this one sees now."""
-        others = {row.run for row in rows} - {self.lease.run}
+        """
+        Leave rows that this run sees now in the account of other runs that are under way, and take
+        back those that others had from this one.
+        """
+        left, run = schema.left, self.lease.run
+        places = [row.place for row in rows if row.run > run]
+        for some in at_once(places, connection.dialect.name):
+            mine = one_of(left.c.place, some, connection.dialect.name)
+            connection.execute(delete(left).where(left.c.run == run, left.c.entity == self._entity, mine))
+        others = {row.run for row in rows} - {run}
         if not others:
             return
         table = schema.run
         open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
         unfrozen = set(connection.execute(open_runs).scalars())
-        counts: Counter[tuple[Any, ...]] = Counter()
-        points: dict[tuple[Any, ...], Decimal] = {}
-        for row in rows:
-            if row.run in unfrozen:
-                line = row.run, _state_in(row), row.reason, row.column_name, row.since_run == row.run
-                counts[line] += 1
-                points[line] = points.get(line, Decimal(0)) + Decimal(str(row.points))
-        for line, count in counts.items():
-            run, state, reason, column, is_new = line
-            tallies.add(connection, run, self._entity, state, reason, column, count, points[line], count * is_new)
+        gone = [
+            {
+                "run": row.run,
+                "entity": self._entity,
+                "place": row.place,
+                "state": _state_in(row),
+                "reason": row.reason,
+                "column_name": row.column_name,
+                "points": row.points,
+                "new": int(row.since_run == row.run),
+            }
+            for row in rows
+            if row.run in unfrozen
+        ]
+        if gone:
+            connection.execute(insert(left), gone)
 
     def _adopted(self) -> dict[str, Any]:
         values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
