@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Rows
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
 from masivo_engine.ledger.runs.runs import begin_run
 from masivo_engine.model.batches import Batch, BatchState, Receipt
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.judged import SENT, Judged, Verdict
+from masivo_engine.model.places import place_of
+from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import Covers, RunKind, Slice, Window
 
 
@@ -66,7 +69,15 @@ def _record(  # noqa: PLR0913 (the fields of a record)
     email: str = "",
 ) -> Record:
     digest = hashlib.blake2b(body, digest_size=16).digest()
-    return Record(entity, key, owner, body, digest, points, balance or {}, reward=reward, email=email)
+    places = {"place": place_of(key), "owner": place_of(owner)}
+    return Record(entity, key, owner, body, digest, points, balance or {}, reward=reward, email=email, **places)
+
+
+def rejection(entity, key, reason, column="", shape="", *, owner=None, points=0):
+    """A row that became no record."""
+    owner = key if owner is None else owner
+    places = {"place": place_of(key), "owner": place_of(owner)}
+    return Rejection(entity, key, owner, reason, column, shape, Decimal(points), **places)
 
 
 def begin(ledger, run_id="run", *entities):
@@ -82,12 +93,34 @@ def begin(ledger, run_id="run", *entities):
     return run
 
 
-def send(ledger, lease, *records, state=BatchState.DELIVERED, reason=""):
-    number = ledger.pack(lease, batch(records))
-    ledger.sending(lease, number)
+def end(row, state, reason="", column="", shape=""):
+    """The judgement that *row* is not sent."""
+    return Judged(row, Verdict(state, reason, column, shape), row.place)
+
+
+def quarantined(row):
+    """The judgement on a row that became no record."""
+    return end(row, State.QUARANTINED, row.reason, row.column, row.shape)
+
+
+def adopted(record):
+    """The judgement that a person stated that the API has *record*."""
+    return Judged(record, Verdict(State.UNCHANGED, "adopted", has_it=True), record.place)
+
+
+def see(mine, *judged):
+    """Write down what a slice has read and judged."""
+    mine.see(judged, Rows(mine.ledger).at(mine.lease.entity, [one.place for one in judged]))
+
+
+def send(mine, *records, state=BatchState.DELIVERED, status=201, words="", reason="", number=1):
+    """Have a slice read and send *records*; without a *state* no answer comes."""
+    see(mine, *(Judged(record, SENT, record.place) for record in records))
+    packed = mine.pack(batch(records, number))
+    mine.mark_sending(packed)
     if state:
-        ledger.receive(lease, number, Receipt(state, 201, 0.1, reason=reason))
-    return number
+        mine.enter_receipt(packed, Receipt(state, status, 0.1, words, reason))
+    return packed
 
 
 def entity_of(made, entity=Entity.CUSTOMERS):

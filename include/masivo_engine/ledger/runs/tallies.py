@@ -17,11 +17,11 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.model.errors import LedgerError
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.rows import Entity, State
 
 
 GONE = "gone"  #: as the state of rows that the API has, and that the run did not find in the source any more
-NOT_YET_SENT = "not_yet_sent"  #: why a row is held between its reading and the answer to the request that carries it
 
 #: The states in which a row waits for somebody or something.
 OPEN = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
