@@ -67,7 +67,7 @@ def counted(engine: Engine) -> Counter[tuple[int, str]]:
             )
         ).all()
         written = connection.execute(
-            text("SELECT run, entity, sum(rows) FROM masivo_tally WHERE state <> 'gone' GROUP BY run, entity")
+            text("SELECT t.run, t.entity, sum(t.rows) FROM masivo_tally t WHERE t.state <> 'gone' GROUP BY t.run, t.entity")
         ).all()
     found: Counter[tuple[int, str]] = Counter()
     with engine.connect().execution_options(reads_only=True) as connection:

@@ -28,10 +28,12 @@ from masivo.wire import tokens
 from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, slices_of
 from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
+from masivo_engine.ledger.writing.takeover import settle_run
 from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice
+from masivo_engine.planning.gone import find_gone
 from masivo_engine.planning.plan import Planning, add_open, settle
 from masivo_engine.reports.account import Account, account
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options
@@ -165,6 +167,10 @@ class Trip:
         if run_id is not None:
             run = find_run(self.place.ledger, run_id)
             let_go(self.place.ledger, run.number)
+            settle_run(self.place.ledger, run.number)
+            covers = Covers.from_json(run.covers)
+            for entity in self.place.mapping.entities:
+                find_gone(self.place.ledger, run.number, covers, self.place.legacy(entity))
             freeze(self.place.ledger, run.number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 

@@ -21,8 +21,8 @@ from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known, Rows
-from masivo_engine.ledger.runs.doubts import doubts_unread
 from masivo_engine.ledger.runs.asked import asked_places, close_asked
+from masivo_engine.ledger.runs.doubts import doubts_unread
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger

@@ -261,5 +261,7 @@ def _troubles(counted: Sequence[Tally], *, has_ended: bool) -> Iterator[Tally]:
     """
     for one in counted:
         is_going = one.reason == NOT_YET_SENT and not has_ended
-        if (one.state in OPEN and not is_going) or (one.state == State.DELIVERED and one.reason in {NOT_SHOWN, SENT_AGAIN}):
+        if (one.state in OPEN and not is_going) or (
+            one.state == State.DELIVERED and one.reason in {NOT_SHOWN, SENT_AGAIN}
+        ):
             yield one

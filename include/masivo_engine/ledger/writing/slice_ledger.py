@@ -411,7 +411,7 @@ class SliceLedger:
         table = schema.run
         open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
         unfrozen = set(connection.execute(open_runs).scalars())
-        gone = [
+        taken = [
             {
                 "run": row.run,
                 "entity": self._entity,
@@ -425,8 +425,8 @@ class SliceLedger:
             for row in rows
             if row.run in unfrozen
         ]
-        if gone:
-            connection.execute(insert(left), gone)
+        if taken:
+            connection.execute(insert(left), taken)
 
     def _adopted(self) -> dict[str, Any]:
         values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
