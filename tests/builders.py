@@ -9,12 +9,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Rows
 from masivo_engine.ledger.runs import coverage
 from masivo_engine.ledger.runs.coverage import Seen
 from masivo_engine.ledger.runs.runs import begin_run
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger, claim
 from masivo_engine.model.batches import Batch, BatchState, Receipt
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.judged import SENT, Judged, Verdict
+from masivo_engine.model.places import place_of
+from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Covers, RunKind, Slice, Window
+from masivo_engine.reports.account import Account, EntityAccount
 
 
 REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -54,6 +59,49 @@ def one_slice(entity: Entity, number: int = 1, of: int = 1, lower: object = None
     return Slice(entity, number, of, lower, upper, 0)
 
 
+def begin(ledger: Ledger, run_id: str = "run", *entities: Entity) -> int:
+    """Begin a run of one slice of each of *entities*, customers by default; return its number."""
+    covers = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers=covers).number
+    for entity in entities or (Entity.CUSTOMERS,):
+        plan_slices(ledger, run, entity, [one_slice(entity)])
+    return run
+
+
+def claimed(ledger: Ledger, run: int, entity: Entity = Entity.CUSTOMERS, number: int = 1) -> SliceLedger:
+    """Take a slice; it must be the run's turn."""
+    writer = claim(ledger, run, entity, number)
+    assert writer is not None
+    return writer
+
+
+def see(writer: SliceLedger, *rows: Record | Rejection, verdict: Verdict = SENT) -> None:
+    """Let the try of *writer* have read *rows*, and judged all of them alike."""
+    known = Rows(writer.ledger).at(writer.lease.entity, [row.place for row in rows])
+    writer.see([Judged(row, verdict, row.place) for row in rows], known)
+
+
+def send(
+    writer: SliceLedger, *records: Record, state: BatchState | None = BatchState.DELIVERED, reason: str = ""
+) -> int:
+    """
+    See, pack and send *records* in one request, to which the answer is *state*; None is no answer
+    yet. Return the number of the batch.
+    """
+    see(writer, *records)
+    number = writer.pack(batch(records))
+    writer.mark_sending(number)
+    if state:
+        status = {BatchState.DELIVERED: 201, BatchState.REFUSED: 422}.get(state, 0)
+        writer.enter_receipt(number, Receipt(state, status, 0.1, reason=reason))
+    return number
+
+
+def entity_of(made: Account, entity: Entity = Entity.CUSTOMERS) -> EntityAccount:
+    """Return what an account says of *entity*."""
+    return next(one for one in made.entities if one.entity is entity)
+
+
 def _record(  # noqa: PLR0913 (the fields of a record)
     entity: Entity,
     key: str,
@@ -65,29 +113,16 @@ def _record(  # noqa: PLR0913 (the fields of a record)
     reward: str = "",
     email: str = "",
 ) -> Record:
-    digest = hashlib.blake2b(body, digest_size=16).digest()
-    return Record(entity, key, owner, body, digest, points, balance or {}, reward=reward, email=email)
-
-
-def begin(ledger, run_id="run", *entities):
-    run = begin_run(ledger, 
-        run_id,
-        mapping="sample",
-        mapping_hash="00",
-        covers=Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json(),
-    ).number
-    for entity in entities or (Entity.CUSTOMERS,):
-        plan_slices(ledger, run, entity, [one_slice(entity)])
-    return run
-
-
-def send(ledger, lease, *records, state=BatchState.DELIVERED, reason=""):
-    number = ledger.pack(lease, batch(records))
-    ledger.sending(lease, number)
-    if state:
-        ledger.receive(lease, number, Receipt(state, 201, 0.1, reason=reason))
-    return number
-
-
-def entity_of(made, entity=Entity.CUSTOMERS):
-    return next(one for one in made.entities if one.entity is entity)
+    return Record(
+        entity,
+        key,
+        owner,
+        body,
+        hashlib.blake2b(body, digest_size=16).digest(),
+        points,
+        balance or {},
+        reward=reward,
+        email=email,
+        place=place_of(key),
+        owner=place_of(owner),
+    )

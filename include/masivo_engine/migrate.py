@@ -243,8 +243,10 @@ class _Migration:
             settled, refused = self.delivery.settle(rows)
             apart = {record.place for one in refused for unit in one.units for record in unit}
             self._judge_settled(rows, settled, apart)
+            lost: set[str] = set()
             for one in refused:
-                self.delivery.take_apart(one)
+                lost |= self.delivery.take_apart(one)
+            self._judge_settled(rows, lost, set())
 
     def _judge_settled(self, rows: dict[str, Row], settled: set[str], apart: set[str]) -> None:
         """Judge the rows of which something was settled; of transactions with all of their customer."""
