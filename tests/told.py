@@ -70,6 +70,8 @@ def counted(engine: Engine) -> Counter[tuple[int, str]]:
             text("SELECT run, entity, sum(rows) FROM masivo_tally WHERE state <> 'gone' GROUP BY run, entity")
         ).all()
     found: Counter[tuple[int, str]] = Counter()
-    for run, entity, rows in (*live, *written):
+    with engine.connect().execution_options(reads_only=True) as connection:
+        left = connection.execute(text("SELECT run, entity, count(*) FROM masivo_left GROUP BY run, entity")).all()
+    for run, entity, rows in (*live, *written, *left):
         found[run, entity] += int(rows)
     return found

@@ -12,13 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from masivo_engine.batching.units import Unit
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
 from masivo_engine.model.limits import Log, Patience
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.rows import Record
 from masivo_engine.readback.shown import Reader, Shown, shown_customer
 
 
@@ -47,7 +49,9 @@ class Probe:
     def take(self, held: Sequence[Record], known: Mapping[str, Known]) -> None:
         """Take changed customers that wait for a probe, with what is *known* of them."""
         self._held |= {record.place: record for record in held}
-        self._candidates += [record for record in held if self._can_tell(record, known[record.place])]
+        points = [record for record in held if record.points > 0]
+        telling = [record for record in points if self._can_tell(record, known[record.place])]
+        self._candidates = [*telling, *self._candidates, *(record for record in points if record not in telling)]
 
     def candidate(self) -> Iterator[Unit]:
         """Yield the customer that is to be sent alone, if one can tell; read what the API shows of it before."""
@@ -86,28 +90,24 @@ class Probe:
                 continue
             wanted = {reward: amount for reward, amount in record.balance.items() if amount}
             there = {reward: amount for reward, amount in shown.balance.items() if amount}
-            added = {
-                reward: before.balance.get(reward, Decimal(0)) + wanted.get(reward, Decimal(0))
-                for reward in {*before.balance, *wanted}
-            }
-            if there == {reward: amount for reward, amount in added.items() if amount}:
+            had = {reward: amount for reward, amount in before.balance.items() if amount}
+            added = {reward: had.get(reward, Decimal(0)) + wanted.get(reward, Decimal(0)) for reward in {*had, *wanted}}
+            if there == added:
                 return "add"
-            if there == wanted and self._shows(record, shown):
+            # A balance that was the same before proves nothing by itself.
+            has_come = there != had or _shown_fields(shown) != _shown_fields(before)
+            if there == wanted and has_come:
                 return "replace"
         return ""
 
-    def _shows(self, record: Record, shown: Shown) -> bool:
-        """Whether what is shown is the new content: a balance that was the same before proves nothing."""
-        name = str(shown.fields.get("name") or "")
-        digest = self._ledger.digest
-        is_name = as_handle(handle_of(record, digest)).get("n") == digest(name).hex()
-        return is_name and str(shown.fields.get("email") or "").lower() == record.email
-
     def _can_tell(self, record: Record, known: Known) -> bool:
+        """Whether something that can be read differs from what the API has."""
         digest = self._ledger.digest
         has_other_name = as_handle(known.has_handle).get("n") != as_handle(handle_of(record, digest)).get("n")
-        return (
-            record.entity is Entity.CUSTOMERS
-            and record.points > 0
-            and (has_other_name or known.has_email != digest(record.email))
-        )
+        has_other_balance = as_worth(known.has_worth) != dict(record.balance)
+        return has_other_name or has_other_balance or known.has_email != digest(record.email)
+
+
+def _shown_fields(shown: Shown) -> dict[str, Any]:
+    """Return the fields of a customer that only we change: what is counted moves by itself."""
+    return {name: value for name, value in shown.fields.items() if name not in ("metrics", "updated_at")}

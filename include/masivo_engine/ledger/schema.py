@@ -9,6 +9,8 @@ The ledger's tables.
                       *out*, and what the API *has*
 ``masivo_history``    what such a row was before it changed
 ``masivo_tally``      the account of a run, as it was when the run ended
+``masivo_left``       where rows had ended in the account of a run that is under way, when another
+                      run saw them
 ``masivo_twin``       keys that several rows of the source have, as the plan of a run counted them
 ``masivo_lane``       the permission to send
 ``masivo_start``      the starts of the last hour
@@ -135,7 +137,7 @@ run = Table(
     Column("plan", _Text),
     Column("approved_by", String(ledger_capacity.PERSON), nullable=False, default=""),
     Column("approved_at", _Time),
-    #: From then on its account is what `tally` says; before, `tally` has the rows that other runs saw since.
+    #: From then on its account is what `tally` says.
     Column("frozen_at", _Time),
     **_MYSQL,
 )
@@ -298,6 +300,20 @@ tally = Table(
     Column("points", _Sum, nullable=False),
     Column("new", Integer, nullable=False, default=0),
     Index("masivo_tally_of_run", "run", "entity"),
+    **_MYSQL,
+)
+
+left = Table(
+    "masivo_left",
+    metadata,
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
+    Column("place", _Place, primary_key=True),
+    Column("state", String(ledger_capacity.STATE), nullable=False),
+    Column("reason", String(ledger_capacity.REASON), nullable=False),
+    Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),
+    Column("points", _Points, nullable=False),
+    Column("new", Integer, nullable=False),
     **_MYSQL,
 )
 

@@ -15,11 +15,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger.counts import delivered_rows, newest_delivered
 from masivo_engine.ledger.runs.coverage import Seen, is_begun, last_seen
 from masivo_engine.ledger.runs.decisions import released_count
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Span, Window
 from masivo_engine.planning.mapping_change import is_remapped
@@ -65,6 +67,7 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     *,
     now: datetime,
     future: timedelta,
+    is_increment: bool,
 ) -> Iterator[Alarm]:
     """
     Yield what is unusual about *legacy*, of which this run's plan has *seen* so much in *window*,
@@ -74,7 +77,7 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     """
     entity = legacy.entity
     history = last_seen(ledger, mapping.name, entity, runs=_RUNS)
-    gone = list(_no_rows(legacy, window, span, seen, history))
+    gone = list(_no_rows(legacy, window, span, seen, history, is_increment=is_increment))
     yield from gone
     if not gone:
         yield from _older_source(ledger, legacy)
@@ -122,13 +125,19 @@ def refuse_first_load(ledger: Ledger, mapping: str, entities: Iterable[Entity], 
 
 
 def _no_rows(
-    legacy: Source, window: Window, span: Span | None, seen: Seen, history: list[tuple[Span, Seen]]
+    legacy: Source,
+    window: Window,
+    span: Span | None,
+    seen: Seen,
+    history: list[tuple[Span, Seen]],
+    *,
+    is_increment: bool,
 ) -> Iterator[Alarm]:
     if seen.count or span is None or not history:
         return
     entity = legacy.entity
     last = history[0][1]
-    has_moved = seen.newest is not None and last.newest is not None and seen.newest > last.newest
+    has_moved = is_increment and seen.newest is not None and last.newest is not None and seen.newest > last.newest
     if has_moved and window.since is not None and (window.until is None or seen.newest < window.until):  # type: ignore[operator]
         sentence = (
             f"the newest change of {entity} moved from {_said(last.newest)} to {_said(seen.newest)}, and {window} holds"
@@ -147,10 +156,8 @@ def _no_rows(
 def _older_source(ledger: Ledger, legacy: Source) -> Iterator[Alarm]:
     """A restored copy lacks many of the rows that were delivered last; a deleted order is one."""
     newest = newest_delivered(ledger, legacy.entity, most=_NEWEST)
-    if len(newest) < _FEW:
-        return
     missing = len(newest) - len(legacy.there(newest))
-    if 2 * missing > len(newest):
+    if missing > 1 and 2 * missing > len(newest):
         yield Alarm(
             Guard.OLDER_SOURCE,
             legacy.entity,
@@ -161,7 +168,15 @@ def _older_source(ledger: Ledger, legacy: Source) -> Iterator[Alarm]:
 
 
 def after_forecast(
-    ledger: Ledger, entity: Entity, *, arrived: int, remade: int, new: int, is_everything: bool, is_remapped: bool
+    ledger: Ledger,
+    entity: Entity,
+    *,
+    arrived: int,
+    remade: int,
+    new: int,
+    is_everything: bool,
+    is_remapped: bool,
+    limits: Limits,
 ) -> Iterator[Alarm]:
     """
     Yield what is unusual about what the plan found of *entity*, whatever the cause.
@@ -172,15 +187,17 @@ def after_forecast(
     so that none passes unasked.
     """
     bound = 0 if is_remapped else max(_FEW, int(_SHARE * arrived))
+    requests = least_requests(entity, [1] * remade, limits)
     if remade > bound:
         yield Alarm(
             Guard.ROWS_DIFFER,
             entity,
             f"{remade:,} of {arrived:,} {entity} that the API has read otherwise now although they did not change"
-            f" (bound: {bound:,}): "
+            f" (bound: {bound:,}), because "
             + ("the mapping changed" if is_remapped else "something in the mapping, the code or a driver did")
-            + "; or choose with mapping_change: 'send_all' treats them as changed, 'from_now_on' leaves what was"
-            " delivered as it is",
+            + f"; sending them all takes {requests:,} requests, {hours(lane_hours(requests, limits))} on the lane."
+            " Choose with mapping_change: 'send_all' treats them as changed, 'from_now_on' leaves what was delivered"
+            " as it is",
             remade,
         )
     gone = max(0, delivered_rows(ledger, entity) - arrived) if is_everything else 0

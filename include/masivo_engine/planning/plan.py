@@ -26,12 +26,16 @@ from masivo_engine.ledger.writing.takeover import settle_dead
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, RunPolicies, Slice, Span
+from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
 from masivo_engine.planning.mapping_change import ADOPT, ASK, FROM_NOW_ON, SEND_ALL, is_remapped
 from masivo_engine.planning.slices import rows_per_slice, slices
 from masivo_engine.source.reader import Source
+
+
+# What another mapping explains, once a person has chosen.
+_EXPLAINED = (guards.Guard.ROWS_DIFFER, guards.Guard.KEYS_CHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +145,19 @@ class Planning:
         Let the guards look at what the plan found. What a person chose for a mapping that changed
         lets pass what that explains.
         """
-        chosen = {SEND_ALL: [guards.Guard.ROWS_DIFFER, guards.Guard.KEYS_CHANGED], FROM_NOW_ON: [guards.Guard.ROWS_DIFFER]}
-        chosen[ADOPT] = chosen[SEND_ALL]
-        self._overrides = [*self._overrides, *chosen.get(choice, [])]
+        explained = {SEND_ALL: _EXPLAINED, ADOPT: _EXPLAINED, FROM_NOW_ON: _EXPLAINED[:1]}.get(choice, ())
         for one in made.entities:
-            self.let_pass(
-                guards.after_forecast(
-                    self._ledger,
-                    one.entity,
-                    arrived=one.arrived,
-                    remade=one.remade,
-                    new=one.records - one.resent,
-                    is_everything=one.entity in self._read_whole,
-                    is_remapped=is_remapped(self._ledger, self._mapping, one.entity),
-                )
+            found = guards.after_forecast(
+                self._ledger,
+                one.entity,
+                arrived=one.arrived,
+                remade=one.remade,
+                new=one.records - one.resent,
+                is_everything=one.entity in self._read_whole,
+                is_remapped=is_remapped(self._ledger, self._mapping, one.entity),
+                limits=self._limits,
             )
+            self.let_pass(alarm for alarm in found if alarm.guard not in explained)
 
     def _counted(self, legacy: Source) -> _Counted:
         window = self._covers.windows[legacy.entity]
@@ -168,7 +170,8 @@ class Planning:
         # and nobody would read what is written in it.
         sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
         span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
-        found = guards.alarms(self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future)
+        is_increment = self._covers.kind is RunKind.INCREMENT
+        found = guards.alarms(self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future, is_increment=is_increment)
         self._twins[legacy.entity] = dict(legacy.twins(window))
         if window.since is None and not window.customers and window.places is None:
             self._read_whole.add(legacy.entity)
@@ -202,7 +205,7 @@ def add_open(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits:
     the run's window; return how many rows.
     """
     covers = Covers.from_json(run.covers)
-    if not covers.takes_up_open or covers.windows[entity].is_everything:
+    if not covers.takes_up_open or entity not in covers.windows or covers.windows[entity].is_everything:
         return 0
     settle_dead(ledger, run.number, entity, lease_s=limits.lease_s)
     if getattr(mapping.settings.policies.unproven, entity.value) == "resend":

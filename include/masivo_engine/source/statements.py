@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, literal_column, or_, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
-from masivo_engine.model.places import has_key, is_unkept, key_of, kind_of_key, place_of
+from masivo_engine.model.places import has_key, is_unkept, key_of, kind_of_key
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.change_time import changed
@@ -325,6 +326,14 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
 # Kinds of keys, of `masivo_engine.model.places`, that one column can hold. SQLite's have no type,
 # and Oracle's numbers come as they are. What stands as text may be cast to it.
 _OF_SQLITE, _NUMBERS_OF_ORACLE, _OTHERS = "iftsb", "idf", "tso"
+_TYPES: dict[str, tuple[type, ...]] = {
+    "i": (int,),
+    "d": (Decimal,),
+    "f": (float,),
+    "ts": (str,),
+    "u": (UUID,),
+    "b": (bytes, bytearray, memoryview),
+}
 
 
 def _of_kind(term: ColumnElement[Any], like: Any, places: Sequence[str], dialect: str) -> Iterator[ColumnElement[bool]]:
@@ -362,12 +371,8 @@ def _kinds_like(like: Any, dialect: str) -> str:
         return _OF_SQLITE
     if like is None:
         return ""  # nothing has a key
-    if isinstance(like, str):
-        return "ts"
-    kind = kind_of_key(place_of(like))
-    if kind in _NUMBERS_OF_ORACLE and dialect == "oracle":
-        return _NUMBERS_OF_ORACLE
-    return kind if kind in "idfub" else _OTHERS
+    kinds = next((kinds for kinds, types in _TYPES.items() if isinstance(like, types)), _OTHERS)
+    return _NUMBERS_OF_ORACLE if dialect == "oracle" and kinds in _NUMBERS_OF_ORACLE else kinds
 
 
 def elements(

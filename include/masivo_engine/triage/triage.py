@@ -8,7 +8,8 @@ counts:
 ==================================  ============================================================
 out, has and now                    verdict
 ==================================  ============================================================
-something is out                    in doubt: it is read back before anything else
+something is out                    in doubt: it is read back before anything else; where the run
+                                    adopts, a person says that it is there
 now is no record                    quarantined, with its fault
 now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
 has equals now, no other stray      unchanged
@@ -85,11 +86,11 @@ def verdict_on(row: Row, known: Known | None, parent: Parent | None, decided: De
     Return what becomes of *row*, of which the ledger knows *known*; *parent* is its customer, None
     for a customer. See the table of this module.
     """
-    if known is not None and known.is_out:
+    if known is not None and known.is_out and not decided.run.adopts:
         return Verdict(State.IN_DOUBT, known.reason, known.column_name)
     if isinstance(row, Rejection):
         return Verdict(State.QUARANTINED, row.reason, row.column, row.shape)
-    if known is not None and known.has_arrived:
+    if known is not None and known.has_arrived and not known.is_out:
         if (known.has_hash, known.has_customer) != (row.content_hash, row.customer):
             return _on_changed(row, known, decided)
         if known.strays and known.stray_hash != row.content_hash:
@@ -117,7 +118,7 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
-    if row.entity is Entity.CUSTOMERS and (row.balance or known.has_worth) and decided.resends != "replace":
+    if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
         return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
     return SENT
 

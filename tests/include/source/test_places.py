@@ -87,6 +87,13 @@ KEYS = {
         "sqlite postgres mariadb",
         [b"", b"17", b"17 ", b"\xff\x00", b"\x00", b"a", b"A", b"x" * 95, b"x" * 96, b"x" * 97],
     ),
+    "long bytes": (
+        LargeBinary().with_variant(mysql.VARBINARY(300), "mysql"),
+        "sqlite postgres mariadb",
+        [b"x" * 96, b"x" * 97, b"x"],
+    ),
+    "long decimals": (pg.NUMERIC(), "postgres", [Decimal("1." + "1" * 300), Decimal("1.5")]),
+    "long text": (TEXT, "sqlite postgres mariadb", [LONG, "x"]),
     "days": (Date, "postgres mariadb", [date(2024, 1, 1), date(1999, 12, 31)]),
     "moments": (MOMENT, "postgres mariadb", [datetime(2024, 1, 1), datetime(2024, 1, 1, 10, 11, 12, 500000)]),
     "hours": (Time, "postgres", [time(1, 2, 3), time(23, 0)]),

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, exists, func, insert, literal, select, update
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
+from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.rows import Entity, State
 
 
@@ -48,7 +49,7 @@ def count(connection: Connection, run: int) -> list[Tally]:
     """
     frozen_at = connection.execute(select(schema.run.c.frozen_at).where(schema.run.c.id == run)).scalar()
     found: dict[tuple[str, ...], Tally] = {}
-    for one in (*_written(connection, run), *([] if frozen_at else _live(connection, run))):
+    for one in (_written if frozen_at else _live)(connection, run):
         before = found.get(one[:4])
         found[one[:4]] = (
             one
@@ -75,7 +76,23 @@ def freeze(ledger: Ledger, run: int) -> None:
         connection.execute(unsent.values(reason="run_stopped", since_run=run))
         for one in _live(connection, run):
             add(connection, run, *one)
+        connection.execute(delete(schema.left).where(schema.left.c.run == run))
         connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=stamp(connection)))
+
+
+def reopen(connection: Connection, run: int, entity: Entity) -> None:
+    """
+    Let a run go on that had ended. Raises `LedgerError` where another one has read *entity* since:
+    what that saw would be missing here.
+    """
+    if not frozen(connection, [run]):
+        return
+    part = schema.part
+    later = select(part.c.number).where(part.c.run > run, part.c.started_at.is_not(None))
+    if connection.execute(later.limit(1)).first() is not None:
+        raise LedgerError(f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent")
+    connection.execute(delete(schema.tally).where(schema.tally.c.run == run))
+    connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=None))
 
 
 def frozen(connection: Connection, runs: Collection[int]) -> set[int]:
@@ -118,6 +135,7 @@ def _written(connection: Connection, run: int) -> Iterator[Tally]:
 
 def _live(connection: Connection, run: int) -> Iterator[Tally]:
     yield from _tallies(connection, _seen(run))
+    yield from _tallies(connection, _left(run))
     yield from _tallies(connection, _gone(run))
 
 
@@ -156,6 +174,14 @@ def _seen(run: int) -> Select[Any]:
     )
     kind = (seen.c.entity, seen.c.state, seen.c.reason, seen.c.column_name)
     return select(*kind, func.count(), func.sum(seen.c.points), func.sum(seen.c.new)).group_by(*kind)
+
+
+def _left(run: int) -> Select[Any]:
+    """Count the rows of *run* that another run has seen since."""
+    left = schema.left
+    kind = (left.c.entity, left.c.state, left.c.reason, left.c.column_name)
+    amounts = (func.count(), func.sum(left.c.points), func.sum(left.c.new))
+    return select(*kind, *amounts).where(left.c.run == run).group_by(*kind)
 
 
 def _gone(run: int) -> Select[Any]:

@@ -10,9 +10,7 @@ lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -44,7 +42,7 @@ from masivo_engine.ledger.writing.sealed_payloads import keep
 from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
-from masivo_engine.model.errors import Fenced, LedgerError, Moved
+from masivo_engine.model.errors import Fenced, Moved
 from masivo_engine.model.judged import NOT_YET_SENT, Judged
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
@@ -67,7 +65,7 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
     with ledger.engine.begin() as connection:
         if not is_my_turn(connection, run, entity, lease_s=lease_s):
             return None
-        _refuse_ended(connection, run, entity)
+        tallies.reopen(connection, run, entity)
         connection.execute(
             update(table)
             .where(*this)
@@ -83,23 +81,6 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
         fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
         take_over(connection, run, entity, number, at=now())
     return SliceLedger(ledger, Lease(run, entity, number, fence))
-
-
-def _refuse_ended(connection: Connection, run: int, entity: Entity) -> None:
-    """
-    Let a run go on that had ended; refuse it where another has seen its rows since: they would
-    count in both.
-    """
-    table, part = schema.run, schema.part
-    mine = update(table).where(table.c.id == run, table.c.frozen_at.is_not(None)).values(frozen_at=None)
-    if not connection.execute(mine).rowcount:
-        return
-    later = select(part.c.number).where(part.c.run > run, part.c.entity == entity, part.c.started_at.is_not(None))
-    if connection.execute(later.limit(1)).first() is not None:
-        raise LedgerError(
-            f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent"
-        )
-    connection.execute(delete(schema.tally).where(schema.tally.c.run == run))
 
 
 class SliceLedger:
@@ -415,23 +396,37 @@ class SliceLedger:
             connection.execute(insert(table), former)
 
     def _leave_to_their_runs(self, connection: Connection, rows: Sequence[Known]) -> None:
-        """Leave in the account of other runs, which have not ended, the rows that this one sees now."""
-        others = {row.run for row in rows} - {self.lease.run}
+        """
+        Leave rows that this run sees now in the account of other runs that are under way, and take
+        back those that others had from this one.
+        """
+        left, run = schema.left, self.lease.run
+        places = [row.place for row in rows if row.run > run]
+        for some in at_once(places, connection.dialect.name):
+            mine = one_of(left.c.place, some, connection.dialect.name)
+            connection.execute(delete(left).where(left.c.run == run, left.c.entity == self._entity, mine))
+        others = {row.run for row in rows} - {run}
         if not others:
             return
         table = schema.run
         open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
         unfrozen = set(connection.execute(open_runs).scalars())
-        counts: Counter[tuple[Any, ...]] = Counter()
-        points: dict[tuple[Any, ...], Decimal] = {}
-        for row in rows:
-            if row.run in unfrozen:
-                line = row.run, _state_in(row), row.reason, row.column_name, row.since_run == row.run
-                counts[line] += 1
-                points[line] = points.get(line, Decimal(0)) + Decimal(str(row.points))
-        for line, count in counts.items():
-            run, state, reason, column, is_new = line
-            tallies.add(connection, run, self._entity, state, reason, column, count, points[line], count * is_new)
+        gone = [
+            {
+                "run": row.run,
+                "entity": self._entity,
+                "place": row.place,
+                "state": _state_in(row),
+                "reason": row.reason,
+                "column_name": row.column_name,
+                "points": row.points,
+                "new": int(row.since_run == row.run),
+            }
+            for row in rows
+            if row.run in unfrozen
+        ]
+        if gone:
+            connection.execute(insert(left), gone)
 
     def _adopted(self) -> dict[str, Any]:
         values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
@@ -440,7 +435,7 @@ class SliceLedger:
             values[f"has_{name}"] = case(
                 (_RECORD.c.has_batch.is_(None), _RECORD.c[name]), else_=_RECORD.c[f"has_{name}"]
             )
-        return values | {"has_run": self.lease.run, "confirmed_at": None}
+        return values | {"has_run": self.lease.run, "confirmed_at": None} | schema.NOTHING_OUT
 
     def _seen(self) -> dict[str, Any]:
         return {"slice": self.lease.slice, "fence": self.lease.fence, "gone_run": None}
