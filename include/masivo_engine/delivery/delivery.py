@@ -82,6 +82,8 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
+        #: What was refused and cannot be proved, before something that was sent later is accepted.
+        self._unproven: list[Record] = []
         self._strays: set[str] = set()
         self._unanswered: set[str] = set()
 
@@ -129,6 +131,9 @@ class Delivery:
             self._writer.absent([doubt.place for doubt in absent], number, was_refused=members[0].is_refused)
             self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
             settled |= {doubt.place for doubt in (*present, *absent)}
+            if number in self._refusals:
+                unproven = by_finding[Finding.UNPROVEN]
+                self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
             if not members[0].is_refused:
                 self._strays |= {doubt.place for doubt in absent}
             elif request := self._refusals.get(number):
@@ -229,6 +234,8 @@ class Delivery:
         else:
             self._is_accepting = True
             self._breaker.accepted()
+            self._doubtful += self._unproven
+            self._unproven = []
         return judged is Verdict.ACCEPTED
 
     def _beware(self) -> None:

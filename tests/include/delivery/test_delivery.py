@@ -94,6 +94,32 @@ def test_with_nothing_sent_later_what_is_absent_stays_in_doubt_however_long_it_t
         assert once(on)
 
 
+def test_a_refused_batch_is_proved_by_what_is_accepted_while_another_one_is_taken_apart(tmp_path):
+    """The last batch is refused, too, so that nothing proves anything of it at first."""
+    bad = {"C3", "C17"}
+    with bench(tmp_path, poison=frozenset(bad)) as on:
+        states = on.migrate(people(*range(10)), people(*range(10, 20)))
+        assert {key for key, state in states.items() if state == REFUSED} == bad
+        assert {key for key, state in states.items() if state == DELIVERED} == set(states) - bad
+        assert once(on)
+
+
+def test_what_was_given_up_before_proves_nothing_of_what_was_sent_in_between(tmp_path):
+    """C1 may be there from its first request, whatever became of C2's."""
+    script = lost(Entity.CUSTOMERS, "rst_before", 1, 3)
+    with bench(tmp_path, faults=script) as on:
+        writer = on.writer(Entity.CUSTOMERS)
+        delivery = on.delivery(writer)
+        on.deliver(delivery, writer, people(1))
+        on.deliver(delivery, writer, people(9))
+        assert delivery.settle(()) == ({"tC1"}, [])
+        on.deliver(delivery, writer, people(2))
+        on.deliver(delivery, writer, people(1))
+        assert on.states()["C1"] == DELIVERED
+        assert delivery.settle(()) == (set(), [])
+        assert on.states()["C2"] == LOST
+
+
 def test_a_batch_of_nothing_but_bad_rows_is_taken_apart_too(tmp_path):
     with bench(tmp_path, **left(Leaves.GOOD), poison=frozenset({"C1", "C2", "C7"})) as on:
         states = on.migrate(people(1, 2), people(3, 4), people(5, 6, 7, 8), people(9, 10))
