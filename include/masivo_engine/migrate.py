@@ -259,8 +259,10 @@ class _Migration:
             settled, refused = self.delivery.settle(places)
             apart = {record.place for one in refused for unit in one.units for record in unit}
             self._judge_settled(rows, settled, apart)
+            lost: set[str] = set()
             for one in refused:
-                self.delivery.take_apart(one)
+                lost |= self.delivery.take_apart(one)
+            self._judge_settled(rows, lost, set())
 
     def _unread(self) -> list[str]:
         """

@@ -83,11 +83,13 @@ class Delivery:
         # nothing were known.
         self._doubts_in_a_row = doubts_in_a_row(writer.ledger, self._entity, most=_DOUBTS_IN_A_ROW - 1)
         self._is_accepting = not self._doubts_in_a_row
-        #: By batch of the ledger: what the API said of those that it refused.
-        self._said: dict[int, Answer] = {}
+        #: By batch of the ledger: what the API refused together, and what it said.
+        self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
         #: Whether the slice met doubts of others, so that what is sent meanwhile can prove something of them.
         self.has_earlier_doubts = bool(self._doubts_in_a_row)
+        #: What was refused and cannot be proved, before something that was sent later is accepted.
+        self._unproven: list[Record] = []
         self._strays: set[str] = set()
         self._unanswered: set[str] = set()
 
@@ -137,21 +139,32 @@ class Delivery:
             self._writer.absent([doubt.place for doubt in absent], number, was_refused=members[0].is_refused)
             self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
             settled |= {doubt.place for doubt in (*present, *absent)}
-            if members[0].is_refused:
+            if number in self._refusals:
+                unproven = by_finding[Finding.UNPROVEN]
+                self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
+            if not members[0].is_refused:
+                self._strays |= {doubt.place for doubt in absent}
+            elif request := self._refusals.get(number):
                 mine = [records[doubt.place] for doubt in absent if doubt.place in records]
                 whole = self._whole(mine, {doubt.place for doubt in absent}, members)
-                refused.append(Refused(whole, self._said.get(number, Answer())))
-            else:
-                self._strays |= {doubt.place for doubt in absent}
+                if len(request.units) > 1:
+                    # Also where one unit is left: it was refused in company.
+                    refused += [Refused(whole, request.answer)] if whole else []
+                elif whole:
+                    settled -= self._refused_alone(whole[0], request.answer)
         self._log.info(
             "read back: %d arrived, %d did not, %d are there and differ, %d stay in doubt",
             *(sum(found is finding for found in findings.values()) for finding in Finding),
         )
-        return settled, self._but_for_single(refused)
+        return settled, refused
 
-    def take_apart(self, refused: Refused) -> None:
-        """Send *refused* again in parts until each record of it has its verdict."""
-        flow, spent = isolate(refused), 0
+    def take_apart(self, refused: Refused) -> set[str]:
+        """
+        Send *refused* again in parts until each record of it has its verdict.
+
+        Returns the places to be judged again: a part was never answered, and has not arrived.
+        """
+        flow, spent, lost = isolate(refused), 0, set[str]()
         parts = next(flow, None)
         while parts:
             for part in parts:
@@ -161,19 +174,25 @@ class Delivery:
                 spent += 1
                 crash_point("taking_apart")
                 self._send(one_request(part, 0), Purpose.ISOLATION)
-            _, again = self.settle(()) if self._doubtful else (set(), [])
+            settled, again = self.settle(()) if self._doubtful else (set(), [])
+            lost |= settled - {record.place for one in again for unit in one.units for record in unit}
             try:
                 parts = flow.send(again)
             except StopIteration:
-                return
+                break
+        return lost
 
-    def _but_for_single(self, refused: Sequence[Refused]) -> list[Refused]:
-        """Convict the units that were refused alone and are proved not to have been taken; return the others."""
-        for one in refused:
-            # What may still arrive convicts nobody.
-            if len(one.units) == 1 and self._strays.isdisjoint(record.place for record in one.units[0]):
-                self._convict(one.units[0], None, one.answer)
-        return [one for one in refused if len(one.units) > 1]
+    def _refused_alone(self, unit: Unit, refusal: Answer) -> set[str]:
+        """
+        Convict *unit*, which was refused by itself and is proved not to have been taken; what may
+        still arrive convicts nobody, and is tried again by a later run. Returns its places.
+        """
+        places = {record.place for record in unit}
+        if self._strays.isdisjoint(places):
+            self._convict(unit, None, refusal)
+        else:
+            self._park([unit])
+        return places
 
     def _find(self, doubts: Sequence[Doubt]) -> dict[str, Finding]:
         if not doubts:
@@ -223,6 +242,8 @@ class Delivery:
         else:
             self._is_accepting = True
             self._breaker.accepted()
+            self._doubtful += self._unproven
+            self._unproven = []
         return judged is Verdict.ACCEPTED
 
     def _beware(self) -> None:
@@ -240,7 +261,7 @@ class Delivery:
         if len(batch.records) == 1 and batch.records[0].place not in self._strays:
             self._convict(units[0], number, answer)
             return
-        self._said[number] = answer
+        self._refusals[number] = Refused(units, answer)
         self._doubtful += batch.records
         self._settler.note_baseline(batch.records)
 

@@ -5,7 +5,8 @@ The API refuses a whole batch for one bad record and says why in prose (docs/api
 and may have taken a part of it (docs/api-facts.md#u8). So each refused request is read back before
 any of it goes again, and that waits for the queue. Requests are cheap beside that wait: there are
 few rounds, each in as many parts as the next one will have records in a part. Whom the prose names
-is tried alone, the others together.
+is tried alone, the others together. The last unit of a round goes alone, so that what is refused
+before it can be proved not to have been taken: something that was sent later is there.
 
 A part that is accepted is delivered by that very request. A record that is refused alone is bad.
 """
@@ -50,8 +51,9 @@ def isolate(refused: Refused) -> Generator[list[Sequence[Unit]], Sequence[Refuse
     """
     left, is_first = [refused], True
     while left:
-        parts = [part for one in left for part in _parts(one, is_first=is_first)]
-        left = [one for one in (yield parts) if one.units]
+        *parts, last = [part for one in left for part in _parts(one, is_first=is_first)]
+        ending = [last[:-1], last[-1:]] if len(last) > 1 else [last]
+        left = [one for one in (yield [*parts, *ending]) if one.units]
         is_first = False
 
 

@@ -76,7 +76,8 @@ def delivered_after(
 ) -> list[Delivered]:
     """
     Return what the first *batches* of *entity* carried that were accepted, and packed and sent
-    after *batch* at *moment*, as far as the API still has just that.
+    after *batch* at *moment*, as far as the API still has just that. What was given up before, and
+    may have arrived then, was not sent later.
     """
     table = schema.batch
     first = (
@@ -106,7 +107,7 @@ def delivered_after(
         rows = connection.execute(
             select(_RECORD.c.key, *columns, had)
             .join(table, table.c.id == _RECORD.c.has_batch)
-            .where(table.c.id.in_(later))
+            .where(table.c.id.in_(later), _RECORD.c.strays == 0)
             .order_by(_RECORD.c.home, _RECORD.c.place)
         )
         return [Delivered._make(row) for row in rows]

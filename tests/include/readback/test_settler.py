@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from masivo_engine.batching.packers import one_request
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.limits import Patience
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.doubt import Doubt, Finding
+from masivo_engine.readback.doubt import Content, Doubt, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
-from masivo_engine.readback.shown import details, is_visible, purchases
+from masivo_engine.readback.shown import is_visible, movements, purchases
 from masivo_engine.sandbox.faults.faults import Rule, Script
-from masivo_engine.sandbox.options import Refusal
+from masivo_engine.sandbox.options import Existing, Refusal
 from tests.include.delivery.delivery_rig import bench, customer, event, transaction
 from tests.include.sandbox.bodies import balance
 
@@ -83,16 +82,12 @@ def test_absence_needs_something_that_was_sent_later_and_is_visible(tmp_path, en
         assert states[of(entity, 1).key] == IN_DOUBT
 
 
-@pytest.mark.parametrize("entity", [Entity.EVENTS, Entity.TRANSACTIONS])
-def test_points_and_purchases_are_never_sent_again_because_time_has_passed(tmp_path, entity):
-    with bench(tmp_path, certain_after_s=0, faults=lost(entity, "rst_before")) as on:
+@pytest.mark.parametrize("entity", Entity)
+def test_nothing_is_sent_again_because_time_has_passed(tmp_path, entity):
+    faults = lost(entity, "rst_before", 2 if entity is Entity.CUSTOMERS else 1)
+    with bench(tmp_path, certain_after_s=0, faults=faults) as on:
         with_customers(on)
         assert on.migrate([of(entity, 1)])[of(entity, 1).key] == IN_DOUBT
-
-
-def test_a_customer_is_sent_again_when_enough_time_has_passed_because_ids_are_unique(tmp_path):
-    with bench(tmp_path, certain_after_s=0, faults=lost(Entity.CUSTOMERS, "rst_before")) as on:
-        assert on.migrate([customer(1)]) == {"C1": DELIVERED}
 
 
 @pytest.mark.parametrize("fault", ["rst_after_accept", "rst_before"])
@@ -116,18 +111,44 @@ def test_a_queue_that_is_slower_than_the_first_read_leaves_doubt_and_is_believed
         states = on.migrate([customer(1)], [customer(2)])
         assert states["C1"] == IN_DOUBT
         time.sleep(1.1)
-        doubt = Doubt(
-            customer(1), "C1", 1, 1, datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None), arrived_before=False
-        )
-        assert on.settler(Entity.CUSTOMERS).settle([doubt]) == {"C1": Finding.PRESENT}
+        doubts = doubts_at(on.ledger, Entity.CUSTOMERS, ["tC1", "tC2"])
+        assert [doubt.place for doubt in doubts] == ["tC1"]
+        assert on.settler(Entity.CUSTOMERS).settle(doubts) == {"tC1": Finding.PRESENT}
         assert once(on)
 
 
-def test_a_customer_who_was_there_before_is_no_proof_of_the_change(tmp_path):
-    script = lost(Entity.CUSTOMERS, "rst_before", 2)
-    with bench(tmp_path, faults=script, duplicates=Refusal.IN_QUEUE) as on:
+@pytest.mark.parametrize("fault", ["rst_before", "rst_after_accept"])
+def test_a_change_that_the_api_does_not_show_is_neither_proved_nor_disproved(tmp_path, fault):
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, fault, 2)) as on:
         on.migrate([customer(1)])
-        assert on.migrate([customer(1, name="Another")], [customer(2)])["C1"] == IN_DOUBT
+        other = customer(1, registration_date="2022-02-02T00:00:00Z")
+        assert on.migrate([other], [customer(2)]) == {"C1": IN_DOUBT, "C2": DELIVERED}
+
+
+@pytest.mark.parametrize("fault", ["rst_before", "rst_after_accept"])
+@pytest.mark.parametrize("changed", [{"name": "Another"}, {"email": "other@example.invalid"}, {"balance": [balance(7)]}])
+def test_a_change_that_the_api_shows_has_arrived_if_it_is_there_and_not_if_the_former_content_is(
+    tmp_path, fault, changed
+):
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, fault, 2)) as on:
+        on.migrate([customer(1)])
+        assert on.migrate([customer(1, **changed)], [customer(2)]) == {"C1": DELIVERED, "C2": DELIVERED}
+        assert on.accepted().count("C1") == 2
+
+
+def test_the_former_content_says_nothing_while_nothing_that_was_sent_later_is_there(tmp_path):
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, "rst_before", 2)) as on:
+        on.migrate([customer(1)])
+        assert on.migrate([customer(1, name="Another")]) == {"C1": IN_DOUBT}
+
+
+def test_a_customer_that_is_neither_as_it_was_sent_nor_as_it_was_before_differs(tmp_path):
+    """A balance to which the API adds what is sent again."""
+    options = {"existing": Existing.DOUBLE, "faults": lost(Entity.CUSTOMERS, "rst_after_accept", 2)}
+    with bench(tmp_path, **options) as on:
+        on.migrate([customer(1, balance=[balance(5)])])
+        states = on.migrate([customer(1, balance=[balance(7)])], [customer(2)])
+        assert states == {"C1": ("in_doubt", "differs"), "C2": DELIVERED}
 
 
 def test_a_customer_who_was_there_before_does_not_show_that_the_queue_has_passed(tmp_path):
@@ -167,10 +188,11 @@ def test_a_customer_whose_earlier_events_are_still_in_the_queue_proves_nothing(t
     """Two of three were delivered, and the migrated metrics say three: that is not the third."""
     with bench(tmp_path, delay_s=0.0, faults=lost(Entity.EVENTS, "rst_before", 2)) as on:
         on.migrate([customer(1, metrics=metrics(3))])
-        delivery = on.delivery(Entity.EVENTS)
-        delivery.deliver(one_request([[event("O1", "C1")], [event("O2", "C1")]], 1))
-        delivery.deliver(one_request([[event("O3", "C1")]], 2))
-        delivery.settle([])
+        writer = on.writer(Entity.EVENTS)
+        delivery = on.delivery(writer)
+        on.deliver(delivery, writer, [event("O1", "C1"), event("O2", "C1")])
+        on.deliver(delivery, writer, [event("O3", "C1")])
+        delivery.settle(())
         assert on.states()["O3"] == IN_DOUBT
 
 
@@ -247,10 +269,11 @@ def test_an_answer_of_another_shape_proves_neither(tmp_path, entity, shown):
         settler = Settler(on.ledger, Vague(shown), entity, Patience(0, 0, 2))
         record = of(entity, 1)
         sent_at = datetime.now(UTC).replace(tzinfo=None)
-        doubt = Doubt(record, record.customer, 1, 1, sent_at, arrived_before=False, refused=422)
-        assert settler.settle([doubt]) == {record.key: Finding.UNPROVEN}
+        sent = Content(record.balance, None, {"p": True, "d": "", "t": True, "y": "2024-05-05"})
+        doubt = Doubt(entity, record.place, record.key, record.customer, 1, sent_at, sent, refused=422)
+        assert settler.settle([doubt]) == {record.place: Finding.UNPROVEN}
 
 
 @pytest.mark.parametrize("shown", VAGUE)
 def test_nothing_is_read_into_an_answer_of_another_shape(shown):
-    assert (is_visible(shown, "C1"), purchases(shown, "C1"), details(shown)) == (None, None, None)
+    assert (is_visible(shown, "C1"), purchases(shown, "C1"), movements(shown)) == (None, None, None)
