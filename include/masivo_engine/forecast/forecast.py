@@ -344,11 +344,11 @@ class _Slice:
 def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:
     """Whether a delivered row reads otherwise although its own change time did not move."""
     row = known.get(one.place)
+    content = one.row.content_hash if isinstance(one.row, Record) else None
     return (
         row is not None
         and row.has_arrived
-        and isinstance(one.row, Record)
-        and (one.row.content_hash, one.row.customer) != (row.has_hash, row.has_customer)
+        and (content, one.row.customer) != (row.has_hash, row.has_customer)
         and one.row.changed == row.changed
         and (row.hash, row.customer) == (row.has_hash, row.has_customer)
     )
