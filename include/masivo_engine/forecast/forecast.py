@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.batching.lower_bound import least_with_tail
 from masivo_engine.batching.packers import Packer, packer_for
 from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
@@ -145,7 +145,7 @@ class Forecast:
 
     def _entity(self, one: Expected) -> dict[str, Any]:
         sizes = (count for size, customers in one.customers.items() for count in [size] * customers)
-        least = least_requests(one.entity, sizes, self.limits)
+        least = least_with_tail(one.entity, sizes, self.limits)
         return {
             "rows": one.rows,
             "states": {state.value: one.states[state] for state in State},
