@@ -412,7 +412,8 @@ class Triage:
             for place in places:
                 if place != first and not verdicts[place].has_it:
                     had = known[place].has_email if place in known else None
-                    is_swap = owner is not None and had is not None and owner.email == had != owner.has_email
+                    wants = None if owner is None else wanted.get(owner.place, owner.email)
+                    is_swap = owner is not None and had is not None and wants == had != owner.has_email
                     reason = "email_swapped" if is_swap else "email_shared"
                     verdicts[place] = Verdict(State.QUARANTINED, reason, "email", "as another customer's")
 
