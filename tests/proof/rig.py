@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url
 
 from masivo.wire import tokens
 from masivo_engine import crash_points
@@ -123,15 +123,6 @@ class Rig:
             return prove(self.truth, self.sandbox, engine, **options)
         finally:
             engine.dispose()
-
-    def has_learned(self, leaves: str) -> None:
-        """Let the ledger know already what a 422 of customers and events leaves behind."""
-        trip = self.trip()
-        trip.place.ledger.prepare()
-        with trip.place.ledger_engine.begin() as connection:
-            known = [{"entity": entity, "leaves": leaves} for entity in (shop.CUSTOMERS, shop.EVENTS)]
-            connection.execute(text("INSERT INTO masivo_refusal VALUES (:entity, 422, :leaves)"), known)
-        trip.close()
 
     def trip(self) -> Trip:
         """Open everything anew, as a new process would."""

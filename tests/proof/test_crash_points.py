@@ -72,7 +72,7 @@ def check(running: Rig, entity: str, *, without: frozenset[str] = frozenset()) -
 
 @pytest.mark.parametrize("entity", EACH)
 @pytest.mark.parametrize(
-    "point", [point for point in crash_points.POINTS if point not in {"unpacked", "taking_apart", "settling"}]
+    "point", [point for point in crash_points.POINTS if point not in {"taking_apart", "settling"}]
 )
 def test_a_worker_killed_at_any_point_of_sending_loses_and_repeats_nothing(workers, point, entity):
     with rig(prone(entity), customers=16) as running:
@@ -89,20 +89,7 @@ def test_a_worker_killed_at_any_point_of_sending_loses_and_repeats_nothing(worke
 def test_a_worker_killed_while_it_takes_a_refused_batch_apart_loses_and_repeats_nothing(workers, nth, entity):
     with rig(prone(entity, poison=True), customers=16) as running:
         run_id = running.next_run()
-        running.has_learned("atomic")
         assert workers.run(running.legacy_url, run_id, at=f"taking_apart:{nth}", entity=entity) == -signal.SIGKILL
-        finish(running, workers, run_id)
-        check(running, entity, without=frozenset({POISON[entity]}))
-
-
-@pytest.mark.parametrize("entity", EACH)
-def test_a_worker_killed_when_it_has_taken_back_what_waited_behind_a_refused_batch_loses_and_repeats_nothing(
-    workers, entity
-):
-    with rig(prone(entity, poison=True), customers=40) as running:
-        run_id = running.next_run()
-        running.has_learned("atomic")
-        assert workers.run(running.legacy_url, run_id, at="unpacked", entity=entity) == -signal.SIGKILL
         finish(running, workers, run_id)
         check(running, entity, without=frozenset({POISON[entity]}))
 

@@ -33,7 +33,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
-from masivo_engine.ledger.rows import Known
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.ledger.writing.bulk_insert import Same, add
 from masivo_engine.ledger.writing.handles import handle_of
@@ -114,6 +114,9 @@ class SliceLedger:
                 self._change(connection, adopted, **self._adopted())
                 self._keep_payloads(connection, judged)
         except IntegrityError:
+            new = [one.place for one in fresh] + [one.place for one, row in old if one.place != row.place]
+            if not Rows(self.ledger).at(self._entity, new):
+                raise  # the ledger refuses them for another reason, and will do so again
             raise Moved(f"a row of {self._entity} was read by two slices at this moment") from None
 
     def met_again(self, rows: int) -> None:
