@@ -17,7 +17,7 @@ from masivo_engine.ledger.writing.slice_ledger import SliceLedger, claim
 from masivo_engine.model.batches import Batch, BatchState, Receipt
 from masivo_engine.model.judged import SENT, Judged, Verdict
 from masivo_engine.model.places import place_of
-from masivo_engine.model.rows import Entity, Record, Rejection
+from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import Covers, RunKind, Slice, Window
 from masivo_engine.reports.account import Account, EntityAccount
 
@@ -75,26 +75,63 @@ def claimed(ledger: Ledger, run: int, entity: Entity = Entity.CUSTOMERS, number:
     return writer
 
 
-def see(writer: SliceLedger, *rows: Record | Rejection, verdict: Verdict = SENT) -> None:
-    """Let the try of *writer* have read *rows*, and judged all of them alike."""
-    known = Rows(writer.ledger).at(writer.lease.entity, [row.place for row in rows])
-    writer.see([Judged(row, verdict, row.place) for row in rows], known)
+def rejection(
+    entity: Entity,
+    key: str,
+    reason: str,
+    column: str = "",
+    shape: str = "",
+    *,
+    owner: str | None = None,
+    points: float = 0,
+) -> Rejection:
+    """A row that became no record."""
+    owner = key if owner is None else owner
+    places = {"place": place_of(key), "owner": place_of(owner)}
+    return Rejection(entity, key, owner, reason, column, shape, Decimal(points), **places)
 
 
-def send(
-    writer: SliceLedger, *records: Record, state: BatchState | None = BatchState.DELIVERED, reason: str = ""
+def end(row: Record | Rejection, state: State, reason: str = "", column: str = "", shape: str = "") -> Judged:
+    """The judgement that *row* is not sent."""
+    return Judged(row, Verdict(state, reason, column, shape), row.place)
+
+
+def quarantined(row: Rejection) -> Judged:
+    """The judgement on a row that became no record."""
+    return end(row, State.QUARANTINED, row.reason, row.column, row.shape)
+
+
+def adopted(record: Record) -> Judged:
+    """The judgement that a person stated that the API has *record*."""
+    return Judged(record, Verdict(State.UNCHANGED, "adopted", has_it=True), record.place)
+
+
+def see(writer: SliceLedger, *given: Judged | Record | Rejection, verdict: Verdict = SENT) -> None:
+    """Let the try of *writer* have read rows, judged already, or all of them alike."""
+    judged = [one if isinstance(one, Judged) else Judged(one, verdict, one.place) for one in given]
+    writer.see(judged, Rows(writer.ledger).at(writer.lease.entity, [one.place for one in judged]))
+
+
+def send(  # noqa: PLR0913 (what can be different of a request)
+    writer: SliceLedger,
+    *records: Record,
+    state: BatchState | None = BatchState.DELIVERED,
+    status: int | None = None,
+    words: str = "",
+    reason: str = "",
+    number: int = 1,
 ) -> int:
     """
     See, pack and send *records* in one request, to which the answer is *state*; None is no answer
     yet. Return the number of the batch.
     """
     see(writer, *records)
-    number = writer.pack(batch(records))
-    writer.mark_sending(number)
+    packed = writer.pack(batch(records, number))
+    writer.mark_sending(packed)
     if state:
-        status = {BatchState.DELIVERED: 201, BatchState.REFUSED: 422}.get(state, 0)
-        writer.enter_receipt(number, Receipt(state, status, 0.1, reason=reason))
-    return number
+        usual = {BatchState.DELIVERED: 201, BatchState.REFUSED: 422}.get(state, 0)
+        writer.enter_receipt(packed, Receipt(state, usual if status is None else status, 0.1, words, reason))
+    return packed
 
 
 def entity_of(made: Account, entity: Entity = Entity.CUSTOMERS) -> EntityAccount:

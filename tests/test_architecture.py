@@ -96,9 +96,8 @@ LAYERS = (
 LEDGER_LAYERS = (
     {"schema", "encoding", "dialects", "upgrade", "high_water", "migrations"},
     {"connection"},
-    {"writing"},
-    {"history"},
-    {"runs", "verification"},
+    {"rows", "counts", "runs"},
+    {"writing", "verification"},
 )
 ENGINE = Path("include/masivo_engine")
 PIPELINE = [

@@ -24,8 +24,8 @@ class Told(NamedTuple):
 
 
 _NOW = text(
-    "SELECT entity, key, customer, CASE WHEN state = 'delivered' AND confirmed_at IS NOT NULL THEN 'confirmed' ELSE"
-    " state END AS state, reason, column_name, run, points FROM masivo_record ORDER BY entity, home, place"
+    "SELECT m.entity, m.key, m.customer, CASE WHEN state = 'delivered' AND confirmed_at IS NOT NULL THEN 'confirmed' ELSE"
+    " state END AS state, reason, column_name, run, points FROM masivo_record m ORDER BY entity, home, place"
 )
 _BEFORE = text(
     "SELECT h.entity, r.key, h.customer, h.state, h.reason, h.column_name, h.run, h.points FROM masivo_history h"
@@ -67,7 +67,7 @@ def counted(engine: Engine) -> Counter[tuple[int, str]]:
             )
         ).all()
         written = connection.execute(
-            text("SELECT run, entity, sum(rows) FROM masivo_tally WHERE state <> 'gone' GROUP BY run, entity")
+            text("SELECT t.run, t.entity, sum(t.rows) FROM masivo_tally t WHERE t.state <> 'gone' GROUP BY t.run, t.entity")
         ).all()
     found: Counter[tuple[int, str]] = Counter()
     with engine.connect().execution_options(reads_only=True) as connection:

@@ -28,10 +28,12 @@ from masivo.wire import tokens
 from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, slices_of
 from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
+from masivo_engine.ledger.writing.takeover import settle_run
 from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice
+from masivo_engine.planning.gone import find_gone
 from masivo_engine.planning.plan import Planning, add_open, settle
 from masivo_engine.reports.account import Account, account
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options
@@ -133,7 +135,8 @@ class Trip:
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
         covers = settle(ledger, mapping, legacies, asked, policies)
-        run = begin_run(ledger, 
+        run = begin_run(
+            ledger,
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
@@ -145,14 +148,14 @@ class Trip:
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""
-        add_open(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
+        add_open(self.place.ledger, run, entity, self.place.hook.limits)
         return slices_of(self.place.ledger, run.number, entity)
 
     def work_off(self, run: Run, part: Slice) -> SliceResult:
         """Do what a task *send* does."""
         covers = Covers.from_json(run.covers)
         return migrate_slice(
-            SliceTask(run.number, part, covers.windows[part.entity], covers.policies),
+            SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
             self.place.legacy(part.entity),
             Destination(self.api, self.place.lane, self.place.hook.limits, self.place.hook.patience),
             self.place.ledger,
@@ -164,6 +167,10 @@ class Trip:
         if run_id is not None:
             run = find_run(self.place.ledger, run_id)
             let_go(self.place.ledger, run.number)
+            settle_run(self.place.ledger, run.number)
+            covers = Covers.from_json(run.covers)
+            for entity in self.place.mapping.entities:
+                find_gone(self.place.ledger, run.number, covers, self.place.legacy(entity))
             freeze(self.place.ledger, run.number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 

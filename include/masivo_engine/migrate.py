@@ -8,7 +8,7 @@ or was refused, is kept until it is settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,8 +20,9 @@ from masivo_engine.delivery.probe import Probe
 from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.rows import Rows
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs.asked import asked_places, close_asked
+from masivo_engine.ledger.runs.doubts import doubts_unread
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
@@ -55,6 +56,7 @@ class SliceTask:
     part: Slice
     window: Window
     policies: RunPolicies = RunPolicies()
+    settles_all: bool = False  #: also what is in doubt of rows that are in the source no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class _Migration:
     delivery: Delivery
     probe: Probe
     packer: Packer
+    lane: InOrder
     rows: int = 0
     batches: int = 0
     records: int = 0
@@ -120,9 +123,7 @@ class _Migration:
     needs_tail: bool = False
 
     @classmethod
-    def of(
-        cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log
-    ) -> _Migration:
+    def of(cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log) -> _Migration:
         """Set up the stations of one slice."""
         ledger, part, limits = writer.ledger, task.part, destination.limits
         entity = part.entity
@@ -136,12 +137,13 @@ class _Migration:
         sending = Sending(writer, destination.api, lane, limits, progress=progress, log=log)
         is_said_lost = task.policies.is_said_lost
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
-        delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace")
+        gives_up = getattr(source.policies.unproven, entity.value) == "resend"
+        delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
         probe = Probe(ledger, destination.api, destination.patience, log=log)
         # Of a customer that is replaced nothing has to be proved.
         needs_tail = part.number == part.of and not (entity is Entity.CUSTOMERS and resends == "replace")
         packer = packer_for(entity, limits)
-        return cls(task, source, writer, triage, sending, delivery, probe, packer, needs_tail=needs_tail)
+        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, needs_tail=needs_tail)
 
     def run(self) -> SliceResult:
         """Work the slice off."""
@@ -192,16 +194,25 @@ class _Migration:
         self.delivery.beware_of(place for place, known in made.known.items() if known.strays)
         self.suspects += made.suspects
         self.unsettled |= {row.place: row for row in made.unsettled}
+        if made.unsettled:
+            self.delivery.has_earlier_doubts = True
         self.probe.take(made.probes, made.known)
         units = made.units
-        if self.tail is None and self.needs_tail:
-            # Of whom the API has nothing, so that it can show how far the queue is.
-            clean = next((unit for unit in units if not any(one.place in made.known for one in unit)), None)
-            if clean is not None:
-                is_set = self.task.part.entity is Entity.TRANSACTIONS
-                self.tail, rest = (clean, []) if is_set else (clean[:1], clean[1:])
-                units = [unit if unit is not clean else rest for unit in units]
-        return [unit for unit in units if unit]
+        return self._but_for_tail(units, made.known) if self.needs_tail else units
+
+    def _but_for_tail(self, units: list[Unit], known: Mapping[str, Known]) -> list[Unit]:
+        """
+        Keep one of *units* back for the end, unless there is one: of whom the API has nothing, so
+        that it can show how far the queue is, and as small as can be, because it may be lost.
+        """
+        clean = [unit for unit in units if not any(record.place in known for record in unit)]
+        if self.tail is not None or not clean:
+            return units
+        smallest = min(reversed(clean), key=len)
+        is_set = self.task.part.entity is Entity.TRANSACTIONS
+        self.tail, rest = (smallest, []) if is_set else (smallest[-1:], smallest[:-1])
+        self.needs_tail = False
+        return [one for unit in units if (one := rest if unit is smallest else unit)]
 
     def _deliver(self, units: Iterable[Unit]) -> None:
         for unit in units:
@@ -241,16 +252,27 @@ class _Migration:
         """Settle what is in doubt, judge anew what was settled, and send what may go then."""
         for _ in range(_ROUNDS):
             rows = self.unsettled | {record.place: record for record in self.delivery.doubtful}
-            if not rows:
+            places = {*rows, *self._unread()}
+            if not places:
                 return
             self.unsettled = {}
-            settled, refused = self.delivery.settle(rows)
+            settled, refused = self.delivery.settle(places)
             apart = {record.place for one in refused for unit in one.units for record in unit}
             self._judge_settled(rows, settled, apart)
             lost: set[str] = set()
             for one in refused:
                 lost |= self.delivery.take_apart(one)
             self._judge_settled(rows, lost, set())
+
+    def _unread(self) -> list[str]:
+        """
+        Return the places of which something is out, and that no slice of the run has met: what was
+        sent of them is known by its handle.
+        """
+        part = self.task.part
+        if not self.task.settles_all or part.number != part.of or self.lane.is_behind():
+            return []
+        return doubts_unread(self.writer.ledger, self.task.run, part.entity)
 
     def _judge_settled(self, rows: dict[str, Row], settled: set[str], apart: set[str]) -> None:
         """Judge the rows of which something was settled; of transactions with all of their customer."""

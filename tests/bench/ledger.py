@@ -113,8 +113,8 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
 
     def replay() -> str:
         chosen = Chosen(tuple(Entity), reasons=("changed_after_delivery",))
-        run = begin_run(ledger, 
-            "replay", mapping="bench", mapping_hash="0", covers=chosen.covers().as_json(), kind=RunKind.REPLAY
+        run = begin_run(
+            ledger, "replay", mapping="bench", mapping_hash="0", covers=chosen.covers().as_json(), kind=RunKind.REPLAY
         )
         return ", ".join(str(one.rows) for one in release(ledger, run, chosen, Limits(), by="bench")) + " rows"
 

@@ -30,6 +30,8 @@ from tests.whole_migration import EVERYTHING, UNHURRIED, UNLIMITED, Died, journe
 
 INCREMENT = Asked(RunKind.INCREMENT)
 LONG_AGO = datetime(2023, 1, 1)  # noqa: DTZ001 (as the shop's clock shows it)
+
+
 def die():
     raise Died
 

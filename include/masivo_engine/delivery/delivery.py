@@ -54,7 +54,8 @@ _BUDGET = 128
 class Delivery:
     """
     Delivers the batches of one slice. Where *replaces*, the account is known to replace a customer
-    that is sent again.
+    that is sent again. Where the mapping says so (*gives_up*), what an earlier run left in doubt,
+    and of which nothing can be proved, counts as absent; never for transactions.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Delivery:
         *,
         log: Log,
         replaces: bool = False,
+        gives_up: bool = False,
     ) -> None:
         self._writer = writer
         self._entity = writer.lease.entity
@@ -74,6 +76,8 @@ class Delivery:
         self._limits = limits
         self._log = log
         self._replaces = replaces and self._entity is Entity.CUSTOMERS
+        # Whatever the mapping says: points that are sent twice count twice.
+        self._gives_up = gives_up and self._entity is not Entity.TRANSACTIONS
         self._breaker = Breaker(self._entity)
         # An API that was down for an earlier try is asked once, not with as many records as if
         # nothing were known.
@@ -82,6 +86,8 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
+        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove something of them.
+        self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
         self._strays: set[str] = set()
@@ -127,6 +133,8 @@ class Delivery:
                 finding: [doubt for doubt in members if findings[doubt.place] is finding] for finding in Finding
             }
             present, absent = by_finding[Finding.PRESENT], by_finding[Finding.ABSENT]
+            if self._gives_up and members[0].run < self._writer.lease.run and not members[0].is_refused:
+                absent += by_finding[Finding.UNPROVEN]
             self._writer.arrived([doubt.place for doubt in present], number)
             self._writer.absent([doubt.place for doubt in absent], number, was_refused=members[0].is_refused)
             self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
@@ -212,7 +220,7 @@ class Delivery:
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> bool:
         """Send *batch* and judge what can be judged at once; return whether it was accepted."""
         self._beware()
-        if self._doubtful:
+        if self._doubtful or self.has_earlier_doubts:
             self._settler.note_baseline(batch.records)
         number, answer = self._sending.send(batch, purpose)
         judged = verdict(answer)

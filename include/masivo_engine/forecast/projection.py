@@ -55,9 +55,7 @@ class Projection(Rows):
 
     def of_keys(self, entity: Entity, keys: Collection[str]) -> dict[str, list[Known]]:
         """Return the rows that have one of *keys*, or were met with it."""
-        found = {
-            key: [row._replace(run=0) for row in rows] for key, rows in super().of_keys(entity, keys).items()
-        }
+        found = {key: [row._replace(run=0) for row in rows] for key, rows in super().of_keys(entity, keys).items()}
         for place, key, state in self._rows(_MET + "key IN ", keys, entity.value):
             if all(row.place != place for row in found.get(key, ())):
                 found.setdefault(key, []).append(_unknown(place, key, state)._replace(run=self._run))

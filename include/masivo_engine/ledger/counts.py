@@ -71,7 +71,9 @@ def stray_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
     return set(_count_events(ledger, customers, _RECORD.c.customer, _RECORD.c.strays > 0))
 
 
-def delivered_after(ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3) -> list[Delivered]:
+def delivered_after(
+    ledger: Ledger, entity: Entity, moment: datetime, batch: int, *, batches: int = 3
+) -> list[Delivered]:
     """
     Return what the first *batches* of *entity* carried that were accepted, and packed and sent
     after *batch* at *moment*, as far as the API still has just that. What was given up before, and

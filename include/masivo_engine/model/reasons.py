@@ -23,7 +23,9 @@ class Reason:
     do: str
 
 
-# What can be said of a delivered record: no read-back can ever confirm it.
+# What can be said of a delivered record: it may have been delivered twice, or no read-back can ever
+# confirm it.
+SENT_AGAIN = "sent_again"
 NOT_SHOWN = "not_shown"
 
 _QUARANTINED = (
@@ -137,6 +139,14 @@ _UNCHANGED = (
 )
 _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
+    (
+        SENT_AGAIN,
+        (
+            "sent before without a usable answer, given up, and sent again: the API may have it twice, or in an older"
+            " form"
+        ),
+        "nothing; compare it with Masivo where a double would matter",
+    ),
     (
         NOT_SHOWN,
         (

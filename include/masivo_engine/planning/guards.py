@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.counts import delivered_rows, newest_delivered
 from masivo_engine.ledger.runs.coverage import Seen, is_begun, last_seen
 from masivo_engine.ledger.runs.decisions import released_count
@@ -91,7 +91,11 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
             later,
         )
     # That files changed is told by what they make of the rows.
-    if history and not is_remapped(ledger, mapping, entity) and (moved := _differences(history[0][1].types, seen.types)):
+    if (
+        history
+        and not is_remapped(ledger, mapping, entity)
+        and (moved := _differences(history[0][1].types, seen.types))
+    ):
         yield Alarm(Guard.COLUMNS_CHANGED, entity, f"columns of {entity} changed since the last run: {moved}")
 
 

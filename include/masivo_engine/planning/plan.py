@@ -17,7 +17,7 @@ from typing import Any
 from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.forecast.forecast import Forecast
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.runs import decisions, doubts
+from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.runs.asked import ask_open, plan_asked
 from masivo_engine.ledger.runs.coverage import Seen, covered, plan_slices
 from masivo_engine.ledger.runs.runs import Run
@@ -171,7 +171,9 @@ class Planning:
         sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
         span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
         is_increment = self._covers.kind is RunKind.INCREMENT
-        found = guards.alarms(self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future, is_increment=is_increment)
+        found = guards.alarms(
+            self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future, is_increment=is_increment
+        )
         self._twins[legacy.entity] = dict(legacy.twins(window))
         if window.since is None and not window.customers and window.places is None:
             self._read_whole.add(legacy.entity)
@@ -199,7 +201,7 @@ class _Counted:
     alarms: list[guards.Alarm]
 
 
-def add_open(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits: Limits) -> int:
+def add_open(ledger: Ledger, run: Run, entity: Entity, limits: Limits) -> int:
     """
     Add slices for the rows of *entity* that are open, whatever they wait for, and lie outside of
     the run's window; return how many rows.
@@ -208,8 +210,6 @@ def add_open(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits:
     if not covers.takes_up_open or entity not in covers.windows or covers.windows[entity].is_everything:
         return 0
     settle_dead(ledger, run.number, entity, lease_s=limits.lease_s)
-    if getattr(mapping.settings.policies.unproven, entity.value) == "resend":
-        doubts.give_up(ledger, run.number, entity)
     ask_open(ledger, run.number, entity)
     return plan_asked(ledger, run.number, entity, most=rows_per_slice(entity, limits))
 

@@ -137,9 +137,7 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
     return made
 
 
-def _settle(
-    ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: list[ColumnElement[bool]]
-) -> int:
+def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: list[ColumnElement[bool]]) -> int:
     """Do with rows in doubt what a person said of them; return how many there are."""
     which = [*which, *_for_reasons(chosen)]
     if chosen.in_doubt == LEAVE:

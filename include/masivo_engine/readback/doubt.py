@@ -32,8 +32,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """
-    The record at *place* that was sent as *sent*, for *customer*, in batch *batch* of the ledger at
-    *sent_at* (UTC, no zone), and may have arrived.
+    The record at *place* that was sent as *sent*, for *customer*, in batch *batch* of the ledger, of run
+    *run*, at *sent_at* (UTC, no zone), and may have arrived.
 
     *refused* is the status with which the API refused the batch, and may have taken part of it all
     the same, else 0. *before* is what the API had of it already, None if nothing.
@@ -44,6 +44,7 @@ class Doubt:
     key: str
     customer: str
     batch: int
+    run: int
     sent_at: datetime
     sent: Content
     before: Content | None = None
@@ -68,9 +69,14 @@ def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[D
     """Return what is out of the rows at *places*, in the order of their batches."""
     record, batch = schema.record, schema.batch
     found: list[Doubt] = []
-    statement = select(record, batch.c.sent_at, batch.c.packed_at, batch.c.status, batch.c.state.label("of_batch")).join(
-        batch, batch.c.id == record.c.out_batch
-    )
+    statement = select(
+        record,
+        batch.c.sent_at,
+        batch.c.packed_at,
+        batch.c.status,
+        batch.c.run.label("of_run"),
+        batch.c.state.label("of_batch"),
+    ).join(batch, batch.c.id == record.c.out_batch)
     with ledger.reading() as connection:
         for some in at_once(sorted(set(places)), connection.dialect.name):
             among = one_of(record.c.place, some, connection.dialect.name)
@@ -82,6 +88,7 @@ def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[D
                         row.key,
                         row.out_customer or "",
                         row.out_batch,
+                        row.of_run,
                         row.sent_at or row.packed_at,
                         Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
                         Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle))

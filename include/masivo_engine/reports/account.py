@@ -22,11 +22,13 @@ from masivo_engine.batching.lower_bound import least_requests
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import tallies
-from masivo_engine.ledger.runs.tallies import GONE, NOT_YET_SENT, OPEN, Tally
+from masivo_engine.ledger.runs.tallies import GONE, OPEN, Tally
+from masivo_engine.ledger.verification.pending import brought_by
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError, UnknownRun
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.reasons import NOT_SHOWN
+from masivo_engine.model.reasons import NOT_SHOWN, SENT_AGAIN
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Covers
 
@@ -244,9 +246,7 @@ def _sent_by_customer(connection: Connection, run: int, entity: Entity, limits: 
         carried = connection.execute(select(func.coalesce(func.sum(batch.c.records), 0)).where(*sent)).scalar_one()
         yield from repeat(1, int(carried))
         return
-    there = select(record.c.has_customer.label("customer")).where(
-        record.c.entity == entity, record.c.has_run == run, record.c.has_batch.is_not(None)
-    )
+    there = select(record.c.has_customer.label("customer")).where(record.c.entity == entity, brought_by([run]))
     out = select(record.c.out_customer.label("customer")).join_from(batch, record, record.c.out_batch == batch.c.id)
     both = there.union_all(out.where(*sent)).subquery()
     by_customer = select(func.count().label("records")).select_from(both).group_by(both.c.customer).subquery()
@@ -261,5 +261,7 @@ def _troubles(counted: Sequence[Tally], *, has_ended: bool) -> Iterator[Tally]:
     """
     for one in counted:
         is_going = one.reason == NOT_YET_SENT and not has_ended
-        if (one.state in OPEN and not is_going) or (one.state == State.DELIVERED and one.reason == NOT_SHOWN):
+        if (one.state in OPEN and not is_going) or (
+            one.state == State.DELIVERED and one.reason in {NOT_SHOWN, SENT_AGAIN}
+        ):
             yield one

@@ -13,7 +13,8 @@ from sqlalchemy import case, func, select
 
 from masivo_engine.ledger import dialects, schema
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.runs.tallies import NOT_YET_SENT, OPEN, Tally
+from masivo_engine.ledger.runs.tallies import OPEN, Tally
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import HOUR_S
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Covers

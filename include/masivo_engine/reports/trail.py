@@ -69,13 +69,19 @@ def _rows(entity: Entity, customer: str) -> Select[Any]:
 
 
 def _steps(connection: Connection, row: Row[Any]) -> Iterator[_Step]:
-    history = schema.history
+    history, sent = schema.history, schema.batch
     this = (history.c.entity == row.entity, history.c.home == row.home, history.c.place == row.place)
+    former = select(history, sent.c.run.label("sent_in")).outerjoin(sent, sent.c.id == history.c.batch)
     known = set()
-    for old in connection.execute(select(history).where(*this).order_by(history.c.id)):
-        batch = old.batch if old.state in _BY_A_REQUEST else None
+    for old in connection.execute(former.where(*this).order_by(history.c.id)):
+        state, batch = old.state, old.batch if old.state in _BY_A_REQUEST else None
+        if state == State.DELIVERED and batch is not None and old.sent_in != old.run:
+            if batch not in known:
+                yield _Step(old.sent_in, row, state, "", "", old.points, batch)
+            known.add(batch)
+            state, batch = State.UNCHANGED, None
         known.add(batch)
-        yield _Step(old.run, row, old.state, old.reason, old.column_name, old.points, batch)
+        yield _Step(old.run, row, state, old.reason, old.column_name, old.points, batch)
     there = State.CONFIRMED if row.confirmed_at is not None else State.DELIVERED
     is_of_last_run = row.state == State.DELIVERED and row.has_run == row.run
     if row.has_batch is not None and row.has_batch not in known and not is_of_last_run:

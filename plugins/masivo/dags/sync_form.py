@@ -198,7 +198,7 @@ def form(*names: str) -> dict[str, Param]:
             type="integer",
             minimum=0,
             title="Tolerance",
-            description="So many rows may be newly quarantined, held by an error, in doubt or gone before the run is red.",
+            description="So many rows may be newly quarantined, held by an error, in doubt or gone in a green run.",
         ),
         "mapping_change": Param(
             "ask",

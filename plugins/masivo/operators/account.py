@@ -13,10 +13,13 @@ from masivo.operators.packs import keep_pack
 from masivo.operators.plan import NOT_PLANNED, NOTHING_SENT
 from masivo.services import Services, run_name
 from masivo_engine.ledger.runs.retention import prune
-from masivo_engine.ledger.runs.runs import find_run, finish_run, has_run
+from masivo_engine.ledger.runs.runs import Run, find_run, finish_run, has_run
 from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.model.errors import DoesNotAddUp, LedgerError, Misconfigured
+from masivo_engine.ledger.writing.takeover import settle_run
+from masivo_engine.model.errors import DoesNotAddUp, LedgerError, LegacyError, Misconfigured, TryAgainLater
+from masivo_engine.model.runs import Covers
+from masivo_engine.planning.gone import find_gone
 from masivo_engine.reports.account import account
 from masivo_engine.reports.account_text import as_json, as_text
 
@@ -53,6 +56,8 @@ class MasivoAccountOperator(BaseOperator):
                 finish_run(services.ledger, run.number, NOTHING_SENT)
                 return {"run": run.run_id, "outcome": "dry run"}
             let_go(services.ledger, run.number)
+            settle_run(services.ledger, run.number)
+            self._find_gone(services, run)
             freeze(services.ledger, run.number)
             made = account(services.ledger, run.run_id, services.hook.limits)
             outcome = made.verdict(int(params.get("tolerance") or 0))
@@ -63,6 +68,18 @@ class MasivoAccountOperator(BaseOperator):
             if outcome:
                 raise DoesNotAddUp(outcome)
         return as_json(made)
+
+    def _find_gone(self, services: Services, run: Run) -> None:
+        """Look which rows the source has no more; where it cannot be asked, the next full run does."""
+        covers = Covers.from_json(run.covers)
+        try:
+            for entity in services.mapping.entities:
+                if entity in covers.windows and (
+                    gone := find_gone(services.ledger, run.number, covers, services.legacy(entity))
+                ):
+                    self.log.info("%d %s are in the source no more", gone, entity)
+        except (LegacyError, TryAgainLater) as error:
+            self.log.warning("it is not known which rows are gone: %s", error)
 
 
 class MasivoPruneOperator(BaseOperator):

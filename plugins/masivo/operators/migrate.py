@@ -44,7 +44,7 @@ class MasivoSlicesOperator(BaseOperator):
                 return []
             services = Services()
             run = services.run(run_name(context))
-            asked = add_open(services.ledger, services.mapping, run, Entity(self.entity), services.hook.limits)
+            asked = add_open(services.ledger, run, Entity(self.entity), services.hook.limits)
             if asked:
                 self.log.info("%d %s that are open are judged again", asked, self.entity)
             slices = slices_of(services.ledger, run.number, Entity(self.entity))
@@ -77,7 +77,7 @@ class MasivoMigrateOperator(BaseOperator):
             slices = slices_of(services.ledger, run.number, Entity(self.entity))
             part = next(part for part in slices if part.number == number)
             worked = migrate_slice(
-                SliceTask(run.number, part, covers.windows[part.entity], covers.policies),
+                SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
                 services.legacy(part.entity),
                 Destination(services.hook, services.lane, services.hook.limits, services.hook.patience),
                 services.ledger,

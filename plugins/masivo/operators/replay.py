@@ -30,7 +30,8 @@ class MasivoReplayOperator(BaseOperator):
             services.hook.prove()
             services.ledger.prepare()
             set_aside(services.ledger, run_name(context))
-            run = begin_run(services.ledger, 
+            run = begin_run(
+                services.ledger,
                 run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,

@@ -12,9 +12,9 @@ from sqlalchemy import insert, make_url
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.runs.runs import keep_plan
 from masivo_engine.ledger.verification.pending import WAITING
-from masivo_engine.ledger.writing.slice_ledger import Ledger, now
 from masivo_engine.verification.differences import Bucket
 from tests.browser import PROGRAM, browser
 from tests.include.reports.small_packs import HOSTILE, begin, packed, plan_of, work_off

@@ -392,7 +392,9 @@ def test_any_rows_are_read_by_any_places(shared, data):
     expected = Counter({each: count for each, count in found.items() if each in wanted})
     assert asked(legacy, *wanted) == expected
     assert legacy.there(wanted) == set(expected)
-    assert dict(legacy.twins(Window())) == {each: count for each, count in found.items() if count > 1 and each[0] != "n"}
+    assert dict(legacy.twins(Window())) == {
+        each: count for each, count in found.items() if count > 1 and each[0] != "n"
+    }
 
 
 @pytest.fixture

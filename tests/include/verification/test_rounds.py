@@ -210,8 +210,11 @@ def test_rows_that_changed_in_the_source_since_are_compared_by_what_the_ledger_k
 def test_what_is_in_doubt_is_nobodys_fault(tmp_path, people):
     with shop(tmp_path, *people) as on:
         with on.ledger.engine.begin() as connection:
-            doubtful = update(schema.entry).where(schema.entry.c.key.in_(["P1-b2", "P2-s1"]))
-            connection.execute(doubtful.values(state="in_doubt"))
+            record = schema.record
+            doubtful = update(record).where(record.c.key.in_(["P1-b2", "P2-s1"]))
+            out = {"out_batch": record.c.has_batch} | {f"out_{one}": record.c[f"has_{one}"] for one in schema.CONTENT}
+            connection.execute(doubtful.values(out | {"state": "in_doubt"}))
+            connection.execute(doubtful.values(schema.NOTHING_THERE))
         made = on.verify()
         assert on.findings() == []
         assert made.wrong == 0

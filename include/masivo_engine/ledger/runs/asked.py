@@ -85,9 +85,7 @@ def asked_places(ledger: Ledger, run: int, part: Slice, *, most: int) -> Iterato
     yield from _places(ledger, part.entity, [*_is_asked(run, part.entity, part), is_mine], most=most)
 
 
-def _places(
-    ledger: Ledger, entity: Entity, which: Sequence[ColumnElement[bool]], *, most: int
-) -> Iterator[list[str]]:
+def _places(ledger: Ledger, entity: Entity, which: Sequence[ColumnElement[bool]], *, most: int) -> Iterator[list[str]]:
     read = [_RECORD.c.home, _RECORD.c.place, _RECORD.c.owner]
     behind: tuple[str, str] | None = None
     seen: set[str] = set()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, update
+from sqlalchemy import ColumnElement, case, select, update
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.rows import Entity, State
 
 
@@ -33,6 +34,16 @@ def arrived(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool
         *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
     ]
     return _change(ledger, entity, values, *which)
+
+
+def doubts_unread(ledger: Ledger, run: int, entity: Entity) -> list[str]:
+    """Return the places of which something is in doubt, and that *run* has not met."""
+    batch = schema.batch
+    waits = select(_RECORD.c.place).join(batch, batch.c.id == _RECORD.c.out_batch)
+    is_over = batch.c.state.in_([BatchState.IN_DOUBT, BatchState.REFUSED])
+    with ledger.reading() as connection:
+        mine = (_RECORD.c.entity == entity, schema.is_out, _RECORD.c.run != run, is_over)
+        return list(connection.execute(waits.where(*mine)).scalars())
 
 
 def give_up(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:

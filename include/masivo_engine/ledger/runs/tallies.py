@@ -17,11 +17,11 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.model.errors import LedgerError
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.rows import Entity, State
 
 
 GONE = "gone"  #: as the state of rows that the API has, and that the run did not find in the source any more
-NOT_YET_SENT = "not_yet_sent"  #: why a row is held between its reading and the answer to the request that carries it
 
 #: The states in which a row waits for somebody or something.
 OPEN = (State.QUARANTINED, State.HELD, State.IN_DOUBT)
@@ -90,7 +90,9 @@ def reopen(connection: Connection, run: int, entity: Entity) -> None:
     part = schema.part
     later = select(part.c.number).where(part.c.run > run, part.c.started_at.is_not(None))
     if connection.execute(later.limit(1)).first() is not None:
-        raise LedgerError(f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent")
+        raise LedgerError(
+            f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent"
+        )
     connection.execute(delete(schema.tally).where(schema.tally.c.run == run))
     connection.execute(update(schema.run).where(schema.run.c.id == run).values(frozen_at=None))
 

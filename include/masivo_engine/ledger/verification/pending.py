@@ -47,6 +47,7 @@ WAITING = "waiting"
 EVERYBODY, AT_RANDOM = "all", "random"
 
 _PORTION = 5000
+ADOPTED = "adopted"
 _MARKED = ("place", "run", "state", "reason", "has_run", "has_batch", "has_hash", "has_points")
 
 
@@ -304,20 +305,38 @@ def _mark(
                 these = (record.c.entity == entity, one_of(record.c.place, [row.place for row in same], dialect))
                 connection.execute(update(record).where(*these).values(values))
                 marked += [(entity, row) for row in same]
+    _tell_accounts(connection, marked, state, values.get("reason"))
+
+
+def _tell_accounts(
+    connection: Connection, marked: Sequence[tuple[Entity, Row[Any]]], state: State, reason: str | None
+) -> None:
+    """
+    Let what was *marked* be in *state*, and for *reason* where there is one, in the accounts of the
+    runs that delivered it. What a run that is under way saw last is counted by the rows themselves.
+    """
     frozen = tallies.frozen(connection, {row.has_run for _, row in marked if row.has_run})
     moved: dict[tuple[int, Entity, str], tuple[int, Decimal]] = {}
+    left: dict[tuple[int, Entity], list[str]] = {}
     for entity, row in marked:
-        # What a person adopted no run has delivered. What its run saw last is counted by the rows,
-        # until that is written down.
-        if row.has_batch is None or (row.has_run == row.run and row.has_run not in frozen):
-            continue
-        # A row that waits by now was delivered without a reason.
-        which_one = row.has_run, entity, row.reason if row.state == State.DELIVERED else ""
-        count, points = moved.get(which_one, (0, Decimal(0)))
-        moved[which_one] = count + 1, points + Decimal(str(row.has_points or 0))
-    for (run, entity, reason), (count, points) in moved.items():
-        tallies.add(connection, run, entity, State.DELIVERED, reason, "", -count, -points, 0)
-        tallies.add(connection, run, entity, state, str(values.get("reason", reason)), "", count, points, 0)
+        if row.has_batch is None or row.reason == ADOPTED:
+            continue  # no run has delivered what a person stated
+        if row.has_run in frozen:
+            # A row that waits by now was delivered without a reason.
+            kind = row.has_run, entity, row.reason if row.state == State.DELIVERED else ""
+            count, points = moved.get(kind, (0, Decimal(0)))
+            moved[kind] = count + 1, points + Decimal(str(row.has_points or 0))
+        elif row.has_run != row.run:
+            left.setdefault((row.has_run, entity), []).append(row.place)
+    for (run, entity, before), (count, points) in moved.items():
+        tallies.add(connection, run, entity, State.DELIVERED, before, "", -count, -points, 0)
+        tallies.add(connection, run, entity, state, before if reason is None else reason, "", count, points, 0)
+    table, new = schema.left, {"state": state} | ({} if reason is None else {"reason": reason})
+    for (run, entity), places in left.items():
+        for some in at_once(places, connection.dialect.name):
+            mine = one_of(table.c.place, some, connection.dialect.name)
+            these = (table.c.run == run, table.c.entity == entity, mine, table.c.state == State.DELIVERED)
+            connection.execute(update(table).where(*these).values(new))
 
 
 def found_since(ledger: Ledger, runs: Collection[int], first: int) -> dict[tuple[Entity, str], int]:
@@ -367,9 +386,10 @@ def later_by(moment: datetime, seconds: float) -> datetime:
 
 
 def brought_by(runs: Collection[int]) -> ColumnElement[bool]:
-    """Whether it was sent, and is there by one of *runs*."""
+    """Whether what the API has of a row is there because one of *runs* sent it, or read it back."""
     record = schema.record
-    return and_(record.c.has_run.in_(list(runs)), record.c.has_batch.is_not(None))
+    is_sent = and_(record.c.has_batch.is_not(None), record.c.reason != ADOPTED)
+    return and_(record.c.has_run.in_(list(runs)), is_sent)
 
 
 def is_unconfirmed() -> ColumnElement[bool]:

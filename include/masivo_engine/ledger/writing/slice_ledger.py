@@ -44,6 +44,7 @@ from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, Moved
 from masivo_engine.model.judged import NOT_YET_SENT, Judged
+from masivo_engine.model.reasons import SENT_AGAIN
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
 
@@ -221,9 +222,7 @@ class SliceLedger:
             values = (*settled, *self._new_state(State.HELD, NOT_YET_SENT).items())
             self._change_in_order(connection, places, values, _RECORD.c.out_batch == batch_id)
 
-    def convict(
-        self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes
-    ) -> None:
+    def convict(self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes) -> None:
         """
         Quarantine *records*, which the API refused by themselves, and remember what it *judged*:
         their content, or that of their set. They are out in *batch_id*, or not any more.
@@ -305,12 +304,7 @@ class SliceLedger:
             and one.row.owner == row.owner
             and one.row.changed == row.changed
         )
-        return (
-            is_as_read
-            and not one.verdict.has_it
-            and not row.is_gone
-            and (_stored(one), one.verdict.reason, one.verdict.column) == (row.state, row.reason, row.column_name)
-        )
+        return is_as_read and not one.verdict.has_it and not row.is_gone and self._is_as_judged(one, row)
 
     def _columns(self, judged: Sequence[Judged]) -> dict[str, Sequence[Any] | Same]:
         run = self.lease.run
@@ -365,12 +359,18 @@ class SliceLedger:
                 "new_since": row.since_run if self._is_as_judged(one, row) else run,
             }
             | {f"new_{name}": values[index] for name, values in columns.items()}
+            | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
             for index, (one, row) in enumerate(changed)
         ]
         connection.execute(_rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows)
 
     def _is_as_judged(self, one: Judged, row: Known) -> bool:
-        return (_stored(one), one.verdict.reason) == (row.state, row.reason)
+        is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
+        return is_still_there or (_stored(one), one.verdict.reason, one.verdict.column) == (
+            row.state,
+            row.reason,
+            row.column_name,
+        )
 
     def _is_news(self, one: Judged, row: Known) -> bool:
         is_other_content = (_hash(one.row), one.row.customer) != (row.hash, row.customer)
@@ -414,7 +414,7 @@ class SliceLedger:
         table = schema.run
         open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
         unfrozen = set(connection.execute(open_runs).scalars())
-        gone = [
+        taken = [
             {
                 "run": row.run,
                 "entity": self._entity,
@@ -428,8 +428,8 @@ class SliceLedger:
             for row in rows
             if row.run in unfrozen
         ]
-        if gone:
-            connection.execute(insert(left), gone)
+        if taken:
+            connection.execute(insert(left), taken)
 
     def _adopted(self) -> dict[str, Any]:
         values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
@@ -605,7 +605,7 @@ def _arriving(run: int, first: tuple[tuple[Any, Any], ...]) -> Update:
     return update(_RECORD).ordered_values(
         *first,
         (_RECORD.c.state, case((is_as_sent, State.DELIVERED.value), else_=State.HELD.value)),
-        (_RECORD.c.reason, case((is_as_sent, ""), else_=NOT_YET_SENT)),
+        (_RECORD.c.reason, case((~is_as_sent, NOT_YET_SENT), (_RECORD.c.strays > 0, SENT_AGAIN), else_="")),
         (_RECORD.c.column_name, ""),
         (_RECORD.c.shape, ""),
         (_RECORD.c.since_run, run),

@@ -51,6 +51,17 @@ def settle_dead(ledger: Ledger, run: int, entity: Entity, *, lease_s: float) -> 
         _fence(connection, run, entity, utc(), schema.part.c.renewed_at < now(connection) - lease_s)
 
 
+def settle_run(ledger: Ledger, run: int) -> None:
+    """Settle what tries of *run* left behind that nobody will go on with, and fence them off."""
+    part = schema.part
+    mine = (part.c.run == run, part.c.finished_at.is_(None), part.c.started_at.is_not(None))
+    with ledger.engine.begin() as connection:
+        connection.execute(select(schema.ledger.c.id).with_for_update())
+        for row in connection.execute(select(part.c.entity, part.c.number).where(*mine)).all():
+            _settle(connection, run, row.entity, row.number, utc())
+        connection.execute(update(part).where(*mine).values(fence=part.c.fence + 1, renewed_at=None))
+
+
 def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
     batch, record = schema.batch, schema.record
     this = (batch.c.run == run, batch.c.entity == entity, batch.c.slice == number)

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Row, Select, case, or_, select
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.ledger.verification.pending import brought_by
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.pack.folder import Folder
 from masivo_engine.reports.pages.figures import plain, stamp
@@ -192,7 +193,7 @@ def _batch_cells(row: Row[Any], body: str) -> Sequence[Any]:
 
 def _rows(run: int, entity: Entity) -> Select[Any]:
     record, batch = schema.record, schema.batch
-    is_seen, is_there = record.c.run == run, record.c.has_run == run
+    is_seen, is_there = record.c.run == run, brought_by([run])
 
     def said(name: str) -> ColumnElement[Any]:
         """As the run has read it, or else as it has delivered it."""
@@ -215,7 +216,7 @@ def _rows(run: int, entity: Entity) -> Select[Any]:
             case((is_seen, record.c.slice)).label("slice"),
             carried.label("batch"),
         )
-        .where(record.c.entity == entity, or_(is_seen, is_there & record.c.has_batch.is_not(None)))
+        .where(record.c.entity == entity, or_(is_seen, is_there))
         .subquery()
     )
     return (

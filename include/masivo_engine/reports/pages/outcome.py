@@ -96,21 +96,23 @@ def headline(made: Account) -> Headline:
         return Headline(Tone.BAD, f"The account does not add up: {first}.", tuple(f"Also: {fault}." for fault in more))
     if not read and made.outcome not in {ADDS_UP, NOT_FINISHED}:
         return Headline(Tone.BAD, f"This run is red: {made.outcome}.")
+    gone = (_gone(made.gone),) if made.gone else ()
     if not read:
-        return Headline(Tone.GOOD, "There was nothing to read: no row was in what this run covers.")
+        tone = Tone.CARE if gone else Tone.GOOD
+        return Headline(tone, "There was nothing to read: no row was in what this run covers.", gone)
     states = total(made.entities)
     needs = states[State.QUARANTINED] + states[State.IN_DOUBT]
     waits = states[State.HELD]
     verdict = made.outcome not in {ADDS_UP, NOT_FINISHED}
-    tone = Tone.BAD if verdict else Tone.CARE if needs or waits or made.gone else Tone.GOOD
+    tone = Tone.BAD if verdict else Tone.CARE if needs or waits or gone else Tone.GOOD
     more = [
         *_points(made.entities),
         *(["None of what needs a person is new in this run."] if needs and not made.newly else []),
-        *([_gone(made.gone)] if made.gone else []),
+        *gone,
         *([f"The run is red: {made.outcome}."] if verdict else []),
     ]
     if states[State.UNCHANGED] == read:
-        return Headline(tone, f"Nothing had to be sent: all {count(read)} rows were delivered before, unchanged.")
+        return Headline(tone, f"Nothing had to be sent: all {count(read)} rows were delivered before, unchanged.", gone)
     parts = [
         _part(states[State.DELIVERED], "delivered"),
         _part(states[State.CONFIRMED], "confirmed"),

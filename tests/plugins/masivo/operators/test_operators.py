@@ -415,7 +415,9 @@ def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
 def test_a_run_whose_plan_was_refused_is_not_green():
     """Airflow calls a run what its last task was, and an account of nothing adds up."""
     Services().ledger.prepare()
-    begin_run(Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
+    begin_run(
+        Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}'
+    )
     with pytest.raises(AirflowFailException, match="the run was not planned"):
         run(MasivoAccountOperator(task_id="account"), context())
 
