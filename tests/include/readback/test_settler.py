@@ -270,7 +270,7 @@ def test_an_answer_of_another_shape_proves_neither(tmp_path, entity, shown):
         record = of(entity, 1)
         sent_at = datetime.now(UTC).replace(tzinfo=None)
         sent = Content(record.balance, None, {"p": True, "d": "", "t": True, "y": "2024-05-05"})
-        doubt = Doubt(entity, record.place, record.key, record.customer, 1, sent_at, sent, refused=422)
+        doubt = Doubt(entity, record.place, record.key, record.customer, 1, 1, sent_at, sent, refused=422)
         assert settler.settle([doubt]) == {record.place: Finding.UNPROVEN}
 
 
