@@ -41,7 +41,7 @@ from masivo_engine.batching.units import Unit, by_customer
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.judged import SENT, UNCHANGED, Judged, Verdict
+from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.places import copy_of
 from masivo_engine.model.rows import Entity, Record, Rejection, State
@@ -58,7 +58,6 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
-_IN_COMPANY = "refused_in_company"
 _KEPT_REASONS = frozenset({"adopted", "change_ignored"})
 
 
@@ -218,7 +217,7 @@ class Triage:
             units = list(by_customer(sendable).values())
         for unit in units:
             is_suspect = any(
-                record.is_outlier or (record.place in made.known and made.known[record.place].reason == _IN_COMPANY)
+                record.is_outlier or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
                 for record in unit
             )
             (made.suspects if is_suspect else made.units).append(unit)

@@ -33,7 +33,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
-from masivo_engine.ledger.rows import Known
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.ledger.writing.bulk_insert import Same, add
 from masivo_engine.ledger.writing.handles import handle_of
@@ -43,7 +43,7 @@ from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, Moved
-from masivo_engine.model.judged import NOT_YET_SENT, Judged
+from masivo_engine.model.judged import NOT_YET_SENT, REFUSED_IN_COMPANY, Judged
 from masivo_engine.model.reasons import SENT_AGAIN
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
@@ -117,6 +117,9 @@ class SliceLedger:
                 self._change(connection, adopted, **self._adopted())
                 self._keep_payloads(connection, judged)
         except IntegrityError:
+            new = [one.place for one in fresh] + [one.place for one, row in old if one.place != row.place]
+            if not Rows(self.ledger).at(self._entity, new):
+                raise  # the ledger refuses them for another reason, and will do so again
             raise Moved(f"a row of {self._entity} was read by two slices at this moment") from None
 
     def met_again(self, rows: int) -> None:
@@ -216,14 +219,16 @@ class SliceLedger:
         Enter that what *batch_id* carried of *places* has not arrived, so that it may be sent
         again.
 
-        The API's own refusal and a read-back together settle that. A request that was never
-        answered may still come: it stays a stray.
+        The API's own refusal and a read-back together settle that; until it has a verdict of its
+        own it was refused in company, also if this try dies now. A request that was never answered
+        may still come: it stays a stray.
         """
+        state = (State.QUARANTINED, REFUSED_IN_COMPANY) if was_refused else (State.HELD, NOT_YET_SENT)
         given_up = () if was_refused else _STRAYING
         settled = (*given_up, *schema.NOTHING_OUT.items())
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
-            values = (*settled, *self._new_state(State.HELD, NOT_YET_SENT).items())
+            values = (*settled, *self._new_state(*state).items())
             self._change_in_order(connection, places, values, _RECORD.c.out_batch == batch_id)
 
     def convict(self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes) -> None:
