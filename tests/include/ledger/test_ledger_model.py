@@ -10,6 +10,7 @@ what it has taken.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from itertools import count, groupby, pairwise
 from typing import NamedTuple
 
@@ -215,7 +216,7 @@ class Try:
             self.rows += len(page)
             self._send(self._judge(page))
             self.point()
-        if settles:
+        for _ in range(3 if settles else 0):
             self._settle()
         self.writer.finish(self.rows)
         self.point()
@@ -244,7 +245,7 @@ class Try:
             break
         if made.met_again:
             self.writer.met_again(made.met_again)
-        self.seen |= {row.place: row for row in page}
+        self.seen |= {one.place: one.row for one in made.judged}
         self.machine.lied.update((self.entity, one.row.key) for one in made.judged if one.verdict.has_it)
         self.point()
         return [*made.units, *made.suspects]
@@ -266,8 +267,8 @@ class Try:
             self.point()
             if state is BatchState.REFUSED and len(records) == 1 and not strays:
                 self.writer.convict(records, number, "refused", "no", judged_as(records))
-            elif state is BatchState.REFUSED and len(units_of(records)) == 1 and not strays:
-                self.alone[number] = records
+            elif state is BatchState.REFUSED and len(units_of(records)) == 1:
+                self.alone[number] = records, not strays
 
     def _settle(self):
         """Read back everything that is in doubt, and send what may go then, each by itself."""
@@ -283,8 +284,9 @@ class Try:
             self.writer.absent(absent, number, was_refused=members[0].is_refused)
             self.point()
             if number in self.alone and not present:
-                records = self.alone[number]
-                self.writer.convict(records, None, "refused", "no", judged_as(records))
+                records, is_proved = self.alone[number]
+                if is_proved:
+                    self.writer.convict(records, None, "refused", "no", judged_as(records))
                 continue
             again |= {self.seen[place].customer for place in (*present, *absent) if place in self.seen}
         rows = [row for row in self.seen.values() if row.customer in again]
@@ -372,6 +374,26 @@ class Machine(RuleBasedStateMachine):
             self.twins[number, entity] = self.shop.twins(entity)
             keep_twins(self.ledger, number, entity, self.twins[number, entity].items())
 
+    @rule(
+        is_full=st.booleans(),
+        policies=POLICIES,
+        run=ASKED,
+        fates=FATES,
+        fuse=st.integers(0, 40),
+        between=st.lists(lines, max_size=2),
+        settles=st.booleans(),
+    )
+    def run_through(self, is_full, policies, run, fates, fuse, between, settles):
+        """A whole run: one of its tries may die, and the shop goes on meanwhile."""
+        self.begin(is_full, policies, run)
+        for entity in Entity:
+            for _ in range(6):
+                fuse = self._attempt(0, entity, True, fates, fuse, settles)
+                for line in between[:1]:
+                    self.put(line)
+                between = between[1:]
+        self.end(0)
+
     @rule(policies=POLICIES, run=st.sampled_from(["releases", "releases more"]), entity=st.sampled_from(list(Entity)))
     def release(self, policies, run, entity):
         """A person lets rows go that wait."""
@@ -388,7 +410,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), entity=st.sampled_from(list(Entity)), first=st.booleans(), fates=FATES)
     def work(self, which, entity, first, fates):
         """A slice is worked off; the process lives."""
-        self.attempt(which, entity, first, fates, 0, settles=True)
+        self._attempt(which, entity, first, fates, 0, True)
 
     @rule(
         which=st.integers(0, 3),
@@ -399,19 +421,23 @@ class Machine(RuleBasedStateMachine):
         settles=st.booleans(),
     )
     def attempt(self, which, entity, first, fates, fuse, settles):
-        """A try of a slice of one of the newest runs, which may die."""
-        if not self.runs:
-            return
-        run = self.runs[-1 - which % len(self.runs)]
-        left = self._left(run, entity)
+        """A slice is worked off; the process may die."""
+        self._attempt(which, entity, first, fates, fuse, settles)
+
+    def _attempt(self, which, entity, first, fates, fuse, settles):
+        """Try a slice of one of the newest runs; return what is left of the fuse."""
+        run = self.runs[-1 - which % len(self.runs)] if self.runs else None
+        left = self._left(run, entity) if run else []
         if not left:
-            return
+            return fuse
         try:
-            Try(self, run, left[0] if first else left[-1], fates, fuse).work(settles=settles)
-        except Died:
-            pass
+            trying = Try(self, run, left[0] if first else left[-1], fates, fuse)
         except LedgerError as overtaken:
             assert "this run has ended" in str(overtaken)
+            return fuse
+        with suppress(Died):
+            trying.work(settles=settles)
+        return trying.fuse
 
     def _left(self, run, entity):
         """Return the slices that can be worked off: those that read by place come last."""
@@ -545,7 +571,7 @@ class Machine(RuleBasedStateMachine):
         self.begin(is_full, "sent on", "as usual")
         for entity in Entity:
             while self._left(self.runs[-1], entity):
-                self.attempt(0, entity, True, [], 0, settles=True)
+                self._attempt(0, entity, True, [], 0, True)
         self._end(self.runs[-1])
         self.check()
 
