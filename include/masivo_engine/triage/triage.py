@@ -220,7 +220,8 @@ class Triage:
             units = list(by_customer(sendable).values())
         for unit in units:
             is_suspect = any(
-                record.is_outlier or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
+                record.is_outlier
+                or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
                 for record in unit
             )
             (made.suspects if is_suspect else made.units).append(unit)

@@ -55,7 +55,7 @@ DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)
 REFUSED = Receipt(BatchState.REFUSED, 422, 0.1, "no")
 UNANSWERED = Receipt(BatchState.IN_DOUBT, 0, 0.1, reason="no_answer")
 C, E, T = Entity
-OUT = [name for name in schema.record.c.keys() if name.startswith("out_")]
+OUT = list(schema.NOTHING_OUT)
 HAS = [f"has_{name}" for name in schema.CONTENT]
 
 
@@ -478,6 +478,16 @@ def test_an_address_is_whose_it_is_at_the_api_whatever_the_row_says_today(ledger
     assert {one.key for one in found} == {"A", "B"}
 
 
+def test_an_address_that_two_were_said_to_have_keeps_neither_back(mine):
+    same = {"email": "ana@example.invalid"}
+    see(mine, adopted(customer("A", **same)), adopted(customer("B", **same)))
+    newer = customer("A", content="newer", **same)
+    sent(mine, newer, receipt=DELIVERED)
+    see(mine, customer("C", **same))
+    with pytest.raises(Moved):
+        mine.pack(batch([customer("C", **same)]))
+
+
 def test_a_batch_may_swap_addresses_among_its_own_records(ledger, mine):
     send(mine, customer("A", email="ana@example.invalid"), customer("B", email="bea@example.invalid"))
     again = later(ledger, mine)
@@ -824,7 +834,7 @@ def test_a_try_that_lost_its_slice_can_write_nothing(ledger, run, mine, what):
 
 
 @pytest.mark.parametrize("what", ["see", "pack", "mark_sending", "enter_receipt"])
-def test_a_claim_that_is_being_committed_is_waited_for(ledger, run, mine, what):
+def test_a_claim_that_is_being_committed_is_waited_for(ledger, mine, what):
     """Under READ COMMITTED a write that only looked at the fence would see the old one."""
     see(mine, customer("A"), customer("C"))
     number = mine.pack(batch([customer("A")]))
@@ -866,9 +876,9 @@ def test_a_run_takes_an_entity_over_from_a_run_that_has_not_finished_it(ledger, 
         "out": "in_doubt task_died",
         "packed": "held run_stopped",
     }
-    for what in WRITES:
+    for write in WRITES.values():
         with pytest.raises(Fenced):
-            WRITES[what](older, number)
+            write(older, number)
     other_entity.finish(0)
     assert claimed(ledger, run, T, 2).lease.fence == done.lease.fence + 1
 
@@ -881,15 +891,15 @@ def test_a_run_waits_for_one_that_lives(ledger, run):
     mine.finish(0)
 
 
-@pytest.mark.parametrize("ends", [lambda ledger, run, other: settle_dead(ledger, other, C, lease_s=-1.0), None])
-def test_what_a_dead_run_left_is_settled_before_anybody_looks_for_what_is_open(ledger, run, mine, ends):
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_a_dead_run_left_is_settled_before_anybody_looks_for_what_is_open(ledger, run, mine, has_ended):
     sent(mine, customer("out"), receipt=None)
     see(mine, customer("packed"), customer("read"))
     mine.pack(batch([customer("packed")]))
-    if ends:
-        ends(ledger, run, begin(ledger, "second"))
-    else:
+    if has_ended:
         settle_run(ledger, run)
+    else:
+        settle_dead(ledger, begin(ledger, "second"), C, lease_s=-1.0)
     assert states(ledger) == {
         "out": "in_doubt task_died",
         "packed": "held run_stopped",

@@ -161,6 +161,13 @@ def test_what_the_api_refused_by_itself_is_not_sent_again_until_it_changes_or_is
     assert said(ROW, refused, run=RELEASED) == "sent"
 
 
+def test_nor_is_a_change_that_it_refused():
+    refused = has(ROW, state="quarantined", reason="refused", judged=OTHER.content_hash)
+    assert said(OTHER, refused, changed="resend") == "quarantined refused"
+    assert said(event("1", "A", content="newer"), refused, changed="resend") == "sent"
+    assert said(OTHER, refused, changed="resend", run=RELEASED) == "sent"
+
+
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
@@ -448,6 +455,29 @@ def test_whom_the_api_has_keeps_the_address_even_if_the_row_is_gone(ledger):
     with ledger.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE masivo_record SET gone_run = 1")
     assert Try(ledger, Entity.CUSTOMERS).judge(customer("B", email=SAME)) == [("B", "email_shared")]
+
+
+@pytest.mark.parametrize("key", ["A", "B"])
+def test_whoever_has_an_address_keeps_it_also_where_a_person_said_so_of_two(ledger, key):
+    before = Try(ledger, Entity.CUSTOMERS, run_id="adopts", run=RunPolicies(adopts=True))
+    before.judge(customer("A", email=SAME), customer("B", email=SAME))
+    before.finish()
+    trying = Try(ledger, Entity.CUSTOMERS, policies=Policies(changed=Changed(customers="resend")), resends="replace")
+    newer = customer(key, email=SAME, content="newer")
+    assert trying.judge(newer) == [(key, "goes")]
+    trying.send(newer)
+
+
+@pytest.mark.parametrize("receipt", [ARRIVED, BatchState.IN_DOUBT])
+def test_an_address_that_is_at_the_api_or_may_be_is_taken_whatever_its_row_says_today(ledger, receipt):
+    before = Try(ledger, Entity.CUSTOMERS, run_id="before")
+    before.send(customer("A", email=SAME), receipt=receipt)
+    before.finish()
+    trying = Try(ledger, Entity.CUSTOMERS)
+    trying.judge(rejection(Entity.CUSTOMERS, "A", "email_malformed", "email"))
+    assert trying.judge(customer("B", email=SAME)) == [("B", "email_shared")]
+    trying.judge(customer("A", email="new@example.invalid"))
+    assert trying.judge(customer("B", email=SAME)) == [("B", "email_shared")]
 
 
 def test_a_swap_of_addresses_is_named_and_a_chain_of_them_frees_itself(ledger):

@@ -394,7 +394,9 @@ class SliceLedger:
             | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
             for index, (one, row) in enumerate(changed)
         ]
-        return connection.execute(_rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows).rowcount
+        return connection.execute(
+            _rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows
+        ).rowcount
 
     def _is_as_judged(self, one: Judged, row: Known) -> bool:
         is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
@@ -503,7 +505,7 @@ class SliceLedger:
         dialect = connection.dialect.name
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
-            # Whoever has an address already keeps it, also where others were said to have it as well.
+            # Whoever has an address keeps it, also where others were said to have it as well.
             own = one_of(_RECORD.c.place, sorted(mine), dialect) & (_RECORD.c.has_email == _RECORD.c.email)
             kept_ones = select(_RECORD.c.has_email).where(_RECORD.c.entity == self._entity, own)
             wanted -= {bytes(email) for email in connection.execute(kept_ones).scalars()}
@@ -512,7 +514,7 @@ class SliceLedger:
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
-            # What this slice itself has sent, and what others had sent before, its judging has seen.
+            # What this slice has sent, and what others had sent before, its judging has seen.
             is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
             columns = [_RECORD.c.customer]
             theirs = (named & (schema.is_out | (is_since & (_RECORD.c.slice != self.lease.slice))),)
