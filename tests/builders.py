@@ -112,7 +112,7 @@ def see(writer: SliceLedger, *given: Judged | Record | Rejection, verdict: Verdi
     writer.see(judged, Rows(writer.ledger).at(writer.lease.entity, [one.place for one in judged]))
 
 
-def send(  # noqa: PLR0913 (what can be different of a request)
+def send(
     writer: SliceLedger,
     *records: Record,
     state: BatchState | None = BatchState.DELIVERED,

@@ -2,9 +2,9 @@
 A ledger of millions of rows: bytes for each of them, and seconds until a run has started, a page is
 judged, an account is frozen and read, and a replay has chosen its rows.
 
-One first load, and sweeps that found nothing new; one row in a thousand waits. ``MASIVO_BENCH_ROWS``
-says how many rows of the legacy database there are, ``MASIVO_BENCH_RUNS`` how many runs. On SQLite,
-and on PostgreSQL where ``MASIVO_BENCH_LEDGERS`` names it too.
+One first load, and sweeps that found nothing new; one row in a thousand waits.
+``MASIVO_BENCH_ROWS`` says how many rows of the legacy database there are, ``MASIVO_BENCH_RUNS`` how
+many runs. On SQLite, and on PostgreSQL where ``MASIVO_BENCH_LEDGERS`` names it too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _NUMBERS = {
     ),
     "postgresql": "(SELECT generate_series(0::bigint, {rows} - 1) AS value)",
 }
-# Sixteen bytes that differ from row to row, as the digest of a content, of an address and of a text.
+# Sixteen bytes that differ from row to row, as digests of a content or an address do.
 _DIGESTS = {
     "sqlite": "CAST(printf('%016d', {seed} + value) AS BLOB)",
     "postgresql": "decode(md5(({seed} + value)::text), 'hex')",
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
-    rows, newest = Rows(ledger), f"run {RUNS}"
+    newest = f"run {RUNS}"
 
     def start() -> str:
         counted = 0
@@ -116,6 +116,33 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
         asked = sum(ask_open(ledger, run, entity) for entity in Entity)
         planned = sum(plan_asked(ledger, run, entity, most=50_000) for entity in Entity)
         return f"{asked:,} are asked for, {planned:,} in slices"
+
+    def read(run_id: str) -> str:
+        return f"adds up: {account(ledger, run_id, Limits()).adds_up}"
+
+    def frozen() -> str:
+        tallies.freeze(ledger, RUNS)
+        return ""
+
+    def replay() -> str:
+        chosen = Chosen(tuple(Entity), reasons=(_WAITS,))
+        covers = chosen.covers().as_json()
+        run = begin_run(ledger, "replay", mapping="bench", mapping_hash=_HASH, covers=covers, kind=RunKind.REPLAY)
+        return ", ".join(f"{one.rows:,}" for one in release(ledger, run, chosen, Limits(), by="bench")) + " rows"
+
+    yield "a run's start: coverage, guards", start
+    yield "a run's start: what is open, in slices", open_rows
+    yield from _lookups(ledger)
+    yield "the newest run's account, while it is under way", lambda: read(newest)
+    yield "the newest run's account is frozen", frozen
+    yield "the newest run's account, frozen", lambda: read(newest)
+    yield "the first load's account", lambda: read("run 1")
+    yield "a replay's selection", replay
+
+
+def _lookups(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """What judging a page asks."""
+    rows = Rows(ledger)
 
     def places() -> str:
         return f"{len(rows.at(Entity.EVENTS, [place_of(f'e{37 * n}') for n in range(1000)])):,} rows"
@@ -137,33 +164,11 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
             ).scalars()
             return f"{len(rows.of_emails([bytes(digest) for digest in digests])):,} customers"
 
-    def read(run_id: str) -> str:
-        return f"adds up: {account(ledger, run_id, Limits()).adds_up}"
-
-    def frozen() -> str:
-        tallies.freeze(ledger, RUNS)
-        return ""
-
-    def replay() -> str:
-        chosen = Chosen(tuple(Entity), reasons=(_WAITS,))
-        covers = chosen.covers().as_json()
-        run = begin_run(
-            ledger, "replay", mapping="bench", mapping_hash=_HASH, covers=covers, kind=RunKind.REPLAY
-        )
-        return ", ".join(f"{one.rows:,}" for one in release(ledger, run, chosen, Limits(), by="bench")) + " rows"
-
-    yield "a run's start: coverage, guards", start
-    yield "a run's start: what is open, in slices", open_rows
     yield "a page: 1,000 places", places
     yield "a page: 1,000 names of the API", keys
     yield "a page: the transactions of 200 customers", customers
     yield "a page: 1,000 customers of children", parents
     yield "a page: 1,000 e-mail addresses", addresses
-    yield "the newest run's account, while it is under way", lambda: read(newest)
-    yield "the newest run's account is frozen", frozen
-    yield "the newest run's account, frozen", lambda: read(newest)
-    yield "the first load's account", lambda: read("run 1")
-    yield "a replay's selection", replay
 
 
 @contextmanager
@@ -203,7 +208,7 @@ def _begin(ledger: Ledger, run_id: str) -> Run:
 
 
 def _fill(ledger: Ledger) -> None:
-    """Write what the first load and the sweeps after it leave behind; the newest run has not ended."""
+    """Write what a first load and the sweeps after it leave behind; the newest has not ended."""
     engine = ledger.engine
     dialect = engine.dialect.name
     runs = [_begin(ledger, f"run {number}").number for number in range(1, RUNS + 1)]

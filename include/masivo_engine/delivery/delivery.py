@@ -87,7 +87,7 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
-        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove something of them.
+        #: Whether the slice met doubts of others, of which what is sent now can prove something.
         self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
@@ -96,7 +96,10 @@ class Delivery:
         self._refused_before: set[str] = set()
 
     def beware_of(self, strays: Collection[str]) -> None:
-        """Note the places of which something was sent before, and may still arrive: no refusal convicts them."""
+        """
+        Note the places of which something was sent before, and may still arrive: no refusal
+        convicts them.
+        """
         self._strays.update(strays)
 
     def take_apart_soon(self, places: Collection[str]) -> None:

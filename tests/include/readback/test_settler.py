@@ -126,7 +126,9 @@ def test_a_change_that_the_api_does_not_show_is_neither_proved_nor_disproved(tmp
 
 
 @pytest.mark.parametrize("fault", ["rst_before", "rst_after_accept"])
-@pytest.mark.parametrize("changed", [{"name": "Another"}, {"email": "other@example.invalid"}, {"balance": [balance(7)]}])
+@pytest.mark.parametrize(
+    "changed", [{"name": "Another"}, {"email": "other@example.invalid"}, {"balance": [balance(7)]}]
+)
 def test_a_change_that_the_api_shows_has_arrived_if_it_is_there_and_not_if_the_former_content_is(
     tmp_path, fault, changed
 ):
