@@ -27,9 +27,9 @@ REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 def customer(key: str, *, points: int = 0, content: str = "", email: str = "") -> Record:
     """A customer with *points* of one reward; another *content* is another version."""
-    body = f'{{"id":"{key}","content":"{content}"}}'.encode()
     balance = {REWARD: Decimal(points)} if points else {}
     email = email or f"{key.lower()}@example.invalid"
+    body = f'{{"id":"{key}","content":"{content}","email":"{email}","points":{points}}}'.encode()
     return _record(Entity.CUSTOMERS, key, key, body, points=Decimal(points), balance=balance, email=email)
 
 

@@ -28,11 +28,12 @@ from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer
+from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
 from masivo_engine.model.rows import Entity, Record, Rejection
-from masivo_engine.model.runs import RunPolicies, Slice, Window
+from masivo_engine.model.runs import AS_USUAL, RunPolicies, Slice, Window
 from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
@@ -58,7 +59,7 @@ class SliceTask:
     run: int
     part: Slice
     window: Window
-    policies: RunPolicies = RunPolicies()
+    policies: RunPolicies = AS_USUAL
     settles_all: bool = False  #: also what is in doubt of rows that are in the source no more
 
 
@@ -196,7 +197,7 @@ class _Migration:
         if made.met_again:
             self.writer.met_again(made.met_again)
         crash_point("page_entered")
-        self.delivery.beware_of(place for place, known in made.known.items() if known.strays)
+        self.delivery.beware_of([place for place, known in made.known.items() if known.strays])
         in_company = (place for place, known in made.known.items() if known.reason == REFUSED_IN_COMPANY)
         self.delivery.take_apart_soon([*in_company])
         self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
@@ -251,10 +252,10 @@ class _Migration:
             tail, self.tail = self.tail, None
             self._send(one_request([tail], self.batches + 1))
 
-    def _send(self, batch: object) -> None:
-        self.delivery.deliver(batch)  # type: ignore[arg-type]
+    def _send(self, batch: Batch) -> None:
+        self.delivery.deliver(batch)
         self.batches += 1
-        self.records += len(batch.records)  # type: ignore[attr-defined]
+        self.records += len(batch.records)
 
     def _settle(self) -> None:
         """Settle what is in doubt, judge anew what was settled, and send what may go then."""
@@ -294,7 +295,9 @@ class _Migration:
         return doubts_unread(self.writer.ledger, self.task.run, part.entity)
 
     def _judge_settled(self, rows: dict[str, Row], settled: set[str], apart: set[str]) -> None:
-        """Judge the rows of which something was settled; of transactions with all of their customer."""
+        """
+        Judge the rows of which something was settled; of transactions with all of their customer.
+        """
         names = {rows[place].customer for place in settled if place in rows}
         is_set = self.task.part.entity is Entity.TRANSACTIONS
         again = [

@@ -87,7 +87,8 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
-        #: Whether the slice met doubts of others, of which what is sent now can prove something.
+        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove
+        #: something of them.
         self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []

@@ -115,7 +115,8 @@ ledger = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("account", String(ledger_capacity.DIGEST), nullable=False),
     Column("salt", _Digest, nullable=False),
-    #: What a second sending of a customer does to its points, as a probe has shown; empty is not known.
+    #: What a second sending of a customer does to its points, as a probe has shown; empty is not
+    #: known.
     Column("resends", String(ledger_capacity.STATE), nullable=False, default=""),
     Column("created_at", _Time, nullable=False),
     **_MYSQL,
@@ -309,6 +310,7 @@ left = Table(
     Column("run", ForeignKey("masivo_run.id"), primary_key=True),
     Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
     Column("place", _Place, primary_key=True),
+    Column("slice", Integer, nullable=False),
     Column("state", String(ledger_capacity.STATE), nullable=False),
     Column("reason", String(ledger_capacity.REASON), nullable=False),
     Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),

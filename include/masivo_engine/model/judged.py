@@ -33,7 +33,10 @@ UNCHANGED = Verdict(State.UNCHANGED)
 
 
 class Judged(NamedTuple):
-    """One *row* with its *verdict*. *place* is where it stands, also where it is a further row of a place."""
+    """
+    One *row* with its *verdict*. *place* is where it stands, also where it is a further row of a
+    place.
+    """
 
     row: Record | Rejection
     verdict: Verdict

@@ -130,7 +130,9 @@ def test_a_batch_of_nothing_but_bad_rows_is_taken_apart_too(tmp_path):
 
 
 def test_what_is_left_alone_of_a_refused_batch_is_not_convicted_before_it_is_refused_alone(tmp_path):
-    """Where a batch is taken up to its first bad record, whoever stands behind is missing, too."""
+    """
+    Of a batch that is taken up to its first bad record, whoever stands behind that is missing, too.
+    """
     with bench(tmp_path, **left(Leaves.GOOD), poison=frozenset({"C2"})) as on:
         writer = on.writer(Entity.CUSTOMERS)
         delivery = on.delivery(writer)
@@ -155,7 +157,9 @@ def test_a_record_that_is_refused_alone_has_its_verdict_at_once(tmp_path):
 
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_what_may_still_arrive_is_not_convicted_because_it_is_refused_alone(tmp_path, is_alone):
-    """C1 was given up after a request that was never answered, and may be there since."""
+    """
+    C1 was given up after a request that was never answered; nobody knows what the API refuses now.
+    """
     with bench(tmp_path, poison=frozenset({"C1"}), faults=lost(Entity.CUSTOMERS, "rst_before", 1)) as on:
         writer = on.writer(Entity.CUSTOMERS)
         delivery = on.delivery(writer)
@@ -269,7 +273,8 @@ def test_transactions_go_together_whatever_a_refusal_leaves_behind(tmp_path, lea
         expected = {
             Leaves.NOTHING: [REFUSED] * 3,
             Leaves.BEFORE: [DELIVERED, late, late],
-            # Nothing is left to be sent after it that could prove anything.
+            # It is the only one that is left, so nothing is sent after it that could prove
+            # anything.
             Leaves.GOOD: [UNPROVEN] * 3,
         }
         assert of_two == expected[leaves]
