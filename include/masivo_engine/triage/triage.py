@@ -58,6 +58,7 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
+_REFUSED = ("refused", "too_large")
 _KEPT_REASONS = frozenset({"adopted", "change_ignored"})
 
 
@@ -102,7 +103,7 @@ def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
-        return Verdict(State.QUARANTINED, "refused")
+        return Verdict(State.QUARANTINED, known.reason if known.reason in _REFUSED else "refused")
     if parent is not None and not parent.has_arrived:
         return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
     return SENT
