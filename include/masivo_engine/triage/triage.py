@@ -12,7 +12,7 @@ something is out                    in doubt: it is read back before anything el
                                     adopts, a person says that it is there
 now is no record                    quarantined, with its fault
 now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
-has equals now, no other stray      unchanged
+has equals now, no other stray      unchanged; ``adopted`` where a person said so
 has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
 has differs, the run adopts         unchanged: ``adopted``
 has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
@@ -59,7 +59,6 @@ _FOR_CUSTOMER = {
     State.IN_DOUBT.value: "customer_in_doubt",
 }
 _IN_COMPANY = "refused_in_company"
-_KEPT_REASONS = frozenset({"adopted", "change_ignored"})
 
 
 class Decisions(NamedTuple):
@@ -95,9 +94,9 @@ def verdict_on(row: Row, known: Known | None, parent: Parent | None, decided: De
             return _on_changed(row, known, decided)
         if known.strays and known.stray_hash != row.content_hash:
             return Verdict(State.IN_DOUBT, "stray")
-        if decided.run.adopts:
-            return UNCHANGED
-        return Verdict(State.UNCHANGED, known.reason) if known.reason in _KEPT_REASONS else UNCHANGED
+        # However often it is adopted, and whatever it said in between: a person can take that back.
+        is_adopted = known.has_batch is None or known.reason == "adopted"
+        return Verdict(State.UNCHANGED, "adopted") if is_adopted else UNCHANGED
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
