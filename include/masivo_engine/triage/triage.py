@@ -420,7 +420,7 @@ class Triage:
         for row, place in placed:
             if verdicts[place].is_sent and isinstance(row, Record):
                 sets.setdefault(row.customer, []).append((row, place))
-            elif verdicts[place].reason != "duplicate_row" and verdicts[place] is not UNCHANGED:
+            elif verdicts[place].reason != "duplicate_row" and verdicts[place].state is not State.UNCHANGED:
                 rest.setdefault(row.customer, []).append(place)
         earlier = self._rows.of_customers(self._entity, sets) if sets else {}
         for customer, members in sets.items():
