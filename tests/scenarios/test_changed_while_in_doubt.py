@@ -16,10 +16,11 @@ import pytest
 from sqlalchemy import text
 
 from masivo_engine import crash_points
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
+from masivo_engine.ledger.writing.takeover import settle_dead
+from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.faults.spoiling import Spoil
@@ -132,18 +133,17 @@ def test_what_is_left_of_a_set_that_did_not_arrive_is_judged_anew(tmp_path, chan
 @pytest.mark.parametrize("run", ["first", "second"])
 def test_what_is_left_of_a_set_does_not_go_alone_when_the_process_dies_in_between(tmp_path, monkeypatch, run):
     people = [person(f"P{n}", bookings=(5, 7), sales=()) for n in (1, 2, 3)]
-    settle = Ledger.settle
+    absent = SliceLedger.absent
 
-    def dying(self, lease, entries, state, *more):
-        settle(self, lease, entries, state, *more)
-        if state is State.HELD:
-            raise Died
+    def dying(*given, **more):
+        absent(*given, **more)
+        raise Died
 
     with in_doubt(tmp_path, people, LOST, records=2) as on:
         before = len(on.trip.api.bodies)
         change(on, "DELETE FROM booking WHERE id = 'P1-b2'")
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "settle", dying)
+            patch.setattr(SliceLedger, "absent", dying)
             with pytest.raises(Died):
                 on.trip.migrate(run)
         let_go(on.ledger, find_run(on.ledger, run).number)
@@ -166,7 +166,7 @@ def test_a_row_whose_sibling_has_another_customer_now_waits_for_its_own_to_be_re
             crash_points.set_trap(None)
         let_go(on.ledger, find_run(on.ledger, "first").number)
         other = on.trip.begin("other", asked=Asked(RunKind.FULL))
-        on.ledger.settle_dead(other.number, Entity.TRANSACTIONS, lease_s=1)
+        settle_dead(on.ledger, other.number, Entity.TRANSACTIONS, lease_s=1)
         change(on, "UPDATE booking SET person = 'P9' WHERE id = 'P1-b2'")
         on.trip.migrate("only P9", asked=Asked(RunKind.CUSTOMERS, customers=("P9",)))
         assert ("transactions", "P1-b1") in on.states(

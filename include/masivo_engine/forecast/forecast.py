@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.batching.lower_bound import least_with_tail
 from masivo_engine.batching.packers import Packer, packer_for
 from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
@@ -145,7 +145,7 @@ class Forecast:
 
     def _entity(self, one: Expected) -> dict[str, Any]:
         sizes = (count for size, customers in one.customers.items() for count in [size] * customers)
-        least = least_requests(one.entity, sizes, self.limits)
+        least = least_with_tail(one.entity, sizes, self.limits)
         return {
             "rows": one.rows,
             "states": {state.value: one.states[state] for state in State},
@@ -344,11 +344,11 @@ class _Slice:
 def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:
     """Whether a delivered row reads otherwise although its own change time did not move."""
     row = known.get(one.place)
+    content = one.row.content_hash if isinstance(one.row, Record) else None
     return (
         row is not None
         and row.has_arrived
-        and isinstance(one.row, Record)
-        and (one.row.content_hash, one.row.customer) != (row.has_hash, row.has_customer)
+        and (content, one.row.customer) != (row.has_hash, row.has_customer)
         and one.row.changed == row.changed
         and (row.hash, row.customer) == (row.has_hash, row.has_customer)
     )

@@ -309,6 +309,7 @@ left = Table(
     Column("run", ForeignKey("masivo_run.id"), primary_key=True),
     Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
     Column("place", _Place, primary_key=True),
+    Column("slice", Integer, nullable=False),
     Column("state", String(ledger_capacity.STATE), nullable=False),
     Column("reason", String(ledger_capacity.REASON), nullable=False),
     Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),

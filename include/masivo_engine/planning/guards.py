@@ -157,9 +157,10 @@ def _no_rows(
 
 def _older_source(ledger: Ledger, legacy: Source) -> Iterator[Alarm]:
     """A restored copy lacks many of the rows that were delivered last; a deleted order is one."""
-    newest = newest_delivered(ledger, legacy.entity, most=_NEWEST)
+    # That nothing at all is there is another guard's.
+    newest = [] if legacy.is_empty() else newest_delivered(ledger, legacy.entity, most=_NEWEST)
     missing = len(newest) - len(legacy.there(newest))
-    if missing > 1 and 2 * missing > len(newest):
+    if missing > max(1, released_count(ledger, Guard.OLDER_SOURCE, legacy.entity)) and 2 * missing > len(newest):
         yield Alarm(
             Guard.OLDER_SOURCE,
             legacy.entity,
@@ -213,7 +214,7 @@ def after_forecast(
             f" {bound:,}): keys seem to be made otherwise, and these would be sent a second time under another key",
             min(gone, new),
         )
-    elif gone > max(_FEW, int(_SHARE * (arrived + gone))):
+    elif gone > max(_FEW, int(_SHARE * (arrived + gone)), released_count(ledger, Guard.ROWS_GONE, entity)):
         yield Alarm(
             Guard.ROWS_GONE,
             entity,

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from masivo_engine.batching.lower_bound import least_requests
+from masivo_engine.batching.lower_bound import least_with_tail
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import tallies
@@ -220,7 +220,7 @@ def _entity(
         slices.slices - slices.finished,
         int(requests),
         int(sent),
-        least_requests(entity, _sent_by_customer(connection, run, entity, limits), limits),
+        least_with_tail(entity, _sent_by_customer(connection, run, entity, limits), limits),
         sum(one.rows for one in counted if one.reason == NOT_YET_SENT),
         states.get(GONE, 0),
         points.get(GONE, Decimal(0)),

@@ -276,7 +276,7 @@ class SliceLedger:
     def finish(self, rows: int) -> None:
         """
         Enter how many rows the slice read: *rows* that this try counted where they came out of the
-        database, and those that only an earlier try met.
+        database, and those that only an earlier try met, whoever has seen them since.
         """
         part = schema.part
         with self.ledger.engine.begin() as connection:
@@ -287,7 +287,12 @@ class SliceLedger:
                 _RECORD.c.slice == self.lease.slice,
                 _RECORD.c.fence < self.lease.fence,
             )
-            read = rows + int(connection.execute(earlier).scalar_one())
+            left = select(func.count()).where(
+                schema.left.c.run == self.lease.run,
+                schema.left.c.entity == self._entity,
+                schema.left.c.slice == self.lease.slice,
+            )
+            read = rows + sum(int(connection.execute(one).scalar_one()) for one in (earlier, left))
             connection.execute(update(part).where(*self._this()).values(read_rows=read, finished_at=now()))
 
     # What a row becomes.
@@ -416,6 +421,7 @@ class SliceLedger:
                 "run": row.run,
                 "entity": self._entity,
                 "place": row.place,
+                "slice": row.slice,
                 "state": _state_in(row),
                 "reason": row.reason,
                 "column_name": row.column_name,
