@@ -177,3 +177,14 @@ def test_a_mapping_of_another_name_is_compared_with_what_was_delivered(opened, i
         with pytest.raises(AirflowFailException, match="2 of 2 customers"):
             site.sync(run_id="cleared")
     assert site.sent(CUSTOMERS) == {"A": 1, "B": 1}
+
+
+def test_no_customer_is_the_probe_whose_balance_changed_without_its_transactions(opened):
+    """What a second sending does to points is not tried with a balance that nothing explains."""
+    site = delivered(opened)
+    site.shop.change(person, "A", points=8, ago=20)
+    site.shop.add_booking("T2", "A", points=3, ago=20)
+    site.run()
+    assert site.stand(CUSTOMERS, "A")[-1] == "held balance_waits"
+    assert site.stand(TRANSACTIONS, "T2") == ["held transactions_already_migrated"]
+    assert site.everything_sent() == {"A": 1, "T1": 1}

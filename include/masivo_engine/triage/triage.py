@@ -351,7 +351,7 @@ class Triage:
         changed = {
             row.customer: place
             for row, place in placed
-            if verdicts[place].is_sent
+            if _may_go(verdicts[place])
             and place in known
             and known[place].has_arrived
             and isinstance(row, Record)
@@ -375,7 +375,7 @@ class Triage:
         wanted = {
             place: digest(row.email)
             for row, place in placed
-            if isinstance(row, Record) and row.email and (verdicts[place].is_sent or verdicts[place].has_it)
+            if isinstance(row, Record) and row.email and (_may_go(verdicts[place]) or verdicts[place].has_it)
         }
         if not wanted:
             return
@@ -472,6 +472,11 @@ class Triage:
                 said = f"transactions {total}, balance {balance}, off by {total - balance}"
                 return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
         return None
+
+
+def _may_go(verdict: Verdict) -> bool:
+    """Whether a customer is sent, or may be chosen as the probe."""
+    return verdict.is_sent or verdict.reason == "awaits_probe"
 
 
 def set_digest(records: Iterable[Record]) -> bytes:
