@@ -27,9 +27,9 @@ REWARD = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 def customer(key: str, *, points: int = 0, content: str = "", email: str = "") -> Record:
     """A customer with *points* of one reward; another *content* is another version."""
-    body = f'{{"id":"{key}","content":"{content}"}}'.encode()
     balance = {REWARD: Decimal(points)} if points else {}
     email = email or f"{key.lower()}@example.invalid"
+    body = f'{{"id":"{key}","content":"{content}","email":"{email}","points":{points}}}'.encode()
     return _record(Entity.CUSTOMERS, key, key, body, points=Decimal(points), balance=balance, email=email)
 
 
@@ -112,7 +112,7 @@ def see(writer: SliceLedger, *given: Judged | Record | Rejection, verdict: Verdi
     writer.see(judged, Rows(writer.ledger).at(writer.lease.entity, [one.place for one in judged]))
 
 
-def send(  # noqa: PLR0913 (what can be different of a request)
+def send(
     writer: SliceLedger,
     *records: Record,
     state: BatchState | None = BatchState.DELIVERED,

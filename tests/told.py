@@ -67,7 +67,9 @@ def counted(engine: Engine) -> Counter[tuple[int, str]]:
             )
         ).all()
         written = connection.execute(
-            text("SELECT t.run, t.entity, sum(t.rows) FROM masivo_tally t WHERE t.state <> 'gone' GROUP BY t.run, t.entity")
+            text(
+                "SELECT t.run, t.entity, sum(t.rows) FROM masivo_tally t WHERE t.state <> 'gone' GROUP BY t.run, t.entity"
+            )
         ).all()
     found: Counter[tuple[int, str]] = Counter()
     with engine.connect().execution_options(reads_only=True) as connection:

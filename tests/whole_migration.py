@@ -32,7 +32,7 @@ from masivo_engine.ledger.writing.takeover import settle_run
 from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice
+from masivo_engine.model.runs import AS_USUAL, Asked, Covers, RunKind, RunPolicies, Slice
 from masivo_engine.planning.gone import find_gone
 from masivo_engine.planning.plan import Planning, add_open, settle
 from masivo_engine.reports.account import Account, account
@@ -109,7 +109,7 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        policies: RunPolicies = RunPolicies(),
+        policies: RunPolicies = AS_USUAL,
         overrides: Sequence[str] = (),
     ) -> Account:
         """Plan, send and account for a run; with the run_id of an earlier one, go on with that."""
@@ -126,7 +126,7 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        policies: RunPolicies = RunPolicies(),
+        policies: RunPolicies = AS_USUAL,
         overrides: Sequence[str] = (),
     ) -> Run:
         """Do what the task *plan* does."""

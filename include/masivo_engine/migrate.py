@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from masivo_engine.batching.packers import Packer, one_request, packer_for
-from masivo_engine.batching.units import Unit
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.delivery import Delivery
+from masivo_engine.delivery.isolation import Refused
 from masivo_engine.delivery.probe import Probe
 from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
@@ -27,10 +28,13 @@ from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
+from masivo_engine.model.answers import Answer
+from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Moved
+from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
 from masivo_engine.model.rows import Entity, Record, Rejection
-from masivo_engine.model.runs import RunPolicies, Slice, Window
+from masivo_engine.model.runs import AS_USUAL, RunPolicies, Slice, Window
 from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
@@ -56,7 +60,7 @@ class SliceTask:
     run: int
     part: Slice
     window: Window
-    policies: RunPolicies = RunPolicies()
+    policies: RunPolicies = AS_USUAL
     settles_all: bool = False  #: also what is in doubt of rows that are in the source no more
 
 
@@ -115,11 +119,13 @@ class _Migration:
     probe: Probe
     packer: Packer
     lane: InOrder
+    limits: Limits
     rows: int = 0
     batches: int = 0
     records: int = 0
     suspects: list[Unit] = field(default_factory=list)
     unsettled: dict[str, Row] = field(default_factory=dict)
+    refused: list[Unit] = field(default_factory=list)  #: by an earlier try, in company
     tail: Unit | None = None
     needs_tail: bool = False
 
@@ -146,7 +152,7 @@ class _Migration:
         # Of a customer that is replaced nothing has to be proved.
         needs_tail = part.number == max(alike) and not (entity is Entity.CUSTOMERS and resends == "replace")
         packer = packer_for(entity, limits)
-        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, needs_tail=needs_tail)
+        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, limits, needs_tail=needs_tail)
 
     def run(self) -> SliceResult:
         """Work the slice off."""
@@ -194,13 +200,16 @@ class _Migration:
         if made.met_again:
             self.writer.met_again(made.met_again)
         crash_point("page_entered")
-        self.delivery.beware_of(place for place, known in made.known.items() if known.strays)
-        self.suspects += made.suspects
+        self.delivery.beware_of([place for place, known in made.known.items() if known.strays])
+        in_company = (place for place, known in made.known.items() if known.reason == REFUSED_IN_COMPANY)
+        self.delivery.take_apart_soon([*in_company])
+        self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
+        self.suspects += [unit for unit in made.suspects if not self.delivery.was_refused(unit)]
         self.unsettled |= {row.place: row for row in made.unsettled}
         if made.unsettled:
             self.delivery.has_earlier_doubts = True
         self.probe.take(made.probes, made.known)
-        units = made.units
+        units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
         return self._but_for_tail(units, made.known) if self.needs_tail else units
 
     def _but_for_tail(self, units: list[Unit], known: Mapping[str, Known]) -> list[Unit]:
@@ -228,11 +237,8 @@ class _Migration:
         Send suspects after all others: packed together they keep nobody else up, and share one
         request at most.
         """
-        if self.suspects:
-            self._deliver_open()
-            suspects, self.suspects = self.suspects, []
-            self._deliver(suspects)
-            self._deliver_open()
+        suspects, self.suspects = self.suspects, []
+        self._deliver(suspects)
 
     def _deliver_open(self) -> None:
         for batch in self.packer.close():
@@ -248,26 +254,37 @@ class _Migration:
             tail, self.tail = self.tail, None
             self._send(one_request([tail], self.batches + 1))
 
-    def _send(self, batch: object) -> None:
-        self.delivery.deliver(batch)  # type: ignore[arg-type]
+    def _send(self, batch: Batch) -> None:
+        self.delivery.deliver(batch)
         self.batches += 1
-        self.records += len(batch.records)  # type: ignore[attr-defined]
+        self.records += len(batch.records)
 
     def _settle(self) -> None:
         """Settle what is in doubt, judge anew what was settled, and send what may go then."""
         for _ in range(_ROUNDS):
-            rows = self.unsettled | {record.place: record for record in self.delivery.doubtful}
+            refused_before = [record for unit in self.refused for record in unit]
+            rows = self.unsettled | {record.place: record for record in (*self.delivery.doubtful, *refused_before)}
             places = {*rows, *self._unread()}
             if not places:
                 return
             self.unsettled = {}
             settled, refused = self.delivery.settle(places)
             apart = {record.place for one in refused for unit in one.units for record in unit}
-            self._judge_settled(rows, settled, apart)
+            self._judge_settled(rows, settled, apart | {record.place for record in refused_before})
             lost: set[str] = set()
-            for one in refused:
+            for one in (*refused, *self._refused_before()):
                 lost |= self.delivery.take_apart(one)
             self._judge_settled(rows, lost, set())
+
+    def _refused_before(self) -> Iterator[Refused]:
+        """
+        Yield what an earlier try sent in company that was refused, as much as one request may hold
+        at a time: sent as a whole it would be refused again, with nothing behind it to prove that.
+        """
+        units, self.refused = self.refused, []
+        packer = packer_for(self.task.part.entity, self.limits)
+        for batch in (*(batch for unit in units for batch in packer.add(unit)), *packer.close()):
+            yield Refused(units_of(batch.records), Answer())
 
     def _unread(self) -> list[str]:
         """
@@ -280,7 +297,9 @@ class _Migration:
         return doubts_unread(self.writer.ledger, self.task.run, part.entity)
 
     def _judge_settled(self, rows: dict[str, Row], settled: set[str], apart: set[str]) -> None:
-        """Judge the rows of which something was settled; of transactions with all of their customer."""
+        """
+        Judge the rows of which something was settled; of transactions with all of their customer.
+        """
         names = {rows[place].customer for place in settled if place in rows}
         is_set = self.task.part.entity is Entity.TRANSACTIONS
         again = [

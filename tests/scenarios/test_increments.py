@@ -344,7 +344,9 @@ def test_a_mapping_that_makes_other_records_of_delivered_rows_is_refused_with_wh
     site.remaps(SHOUTING)
     posts = len(site.trip.posts())
     for _ in range(2):
-        with pytest.raises(AirflowFailException, match=r"2 of 2 customers that the API has .*; sending them all takes 1 requests"):
+        with pytest.raises(
+            AirflowFailException, match=r"2 of 2 customers that the API has .*; sending them all takes 1 requests"
+        ):
             site.sync()
     assert len(site.trip.posts()) == posts
 

@@ -35,6 +35,7 @@ from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
 from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Stopped, TryAgainLater
+from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.readback.doubt import Doubt, Finding, doubts_at
@@ -86,16 +87,29 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
-        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove something of them.
+        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove
+        #: something of them.
         self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
         self._strays: set[str] = set()
-        self._unanswered: set[str] = set()
+        #: What was refused in company by an earlier try.
+        self._refused_before: set[str] = set()
 
     def beware_of(self, strays: Collection[str]) -> None:
-        """Note the places of which something was sent before, and may still arrive: no refusal convicts them."""
+        """
+        Note the places of which something was sent before, and may still arrive: no refusal
+        convicts them.
+        """
         self._strays.update(strays)
+
+    def take_apart_soon(self, places: Collection[str]) -> None:
+        """Note what an earlier try sent in a batch that was refused: it is not sent so again."""
+        self._refused_before.update(places)
+
+    def was_refused(self, unit: Unit) -> bool:
+        """Whether an earlier try sent *unit*, or a part of it, in a batch that was refused."""
+        return not self._refused_before.isdisjoint(record.place for record in unit)
 
     def deliver(self, batch: Batch) -> None:
         """Send *batch*; what is not accepted waits for `settle`."""
@@ -152,10 +166,13 @@ class Delivery:
                     refused += [Refused(whole, request.answer)] if whole else []
                 elif whole:
                     settled -= self._refused_alone(whole[0], request.answer)
-        self._log.info(
-            "read back: %d arrived, %d did not, %d are there and differ, %d stay in doubt",
-            *(sum(found is finding for found in findings.values()) for finding in Finding),
-        )
+            else:
+                self.take_apart_soon([doubt.place for doubt in absent])
+        if doubts:
+            self._log.info(
+                "read back: %d arrived, %d did not, %d are there and differ, %d stay in doubt",
+                *(sum(found is finding for found in findings.values()) for finding in Finding),
+            )
         return settled, refused
 
     def take_apart(self, refused: Refused) -> set[str]:
@@ -272,4 +289,4 @@ class Delivery:
     def _park(self, units: Sequence[Unit]) -> None:
         """Leave *units* to a later run, which sends them apart."""
         places = [record.place for unit in units for record in unit]
-        self._writer.hold(places, State.QUARANTINED, "refused_in_company")
+        self._writer.hold(places, State.QUARANTINED, REFUSED_IN_COMPANY)

@@ -35,7 +35,9 @@ _TOO_LARGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """*units* that the API refused together with *answer*, and that are proved not to have been taken."""
+    """
+    *units* that the API refused together with *answer*, and that are proved not to have been taken.
+    """
 
     units: Sequence[Unit]
     answer: Answer
@@ -58,7 +60,10 @@ def isolate(refused: Refused) -> Generator[list[Sequence[Unit]], Sequence[Refuse
 
 
 def is_too_large(refusal: Answer) -> bool:
-    """Whether *refusal* says that the request was too large, so that nothing is wrong with its records."""
+    """
+    Whether *refusal* says that the request was too large, so that nothing is wrong with its
+    records.
+    """
     return refusal.status == 413 or bool(refusal.status == 422 and _TOO_LARGE.search(sentences(refusal.text)))
 
 

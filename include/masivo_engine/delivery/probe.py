@@ -54,7 +54,10 @@ class Probe:
         self._candidates = [*telling, *self._candidates, *(record for record in points if record not in telling)]
 
     def candidate(self) -> Iterator[Unit]:
-        """Yield the customer that is to be sent alone, if one can tell; read what the API shows of it before."""
+        """
+        Yield the customer that is to be sent alone, if one can tell; read what the API shows of it
+        before.
+        """
         for record in self._candidates:
             before = shown_customer(self._reader.get_customer(record.key), record.key)
             if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
@@ -70,10 +73,10 @@ class Probe:
         """
         if not self._held:
             return []
-        if self._chosen is not None and self._before is not None:
-            if found := self._found(self._chosen, self._before):
-                self._ledger.learn_resends(found)
-                self._log.info("a customer that is sent again: %s", found)
+        found = self._found(self._chosen, self._before) if self._chosen and self._before else ""
+        if found:
+            self._ledger.learn_resends(found)
+            self._log.info("a customer that is sent again: %s", found)
         known = self._ledger.resends
         rest = [record for record in self._held.values() if record is not self._chosen or known == "refuse"]
         self._held, self._candidates, self._chosen = {}, [], None

@@ -88,7 +88,7 @@ class Progress:
 class Sending:
     """Sends the batches of one slice, one after the other."""
 
-    def __init__(  # noqa: PLR0913 (one for each station behind it)
+    def __init__(
         self,
         writer: SliceLedger,
         sender: Sender,

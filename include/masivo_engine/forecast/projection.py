@@ -45,7 +45,9 @@ class Projection(Rows):
         scratch.execute("BEGIN")  # never committed: nobody else reads it
 
     def at(self, entity: Entity, places: Collection[str]) -> dict[str, Known]:
-        """Return what is known of the rows at *places*, and that this plan has met them, where it has."""
+        """
+        Return what is known of the rows at *places*, and that this plan has met them, where it has.
+        """
         # What an earlier try of the run saw is judged anew.
         found = {place: row._replace(run=0) for place, row in super().at(entity, places).items()}
         for place, key, state in self._rows(_MET + "place IN ", places, entity.value):

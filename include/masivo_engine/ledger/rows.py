@@ -75,7 +75,10 @@ class Known(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """What children ask of their customer: whether it has *arrived*, its *state*, its delivered points."""
+    """
+    What children ask of their customer: whether it has *arrived*, its *state*, its delivered
+    points.
+    """
 
     has_arrived: bool
     state: str = ""
@@ -145,7 +148,9 @@ def rows_where(ledger: Ledger, entity: Entity, column: ColumnElement[Any], value
 
 
 def rows_of_customers(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, list[Known]]:
-    """Return the rows of *entity* that name one of *customers*, by customer; see `Rows.of_customers`."""
+    """
+    Return the rows of *entity* that name one of *customers*, by customer; see `Rows.of_customers`.
+    """
     record, wanted = schema.record, set(customers)
     found: dict[str, dict[str, Known]] = {}
     columns = (

@@ -115,7 +115,8 @@ ledger = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("account", String(ledger_capacity.DIGEST), nullable=False),
     Column("salt", _Digest, nullable=False),
-    #: What a second sending of a customer does to its points, as a probe has shown; empty is not known.
+    #: What a second sending of a customer does to its points, as a probe has shown; empty is not
+    #: known.
     Column("resends", String(ledger_capacity.STATE), nullable=False, default=""),
     Column("created_at", _Time, nullable=False),
     **_MYSQL,

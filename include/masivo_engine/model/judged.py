@@ -9,6 +9,8 @@ from masivo_engine.model.rows import Record, Rejection, State
 
 #: Why a row is held between the moment when it was read and the one when it is packed.
 NOT_YET_SENT = "not_yet_sent"
+#: Why a row is quarantined whose batch was refused, until it is sent in smaller company.
+REFUSED_IN_COMPANY = "refused_in_company"
 
 
 class Verdict(NamedTuple):
@@ -31,7 +33,10 @@ UNCHANGED = Verdict(State.UNCHANGED)
 
 
 class Judged(NamedTuple):
-    """One *row* with its *verdict*. *place* is where it stands, also where it is a further row of a place."""
+    """
+    One *row* with its *verdict*. *place* is where it stands, also where it is a further row of a
+    place.
+    """
 
     row: Record | Rejection
     verdict: Verdict

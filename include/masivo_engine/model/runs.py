@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -89,13 +89,16 @@ class RunPolicies:
     adopts: bool = False
     #: The mapping changed: rows whose own change time did not move count as delivered as they are.
     adopts_remade: bool = False
-    #: A person has looked at these rows: what changed goes again, and what the API refused is tried.
+    #: A person has looked at these rows: what changed goes again, and what the API refused is
+    #: tried.
     releases: bool = False
     #: So do further transactions of customers whose transactions were migrated.
     takes_more: bool = False
     #: A person knows that transactions in doubt have not arrived: they go if the API shows none.
     is_said_lost: bool = False
 
+
+AS_USUAL = RunPolicies()
 
 # A person who names rows means those and nothing else; these runs also take up what is open.
 _TAKES_UP_OPEN = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
@@ -125,7 +128,7 @@ class Covers:
 
     kind: RunKind
     windows: Mapping[Entity, Window]
-    policies: RunPolicies = RunPolicies()
+    policies: RunPolicies = field(default_factory=RunPolicies)
 
     @property
     def takes_up_open(self) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from masivo_engine.mapping.settings import Windows
-from masivo_engine.model.runs import Asked, RunKind, RunPolicies, Span, Window
+from masivo_engine.model.runs import AS_USUAL, Asked, RunKind, RunPolicies, Span, Window
 
 
 _COVERS = frozenset({RunKind.INCREMENT, RunKind.WINDOW, RunKind.FULL, RunKind.BACKFILL, RunKind.SWEEP})
@@ -28,7 +28,7 @@ def window_of(
     now: datetime,
     windows: Windows,
     is_dated: bool,
-    policies: RunPolicies = RunPolicies(),  # noqa: B008 (nobody can change it)
+    policies: RunPolicies = AS_USUAL,
 ) -> Window:
     """
     Return what a run reads of one entity.

@@ -170,7 +170,7 @@ def _older_source(ledger: Ledger, legacy: Source) -> Iterator[Alarm]:
         )
 
 
-def after_forecast(
+def after_forecast(  # noqa: PLR0913 (what the plan found)
     ledger: Ledger,
     entity: Entity,
     *,

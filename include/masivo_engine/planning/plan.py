@@ -26,7 +26,7 @@ from masivo_engine.ledger.writing.takeover import settle_dead
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Slice, Span
+from masivo_engine.model.runs import AS_USUAL, Asked, Covers, RunKind, RunPolicies, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
 from masivo_engine.planning.mapping_change import ADOPT, ASK, FROM_NOW_ON, SEND_ALL, is_remapped
@@ -62,7 +62,7 @@ def settle(
     mapping: Mapping,
     legacies: Sequence[Source],
     asked: Asked,
-    policies: RunPolicies = RunPolicies(),  # noqa: B008 (nobody can change it)
+    policies: RunPolicies = AS_USUAL,
 ) -> Covers:
     """
     Settle what a run covers of each entity, from what it was asked for and what the ledger has

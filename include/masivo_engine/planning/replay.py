@@ -152,7 +152,10 @@ def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: lis
 
 
 def _give_back(ledger: Ledger, run: int, entity: Entity, which: list[ColumnElement[bool]]) -> None:
-    """Let adopted rows count as not delivered: they wait until they are sent, whatever becomes of this run."""
+    """
+    Let adopted rows count as not delivered: they wait until they are sent, whatever becomes of this
+    run.
+    """
     # What was sent before with other content stays there; the row is a changed one then.
     is_unsent = _RECORD.c.has_batch.is_(None)
     nothing = {

@@ -32,7 +32,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """
-    The record at *place* that was sent as *sent*, for *customer*, in batch *batch* of the ledger, of run
+    The record at *place* that was sent as *sent*, for *customer*, in batch *batch* of the ledger,
+    of run
     *run*, at *sent_at* (UTC, no zone), and may have arrived.
 
     *refused* is the status with which the API refused the batch, and may have taken part of it all
@@ -80,21 +81,22 @@ def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[D
     with ledger.reading() as connection:
         for some in at_once(sorted(set(places)), connection.dialect.name):
             among = one_of(record.c.place, some, connection.dialect.name)
-            for row in connection.execute(statement.where(record.c.entity == entity, among)):
-                found.append(
-                    Doubt(
-                        entity,
-                        row.place,
-                        row.key,
-                        row.out_customer or "",
-                        row.out_batch,
-                        row.of_run,
-                        row.sent_at or row.packed_at,
-                        Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
-                        Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle))
-                        if row.has_hash is not None
-                        else None,
-                        row.status or 0 if row.of_batch == BatchState.REFUSED else 0,
-                    )
-                )
+            rows = connection.execute(statement.where(record.c.entity == entity, among))
+            found += [_doubt(entity, row) for row in rows]
     return sorted(found, key=lambda doubt: (doubt.batch, doubt.place))
+
+
+def _doubt(entity: Entity, row: Any) -> Doubt:
+    has_arrived = row.has_hash is not None
+    return Doubt(
+        entity,
+        row.place,
+        row.key,
+        row.out_customer or "",
+        row.out_batch,
+        row.of_run,
+        row.sent_at or row.packed_at,
+        Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
+        Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle)) if has_arrived else None,
+        row.status or 0 if row.of_batch == BatchState.REFUSED else 0,
+    )

@@ -71,8 +71,8 @@ class Purchases:
 
     def seen(self, doubts: Sequence[Doubt]) -> dict[str, bool | None]:
         """
-        Return for each of *doubts*, the events of one batch, by place whether it is counted; what is
-        known of one customer says nothing of others.
+        Return for each of *doubts*, the events of one batch, by place whether it is counted; what
+        is known of one customer says nothing of others.
         """
         bought = [(doubt.customer, bool(doubt.sent.handle.get("p"))) for doubt in doubts]
         self._note(bought, list(dict.fromkeys(customer for customer, is_purchase in bought if is_purchase)))
@@ -129,7 +129,8 @@ class Purchases:
         if shown == baseline.expected:
             return True
         if before:
-            # They are counted, so the number is a count: exactly the delivered ones, and none of these.
+            # They are counted, so the number is a count: exactly the delivered ones, and none of
+            # these.
             return False if shown == before == baseline.shown else None
         if shown in range(1, records + 1):
             return None  # so many of them may have been taken and counted, even before the number was read first

@@ -128,7 +128,7 @@ class Settler:
         for doubt in doubts:
             look = looks[doubt.place]
             is_final = look is Finding.PRESENT or (look is Finding.DIFFERS and is_last)
-            if is_final or (look is Finding.ABSENT and _needs_encoding(doubt) in controls):
+            if look is not None and (is_final or (look is Finding.ABSENT and _needs_encoding(doubt) in controls)):
                 findings[doubt.place] = look
         return findings
 
@@ -193,7 +193,9 @@ class Settler:
         return Finding.ABSENT if handle.get("y", "") > f"{FIRST_YEAR_SHOWN}-01-01" else None
 
     def _movements(self, customer: str) -> dict[str, list[Mapping[str, Decimal]]] | None:
-        """Return what the API shows of a customer's transactions, by the digest of their details."""
+        """
+        Return what the API shows of a customer's transactions, by the digest of their details.
+        """
         found: dict[str, list[Mapping[str, Decimal]]] = {}
         for year in range(datetime.now(UTC).year, FIRST_YEAR_SHOWN - 1, -1):
             shown = movements(self._reader.get_transactions(customer, year=year))

@@ -41,11 +41,11 @@ from masivo_engine.batching.units import Unit, by_customer
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.judged import SENT, UNCHANGED, Judged, Verdict
+from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.places import copy_of
 from masivo_engine.model.rows import Entity, Record, Rejection, State
-from masivo_engine.model.runs import RunPolicies
+from masivo_engine.model.runs import AS_USUAL, RunPolicies
 
 
 Row = Record | Rejection
@@ -58,7 +58,6 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
-_IN_COMPANY = "refused_in_company"
 
 
 class Decisions(NamedTuple):
@@ -70,7 +69,7 @@ class Decisions(NamedTuple):
 
     changed: str = "hold"
     takes_more: bool = False
-    run: RunPolicies = RunPolicies()
+    run: RunPolicies = AS_USUAL
     resends: str = "replace"
 
     @classmethod
@@ -80,7 +79,9 @@ class Decisions(NamedTuple):
         return cls(getattr(policies.changed, entity.value), takes_more, run, resends)
 
 
-def verdict_on(row: Row, known: Known | None, parent: Parent | None, decided: Decisions) -> Verdict:
+def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
+    row: Row, known: Known | None, parent: Parent | None, decided: Decisions
+) -> Verdict:
     """
     Return what becomes of *row*, of which the ledger knows *known*; *parent* is its customer, None
     for a customer. See the table of this module.
@@ -159,7 +160,7 @@ class Triage:
     *twins*: places that several rows of the source have, with their number.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what judging depends on)
         self,
         entity: Entity,
         rows: Rows,
@@ -215,7 +216,7 @@ class Triage:
             units = list(by_customer(sendable).values())
         for unit in units:
             is_suspect = any(
-                record.is_outlier or (record.place in made.known and made.known[record.place].reason == _IN_COMPANY)
+                record.is_outlier or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
                 for record in unit
             )
             (made.suspects if is_suspect else made.units).append(unit)
@@ -294,7 +295,7 @@ class Triage:
         for row, place in placed:
             by_place.setdefault(row.place, []).append((row, place))
         moved = [place for place, rows in by_place.items() if place in known and known[place].owner != rows[0][0].owner]
-        counted = dict(self._twins) | (self._source.rows_at(moved) if moved else {})
+        counted = {**self._twins, **(self._source.rows_at(moved) if moved else {})}
         for place, rows in by_place.items():
             number = max(counted.get(place, 1), len(rows))
             if number == 1:
@@ -308,12 +309,18 @@ class Triage:
                 elif index:
                     faults[at] = Verdict(State.QUARANTINED, "duplicate_row")
         faults |= self._same_names(placed, known, faults)
-        records = [row for row, place in placed if isinstance(row, Record) and place not in faults]
-        if not fit_by_far(records, self._limits):
-            for row, place in placed:
-                if isinstance(row, Record) and place not in faults and not fits_alone([row], self._limits):
-                    faults[place] = Verdict(State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes")
-        return faults
+        return self._too_large(placed) | faults
+
+    def _too_large(self, placed: Sequence[tuple[Row, str]]) -> dict[str, Verdict]:
+        """Return the records that do not fit into a request even alone, by place."""
+        records = [(row, place) for row, place in placed if isinstance(row, Record)]
+        if fit_by_far([row for row, _ in records], self._limits):
+            return {}
+        return {
+            place: Verdict(State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes")
+            for row, place in records
+            if not fits_alone([row], self._limits)
+        }
 
     def _same_names(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], faults: Mapping[str, Verdict]
@@ -398,12 +405,13 @@ class Triage:
                 and not one.is_gone
                 and one.state != State.QUARANTINED
             ]
-            owner = (has or out or [None])[0]
+            owner = next(iter([*has, *out]), None)
             first = owner.place if owner else min([*waits, *places])
             for place in places:
                 if place != first and not verdicts[place].has_it:
                     had = known[place].has_email if place in known else None
-                    is_swap = owner is not None and had is not None and owner.email == had != owner.has_email
+                    wants = None if owner is None else wanted.get(owner.place, owner.email)
+                    is_swap = owner is not None and had is not None and wants == had != owner.has_email
                     reason = "email_swapped" if is_swap else "email_shared"
                     verdicts[place] = Verdict(State.QUARANTINED, reason, "email", "as another customer's")
 
@@ -414,7 +422,9 @@ class Triage:
         verdicts: dict[str, Verdict],
         family: Mapping[str, Parent],
     ) -> None:
-        """Let a customer's transactions go together, complete and equal to the balance, or not at all."""
+        """
+        Let a customer's transactions go together, complete and equal to the balance, or not at all.
+        """
         sets: dict[str, list[tuple[Record, str]]] = {}
         rest: dict[str, list[str]] = {}
         for row, place in placed:
@@ -436,7 +446,7 @@ class Triage:
             if verdict is not None:
                 verdicts.update((place, verdict) for _, place in members)
 
-    def _on_set(  # noqa: PLR0913 (all that a set depends on)
+    def _on_set(
         self,
         customer: str,
         records: Sequence[Record],
@@ -460,18 +470,23 @@ class Triage:
         judged = set_digest(records)
         if not self.decided.run.releases and all(one is not None and one.judged == judged for one in known):
             return Verdict(State.QUARANTINED, "refused")
-        sums: dict[str, Decimal] = {}
-        for one in there:
-            for reward, amount in as_worth(one.has_worth).items():
-                sums[reward] = sums.get(reward, Decimal(0)) + amount
-        for record in records:
-            sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
-        for reward in sorted({*sums, *parent.balance}):
-            total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
-            if total != balance:
-                said = f"transactions {total}, balance {balance}, off by {total - balance}"
-                return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
-        return None
+        return _on_points(records, there, parent)
+
+
+def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent) -> Verdict | None:
+    """Compare the points of *records*, and of those that are *there*, with the balance."""
+    sums: dict[str, Decimal] = {}
+    for one in there:
+        for reward, amount in as_worth(one.has_worth).items():
+            sums[reward] = sums.get(reward, Decimal(0)) + amount
+    for record in records:
+        sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
+    for reward in sorted({*sums, *parent.balance}):
+        total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
+        if total != balance:
+            said = f"transactions {total}, balance {balance}, off by {total - balance}"
+            return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
+    return None
 
 
 def _may_go(verdict: Verdict) -> bool:

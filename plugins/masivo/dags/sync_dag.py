@@ -20,9 +20,10 @@ no window can find (rows without a change time, or whose time never moved) is fo
 
 **Parameters** · *since*, *until*: only rows that changed in between · *full*: everything ·
 *customer_ids*: only these · *entities*: only these · *dry_run*: the plan, nothing sent ·
-*tolerance*: how many rows may be newly quarantined, held by an error, in doubt or gone before the run
-is red · *mapping_change*: what to do about delivered rows if the mapping changed, and *confirm*: the
-same word again for `from_now_on` and `adopt`, by which rows count as delivered that are not sent ·
+*tolerance*: how many rows may be newly quarantined, held by an error, in doubt or gone before the
+run is red · *mapping_change*: what to do about delivered rows if the mapping changed, and
+*confirm*: the same word again for `from_now_on` and `adopt`, by which rows count as delivered that
+are not sent ·
 *override*: guards that stopped an earlier run and may pass · *approve_rows*, *approve_quarantined*,
 *approve_points*, *approve_adopted* (rows that would count as delivered and were never sent): above
 these the task *approval* waits for a person (in the UI: *Required actions*) before anything is

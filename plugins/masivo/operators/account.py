@@ -70,7 +70,9 @@ class MasivoAccountOperator(BaseOperator):
         return as_json(made)
 
     def _find_gone(self, services: Services, run: Run) -> None:
-        """Look which rows the source has no more; where it cannot be asked, the next full run does."""
+        """
+        Look which rows the source has no more; where it cannot be asked, the next full run does.
+        """
         covers = Covers.from_json(run.covers)
         try:
             for entity in services.mapping.entities:

@@ -21,6 +21,7 @@ from tests.include.sandbox.bodies import balance
 
 DELIVERED, REFUSED = ("delivered", ""), ("quarantined", "refused")
 UNPROVEN, LOST = ("in_doubt", "refusal_unproven"), ("in_doubt", "no_answer")
+AGAIN = ("delivered", "sent_again")
 LEFT = pytest.mark.parametrize("leaves", Leaves)
 
 
@@ -115,7 +116,7 @@ def test_what_was_given_up_before_proves_nothing_of_what_was_sent_in_between(tmp
         assert delivery.settle(()) == ({"tC1"}, [])
         on.deliver(delivery, writer, people(2))
         on.deliver(delivery, writer, people(1))
-        assert on.states()["C1"] == DELIVERED
+        assert on.states()["C1"] == AGAIN
         assert delivery.settle(()) == (set(), [])
         assert on.states()["C2"] == LOST
 
@@ -129,7 +130,9 @@ def test_a_batch_of_nothing_but_bad_rows_is_taken_apart_too(tmp_path):
 
 
 def test_what_is_left_alone_of_a_refused_batch_is_not_convicted_before_it_is_refused_alone(tmp_path):
-    """Of a batch that is taken up to its first bad record, whoever stands behind that is missing, too."""
+    """
+    Of a batch that is taken up to its first bad record, whoever stands behind that is missing, too.
+    """
     with bench(tmp_path, **left(Leaves.GOOD), poison=frozenset({"C2"})) as on:
         writer = on.writer(Entity.CUSTOMERS)
         delivery = on.delivery(writer)
@@ -138,7 +141,8 @@ def test_what_is_left_alone_of_a_refused_batch_is_not_convicted_before_it_is_ref
         settled, (refused,) = delivery.settle(())
         assert settled == {"tC1", "tC2", "tC3"}
         assert refused.units == [people(2)]
-        assert on.states()["C2"] == ("held", "not_yet_sent")
+        assert on.states()["C2"] == ("quarantined", "refused_in_company")
+        assert known(on, "C2")[0].judged is None
         delivery.take_apart(refused)
         assert on.states()["C2"] == REFUSED
 
@@ -153,7 +157,9 @@ def test_a_record_that_is_refused_alone_has_its_verdict_at_once(tmp_path):
 
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_what_may_still_arrive_is_not_convicted_because_it_is_refused_alone(tmp_path, is_alone):
-    """C1 was given up after a request that was never answered; nobody knows what the API refuses now."""
+    """
+    C1 was given up after a request that was never answered; nobody knows what the API refuses now.
+    """
     with bench(tmp_path, poison=frozenset({"C1"}), faults=lost(Entity.CUSTOMERS, "rst_before", 1)) as on:
         writer = on.writer(Entity.CUSTOMERS)
         delivery = on.delivery(writer)
@@ -177,7 +183,7 @@ def test_what_may_still_arrive_is_not_convicted_because_it_is_refused_alone(tmp_
 
 def test_what_was_never_answered_and_has_not_arrived_is_a_stray_until_it_is_shown(tmp_path):
     with bench(tmp_path, faults=lost(Entity.CUSTOMERS, "rst_before", 1)) as on:
-        assert on.migrate(people(1), people(2)) == {"C1": DELIVERED, "C2": DELIVERED}
+        assert on.migrate(people(1), people(2)) == {"C1": AGAIN, "C2": DELIVERED}
         (row,) = known(on, "C1")
         assert (row.strays, row.stray_hash) == (1, row.hash)
         assert once(on)
@@ -267,7 +273,8 @@ def test_transactions_go_together_whatever_a_refusal_leaves_behind(tmp_path, lea
         expected = {
             Leaves.NOTHING: [REFUSED] * 3,
             Leaves.BEFORE: [DELIVERED, late, late],
-            # It is the only one that is left, so nothing is sent after it that could prove anything.
+            # It is the only one that is left, so nothing is sent after it that could prove
+            # anything.
             Leaves.GOOD: [UNPROVEN] * 3,
         }
         assert of_two == expected[leaves]
@@ -319,7 +326,7 @@ def test_a_part_that_is_lost_while_a_batch_is_taken_apart_is_sent_again(tmp_path
     with bench(tmp_path, **options) as on:
         states = on.migrate(people(*range(1, 6)), people(6))
         assert states["C3"] == REFUSED
-        assert {state for key, state in states.items() if key != "C3"} == {DELIVERED}
+        assert {state for key, state in states.items() if key != "C3"} == {DELIVERED, AGAIN}
         assert once(on)
 
 
@@ -344,4 +351,6 @@ def test_what_a_dead_try_left_of_a_refused_batch_is_settled_by_the_next_one(tmp_
         assert (settled, refused) == ({"tC1", "tC2", "tC3"}, [])
         states = on.states()
         assert {states[key] for key in ("C1", "C2", "C4")} == {DELIVERED}
-        assert states["C3"] == ("held", "not_yet_sent")
+        assert states["C3"] == ("quarantined", "refused_in_company")
+        assert delivery.was_refused(people(3))
+        assert not delivery.was_refused(people(1, 2))

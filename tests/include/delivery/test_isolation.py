@@ -236,6 +236,7 @@ def test_words_that_sound_like_size_are_about_data(prose):
 
 # The breaker: refusals that are one cause.
 
+
 def said(unit, telling="names one by id"):
     return Answer(422, text=TELLINGS[telling](unit, one_request([unit], 1)))
 

@@ -137,7 +137,7 @@ def test_what_was_parked_is_found_by_later_runs_by_themselves(tmp_path, budget):
             made = trip.migrate(f"run-{runs}", entities=[Entity.CUSTOMERS])
             assert made.adds_up
             parked.append(sum(one.rows for one in made.troubles if one.reason == "refused_in_company"))
-            has_open = any(one.reason != "refused" for one in made.troubles)
+            has_open = any(one.state == "in_doubt" or one.reason == "refused_in_company" for one in made.troubles)
             spent.append(isolated_within_hour(trip.place.ledger))
             an_hour_passes(trip.place.ledger_engine)
         table = schema.record
@@ -147,7 +147,7 @@ def test_what_was_parked_is_found_by_later_runs_by_themselves(tmp_path, budget):
             )
             assert set(refused.scalars()) == set(POISON)
         taken = [key for line in trip.posts() for key, _ in line.accepted]
-    assert parked[0] > 0
+    assert max(parked) > 0
     assert max(spent) <= budget
     assert len(taken) == len(set(taken))
     assert set(taken) == {key for key, _ in proof.going(truth, "customers")} - set(POISON)

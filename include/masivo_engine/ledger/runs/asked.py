@@ -24,7 +24,9 @@ _RECORD = schema.record
 
 
 def ask_open(ledger: Ledger, run: int, entity: Entity) -> int:
-    """Let *run* read again what is open of *entity* and was not read by it; return how many rows."""
+    """
+    Let *run* read again what is open of *entity* and was not read by it; return how many rows.
+    """
     return ask(ledger, run, entity, *_is_waiting(), _RECORD.c.run != run)
 
 

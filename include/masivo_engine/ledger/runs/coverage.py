@@ -68,8 +68,8 @@ def plan_slices(
 
 def covered(ledger: Ledger, mapping: str, mapping_hash: str, entity: Entity) -> list[Span]:
     """
-    Return the spans of *entity* that runs have worked off with the mapping of that name and content:
-    another content may make records of rows that were none.
+    Return the spans of *entity* that runs have worked off with the mapping of that name and
+    content: another content may make records of rows that were none.
     """
     table, run = schema.coverage, schema.run
     with ledger.reading() as connection:

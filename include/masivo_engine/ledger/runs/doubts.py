@@ -21,7 +21,9 @@ _RECORD = schema.record
 
 
 def arrived(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
-    """Enter that a person knows that what is out of *which* rows has arrived; return how many rows."""
+    """
+    Enter that a person knows that what is out of *which* rows has arrived; return how many rows.
+    """
     is_as_sent = (_RECORD.c.hash == _RECORD.c.out_hash) & (_RECORD.c.customer == _RECORD.c.out_customer)
     values: list[tuple[Any, Any]] = [
         (_RECORD.c.state, case((is_as_sent, State.DELIVERED.value), else_=State.HELD.value)),

@@ -28,4 +28,4 @@ def twins_of(ledger: Ledger, run: int, entity: Entity) -> dict[str, int]:
         found = connection.execute(
             select(table.c.place, table.c.rows).where(table.c.run == run, table.c.entity == entity)
         )
-        return {place: rows for place, rows in found}
+        return dict(row for row in found)

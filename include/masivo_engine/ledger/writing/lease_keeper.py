@@ -51,8 +51,8 @@ def claimed(
     """
     Claim *part* of *run* when it is the run's turn at the entity.
 
-    A slice that reads by place also waits for those that read the window: a row may move from one to
-    the other while they work. Raises `TryAgainLater` when it takes long, because a waiting task
+    A slice that reads by place also waits for those that read the window: a row may move from one
+    to the other while they work. Raises `TryAgainLater` when it takes long, because a waiting task
     holds a worker's slot.
     """
     deadline = time.monotonic() + _PATIENCE_S

@@ -33,7 +33,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
-from masivo_engine.ledger.rows import Known
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.ledger.writing.bulk_insert import Same, add
 from masivo_engine.ledger.writing.handles import handle_of
@@ -43,7 +43,7 @@ from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, Moved
-from masivo_engine.model.judged import NOT_YET_SENT, Judged
+from masivo_engine.model.judged import NOT_YET_SENT, REFUSED_IN_COMPANY, Judged
 from masivo_engine.model.reasons import SENT_AGAIN
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
@@ -85,7 +85,9 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
 
 
 class SliceLedger:
-    """The ledger, as the holder of *lease* may write it. Every write raises `Fenced` once it is lost."""
+    """
+    The ledger, as the holder of *lease* may write it. Every write raises `Fenced` once it is lost.
+    """
 
     def __init__(self, ledger: Ledger, lease: Lease) -> None:
         self.ledger = ledger
@@ -115,10 +117,15 @@ class SliceLedger:
                 self._change(connection, adopted, **self._adopted())
                 self._keep_payloads(connection, judged)
         except IntegrityError:
+            new = [one.place for one in fresh] + [one.place for one, row in old if one.place != row.place]
+            if not Rows(self.ledger).at(self._entity, new):
+                raise  # the ledger refuses them for another reason, and will do so again
             raise Moved(f"a row of {self._entity} was read by two slices at this moment") from None
 
     def met_again(self, rows: int) -> None:
-        """Note that *rows* came out of the cursors that another slice of the run has seen before."""
+        """
+        Note that *rows* came out of the cursors that another slice of the run has seen before.
+        """
         table = schema.part
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
@@ -146,7 +153,9 @@ class SliceLedger:
                 _RECORD.c.out_batch.is_(None),
                 _RECORD.c.hash.is_not(None),
             )
-            values = {"out_batch": batch_id} | {f"out_{name}": _RECORD.c[name] for name in schema.CONTENT}
+            values: dict[str, Any] = {"out_batch": batch_id} | {
+                f"out_{name}": _RECORD.c[name] for name in schema.CONTENT
+            }
             values |= {"state": State.HELD, "reason": NOT_YET_SENT}
             if self._change(connection, places, *mine, **values) != len(places):
                 raise Moved(f"a row of {self._entity} changed between reading and packing")
@@ -207,16 +216,19 @@ class SliceLedger:
 
     def absent(self, places: Sequence[str], batch_id: int, *, was_refused: bool) -> None:
         """
-        Enter that what *batch_id* carried of *places* has not arrived, so that it may be sent again.
+        Enter that what *batch_id* carried of *places* has not arrived, so that it may be sent
+        again.
 
-        The API's own refusal and a read-back together settle that. A request that was never
-        answered may still come: it stays a stray.
+        The API's own refusal and a read-back together settle that; until it has a verdict of its
+        own it was refused in company, also if this try dies now. A request that was never answered
+        may still come: it stays a stray.
         """
+        state = (State.QUARANTINED, REFUSED_IN_COMPANY) if was_refused else (State.HELD, NOT_YET_SENT)
         given_up = () if was_refused else _STRAYING
         settled = (*given_up, *schema.NOTHING_OUT.items())
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
-            values = (*settled, *self._new_state(State.HELD, NOT_YET_SENT).items())
+            values = (*settled, *self._new_state(*state).items())
             self._change_in_order(connection, places, values, _RECORD.c.out_batch == batch_id)
 
     def convict(self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes) -> None:
@@ -234,7 +246,10 @@ class SliceLedger:
                 keep(connection, self.ledger.seal, self._entity, records)
 
     def acquit(self, places: Sequence[str]) -> None:
-        """Let rows be judged again that were convicted, because nothing shows that the fault is theirs."""
+        """
+        Let rows be judged again that were convicted, because nothing shows that the fault is
+        theirs.
+        """
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
             self._change(
@@ -261,7 +276,10 @@ class SliceLedger:
             )
 
     def give_back(self, batch_id: int, reason: str) -> None:
-        """Hold the records of a packed batch that cannot be sent now; one that was sent stays as it is."""
+        """
+        Hold the records of a packed batch that cannot be sent now; one that was sent stays as it
+        is.
+        """
         table = schema.batch
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
@@ -485,14 +503,15 @@ class SliceLedger:
         mine = {record.place for record in records}
         dialect = connection.dialect.name
         if self._entity is Entity.CUSTOMERS:
-            wanted = {self.ledger.digest(record.email) for record in records if record.email}
+            wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
             now_theirs = one_of(_RECORD.c.email, sorted(wanted), dialect)
             had = one_of(_RECORD.c.has_email, sorted(wanted), dialect) & (_RECORD.c.has_email != _RECORD.c.email)
-            columns, theirs = (_RECORD.c.has_email, _RECORD.c.out_email), now_theirs | had
+            columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
+            theirs = now_theirs | had
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
-            columns, theirs = (_RECORD.c.customer,), named & (schema.is_out | (_RECORD.c.has_run == self.lease.run))
+            columns, theirs = [_RECORD.c.customer], named & (schema.is_out | (_RECORD.c.has_run == self.lease.run))
         found = select(_RECORD.c.place, *columns).where(_RECORD.c.entity == self._entity, theirs)
         for place, *values in connection.execute(found):
             if place not in mine and not wanted.isdisjoint(values):
@@ -521,7 +540,9 @@ class SliceLedger:
         values: Sequence[tuple[str, Any]],
         *conditions: ColumnElement[bool],
     ) -> int:
-        """Do so in the order of *values*: MySQL takes what it has changed already for what was there."""
+        """
+        Do so in the order of *values*: MySQL takes what it has changed already for what was there.
+        """
         changed = 0
         for some in at_once(list(places), connection.dialect.name):
             these = one_of(_RECORD.c.place, some, connection.dialect.name)
@@ -568,7 +589,10 @@ def _stored(one: Judged) -> str:
 
 
 def _state_in(row: Known) -> str:
-    """Return the state of *row* in the account of the run that has seen it last; see `schema.state_in`."""
+    """
+    Return the state of *row* in the account of the run that has seen it last; see
+    `schema.state_in`.
+    """
     if row.state != State.DELIVERED:
         return row.state
     if row.has_run != row.run:
@@ -632,7 +656,7 @@ def _rewriting(entity: str, names: tuple[str, ...]) -> Update:
         _RECORD.c.home == bindparam("this_home"),
         _RECORD.c.place == bindparam("this_place"),
     )
-    values = {name: bindparam(f"new_{name}") for name in names}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     values |= {"place": bindparam("new_place"), "since_run": bindparam("new_since")}
     return update(_RECORD).where(*this).values(values)
 
