@@ -146,7 +146,7 @@ def test_a_row_that_waits_says_so_no_more_once_it_was_sent(tmp_path):
 @pytest.mark.parametrize("entity", [Entity.EVENTS, Entity.TRANSACTIONS])
 @pytest.mark.slow
 def test_what_was_refused_and_not_judged_yet_is_taken_up(tmp_path, entity, is_busy):
-    """It goes as soon as something that was sent later shows that the API did not take it; else it is in doubt."""
+    """It goes once something sent later shows that it was not taken; else it is in doubt."""
 
     def plant(connection):
         book(connection, "TN", "newcomer", LONG_AGO)

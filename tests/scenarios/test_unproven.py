@@ -299,7 +299,7 @@ def test_a_run_sends_again_once_and_the_next_one_once_more(travel):
 
 
 def test_a_try_that_died_is_not_a_reason_to_send_again_twice(travel):
-    """The second try of a run knows from the ledger what the run has sent, or sent again, already."""
+    """The second try of a run knows from the ledger what the run has sent, or sent again."""
     with travel(losing(Entity.EVENTS, "close_after_accept", 1, 3), RESEND) as trip:
         left = in_doubt(trip.migrate("first"), Entity.EVENTS)
         assert in_doubt(trip.migrate("first"), Entity.EVENTS) == left

@@ -131,7 +131,9 @@ def test_a_mapping_that_makes_other_keys_of_delivered_rows_is_asked_about(opened
     files["events.sql"] = files["events.sql"].replace("s.id AS", "'R-' || s.id AS")
     files["events.order__products.sql"] = files["events.order__products.sql"].replace("l.sale AS", "'R-' || l.sale AS")
     site.remaps(files)
-    with pytest.raises(AirflowFailException, match="2 events have none of the delivered keys, while as many of those are gone"):
+    with pytest.raises(
+        AirflowFailException, match="2 events have none of the delivered keys, while as many of those are gone"
+    ):
         site.sync()
     assert sum(site.sent(EVENTS).values()) == 2
 

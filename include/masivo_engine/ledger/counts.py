@@ -115,8 +115,8 @@ def delivered_after(
 
 def had_events_after(ledger: Ledger, customers: Collection[str], moment: datetime, batch: int) -> set[str]:
     """
-    Return those of *customers* who have an event that was accepted, and packed and sent after *batch*
-    at *moment*.
+    Return those of *customers* who have an event that was accepted, and packed and sent after
+    *batch* at *moment*.
     """
     table = schema.batch
     whose = _RECORD.c.has_customer

@@ -187,8 +187,8 @@ def after_forecast(  # noqa: PLR0913 (what the plan found)
     Of the rows that it read, the API has *arrived* ones; *remade* of these read otherwise although
     their change times stand, and *new* ones are there. Where it *is_everything*, delivered rows
     that were not met are gone. A mapping that is another one (*is_remapped*) explains each row that
-    reads otherwise, so that none passes unasked; of keys it does from the share on, because business
-    removes and adds rows meanwhile.
+    reads otherwise, so that none passes unasked; of keys it does from the share on, because
+    business removes and adds rows meanwhile.
     """
     bound = 0 if is_remapped else max(_FEW, int(_SHARE * arrived))
     requests = least_requests(entity, [1] * remade, limits)

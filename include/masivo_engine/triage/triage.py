@@ -96,8 +96,10 @@ def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
         if known.strays and known.stray_hash != row.content_hash:
             return Verdict(State.IN_DOUBT, "stray")
         # However often it is adopted, and whatever it said in between: a person can take that back.
-        is_adopted = known.has_batch is None or known.reason == "adopted"
-        return Verdict(State.UNCHANGED, "adopted") if is_adopted else UNCHANGED
+        if known.has_batch is None or known.reason == "adopted":
+            return Verdict(State.UNCHANGED, "adopted")
+        is_kept = known.reason == "change_ignored" and not decided.run.adopts
+        return Verdict(State.UNCHANGED, known.reason) if is_kept else UNCHANGED
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
@@ -216,7 +218,8 @@ class Triage:
             units = list(by_customer(sendable).values())
         for unit in units:
             is_suspect = any(
-                record.is_outlier or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
+                record.is_outlier
+                or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
                 for record in unit
             )
             (made.suspects if is_suspect else made.units).append(unit)
