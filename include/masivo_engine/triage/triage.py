@@ -12,7 +12,7 @@ something is out                    in doubt: it is read back before anything el
                                     adopts, a person says that it is there
 now is no record                    quarantined, with its fault
 now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
-has equals now, no other stray      unchanged
+has equals now, no other stray      unchanged; ``adopted`` where a person said so
 has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
 has differs, the run adopts         unchanged: ``adopted``
 has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
@@ -59,7 +59,6 @@ _FOR_CUSTOMER = {
     State.IN_DOUBT.value: "customer_in_doubt",
 }
 _REFUSED = ("refused", "too_large")
-_KEPT_REASONS = frozenset({"adopted", "change_ignored"})
 
 
 class Decisions(NamedTuple):
@@ -97,9 +96,11 @@ def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
             return _on_changed(row, known, decided)
         if known.strays and known.stray_hash != row.content_hash:
             return Verdict(State.IN_DOUBT, "stray")
-        if decided.run.adopts:
-            return UNCHANGED
-        return Verdict(State.UNCHANGED, known.reason) if known.reason in _KEPT_REASONS else UNCHANGED
+        # However often it is adopted, and whatever it said in between: a person can take that back.
+        if known.has_batch is None or known.reason == "adopted":
+            return Verdict(State.UNCHANGED, "adopted")
+        is_kept = known.reason == "change_ignored" and not decided.run.adopts
+        return Verdict(State.UNCHANGED, known.reason) if is_kept else UNCHANGED
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
@@ -361,7 +362,7 @@ class Triage:
         changed = {
             row.customer: place
             for row, place in placed
-            if verdicts[place].is_sent
+            if _may_go(verdicts[place])
             and place in known
             and known[place].has_arrived
             and isinstance(row, Record)
@@ -385,7 +386,7 @@ class Triage:
         wanted = {
             place: digest(row.email)
             for row, place in placed
-            if isinstance(row, Record) and row.email and (verdicts[place].is_sent or verdicts[place].has_it)
+            if isinstance(row, Record) and row.email and (_may_go(verdicts[place]) or verdicts[place].has_it)
         }
         if not wanted:
             return
@@ -433,7 +434,7 @@ class Triage:
         for row, place in placed:
             if verdicts[place].is_sent and isinstance(row, Record):
                 sets.setdefault(row.customer, []).append((row, place))
-            elif verdicts[place].reason != "duplicate_row" and verdicts[place] is not UNCHANGED:
+            elif verdicts[place].reason != "duplicate_row" and verdicts[place].state is not State.UNCHANGED:
                 rest.setdefault(row.customer, []).append(place)
         earlier = self._rows.of_customers(self._entity, sets) if sets else {}
         for customer, members in sets.items():
@@ -490,6 +491,11 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
             said = f"transactions {total}, balance {balance}, off by {total - balance}"
             return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
     return None
+
+
+def _may_go(verdict: Verdict) -> bool:
+    """Whether a customer is sent, or may be chosen as the probe."""
+    return verdict.is_sent or verdict.reason == "awaits_probe"
 
 
 def _are_copies(rows: Sequence[Row]) -> bool:
