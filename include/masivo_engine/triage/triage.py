@@ -30,14 +30,14 @@ transactions of a customer, which go together or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
-from masivo_engine.batching.units import Unit, by_customer
+from masivo_engine.batching.units import Unit, by_customer, set_digest
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
@@ -217,7 +217,8 @@ class Triage:
             units = list(by_customer(sendable).values())
         for unit in units:
             is_suspect = any(
-                record.is_outlier or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
+                record.is_outlier
+                or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
                 for record in unit
             )
             (made.suspects if is_suspect else made.units).append(unit)
@@ -488,19 +489,6 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
             said = f"transactions {total}, balance {balance}, off by {total - balance}"
             return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
     return None
-
-
-def set_digest(records: Iterable[Record]) -> bytes:
-    """Return what a customer's transactions are known by together."""
-    digest = hashlib.blake2b(digest_size=16)
-    for content in sorted(record.content_hash for record in records):
-        digest.update(content)
-    return digest.digest()
-
-
-def judged_as(unit: Unit) -> bytes:
-    """Return what the API has judged when it refused *unit* by itself."""
-    return set_digest(unit) if unit[0].entity is Entity.TRANSACTIONS else unit[0].content_hash
 
 
 def _are_copies(rows: Sequence[Row]) -> bool:
