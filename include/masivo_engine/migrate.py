@@ -233,11 +233,8 @@ class _Migration:
         Send suspects after all others: packed together they keep nobody else up, and share one
         request at most.
         """
-        if self.suspects:
-            self._deliver_open()
-            suspects, self.suspects = self.suspects, []
-            self._deliver(suspects)
-            self._deliver_open()
+        suspects, self.suspects = self.suspects, []
+        self._deliver(suspects)
 
     def _deliver_open(self) -> None:
         for batch in self.packer.close():
