@@ -14,6 +14,7 @@ from masivo.dags.sync_form import Parameters, is_by_person
 from masivo.operators import packs
 from masivo.services import Services, run_name
 from masivo_engine.forecast.already_there import already_there
+from masivo_engine.forecast.effects import effects
 from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
 from masivo_engine.ledger.runs.decisions import enter
@@ -105,7 +106,9 @@ class MasivoPlanOperator(BaseOperator):
             legacies, {line.entity: line.slices for line in planned}
         )
         keep_plan(ledger, run.number, json.dumps(made.as_json()))
-        planning.let_pass_forecast(made, choice)
+        planning.let_pass(
+            effects(ledger, services.mapping, made, limits, read_whole=planning.read_whole, choice=choice)
+        )
         planning.let_pass(already_there(ledger, made, services.hook, limits))
         if choice != ASK and not parameters.dry_run:
             records = sum(one.never_sent for one in made.entities)
