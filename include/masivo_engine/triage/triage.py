@@ -254,14 +254,14 @@ class Triage:
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
+            is_anothers = found is not None and self._is_anothers(found)
+            if is_anothers and place not in self._twins:
+                made.met_again += len(rows)
+                continue
             counts: dict[bytes, int] = {}
-            is_taken = found is not None and place in self._twins and found.owner not in {row.owner for row in rows}
-            for row in rows:
-                if found is not None and place not in self._twins and self._is_anothers(found):
-                    made.met_again += 1
-                    continue
-                if not is_taken:
-                    is_taken = True
+            first = self._first_of(rows, place, found)
+            for index, row in enumerate(rows):
+                if index == first:
                     placed.append((row, place))
                     continue
                 content = row.content_hash if isinstance(row, Record) else _content_of(row)
@@ -270,7 +270,25 @@ class Triage:
         copies = [place for row, place in placed if place != row.place]
         known |= self._rows.at(self._entity, copies) if copies else {}
         made.known = known
-        yield from placed
+        for row, place in placed:
+            if place in known and self._is_anothers(known[place]):
+                made.met_again += 1
+            else:
+                yield row, place
+
+    def _first_of(self, rows: Sequence[Row], place: str, found: Known | None) -> int | None:
+        """
+        Return which of *rows* stands at *place*, of which the ledger knows *found*: the one that is
+        as it was. None where that is a row of its own, and all of these are further ones.
+        """
+        if found is None:
+            return 0
+        as_it_was = (found.hash, found.owner)
+        for index, row in enumerate(rows):
+            if (getattr(row, "content_hash", None), row.owner) == as_it_was:
+                return index
+        is_here = found.owner in {row.owner for row in rows} and not self._is_anothers(found)
+        return 0 if is_here or place not in self._twins else None
 
     def _is_anothers(self, known: Known) -> bool:
         """Whether another slice of this run has seen a row already."""
