@@ -10,7 +10,7 @@ lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -504,7 +504,7 @@ class SliceLedger:
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
             columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
-            theirs = has_email(sorted(wanted), dialect)
+            theirs: Iterable[ColumnElement[bool]] = has_email(sorted(wanted), dialect)
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
