@@ -24,6 +24,7 @@ from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs.asked import asked_places, close_asked
 from masivo_engine.ledger.runs.doubts import doubts_unread
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
@@ -146,8 +147,10 @@ class _Migration:
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
         probe = Probe(ledger, destination.api, destination.patience, log=log)
+        # Behind the rows of a window come those that are open, of which maybe none goes.
+        alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
-        needs_tail = part.number == part.of and not (entity is Entity.CUSTOMERS and resends == "replace")
+        needs_tail = part.number == max(alike) and not (entity is Entity.CUSTOMERS and resends == "replace")
         packer = packer_for(entity, limits)
         return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, limits, needs_tail=needs_tail)
 
@@ -214,7 +217,8 @@ class _Migration:
         Keep one of *units* back for the end, unless there is one: of whom the API has nothing, so
         that it can show how far the queue is, and as small as can be, because it may be lost.
         """
-        clean = [unit for unit in units if not any(record.place in known for record in unit)]
+        touched = {place for place, row in known.items() if row.has_arrived or row.is_out or row.strays}
+        clean = [unit for unit in units if touched.isdisjoint(record.place for record in unit)]
         if self.tail is not None or not clean:
             return units
         smallest = min(reversed(clean), key=len)
@@ -245,6 +249,7 @@ class _Migration:
         Send one clean record, or set, by itself after all others: what was sent before can be
         proved by it, and if it is lost, it is only one.
         """
+        self.needs_tail = False
         if self.tail is not None:
             tail, self.tail = self.tail, None
             self._send(one_request([tail], self.batches + 1))

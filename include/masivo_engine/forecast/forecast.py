@@ -258,7 +258,9 @@ class Forecaster:
     def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
         run, entity = self._run.number, part.entity
-        decided = Decisions.of(entity, legacy.policies, self._covers.policies, self._ledger.resends)
+        # What a probe has not shown yet counts as sent: a plan says at most.
+        resends = self._ledger.resends or "replace"
+        decided = Decisions.of(entity, legacy.policies, self._covers.policies, resends)
         twins = self._twins.get(entity, {})
         return Triage(entity, projection, legacy, self._limits, decided, run=run, number=part.number, twins=twins)
 

@@ -6,7 +6,7 @@ Every question is answered from ``masivo_record``; nothing is folded together fr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -176,11 +176,22 @@ def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
     with ledger.reading() as connection:
         dialect = connection.dialect.name
         for some in at_once(sorted(set(digests)), dialect):
-            had = and_(one_of(record.c.has_email, some, dialect), record.c.has_email != record.c.email)
-            for condition in (one_of(record.c.email, some, dialect), had):
+            for condition in has_email(some, dialect):
                 statement = select(*_COLUMNS).where(record.c.entity == Entity.CUSTOMERS, condition)
                 found |= {row.place: row for row in map(Known._make, connection.execute(statement))}
     return list(found.values())
+
+
+def has_email(digests: Sequence[bytes], dialect: str) -> Iterator[ColumnElement[bool]]:
+    """
+    Yield the conditions, each with an index of its own, of which one holds for a customer who has
+    one of the addresses of *digests*: now, arrived or out.
+    """
+    record = schema.record
+    yield one_of(record.c.email, digests, dialect)
+    for column in (record.c.has_email, record.c.out_email):
+        is_another = and_(column.is_not(None), or_(record.c.email.is_(None), column != record.c.email))
+        yield and_(one_of(column, digests, dialect), is_another)
 
 
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:

@@ -104,6 +104,10 @@ _MYSQL: dict[str, Any] = {
 }
 
 
+# Also where the row has none today, because it is no record any more.
+_ANOTHER = "{0} IS NOT NULL AND (email IS NULL OR {0} <> email)"
+
+
 def _some(condition: str) -> dict[str, Any]:
     """Return what makes an index of a part of the rows; MySQL has none, and indexes all."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
@@ -252,7 +256,8 @@ record = Table(
     Index("masivo_record_of_batch", "has_batch"),
     Index("masivo_record_of_email", "email", **_some("email IS NOT NULL")),
     # Whose address or customer is another one than the row's today, in what is out or has arrived.
-    Index("masivo_record_had_email", "has_email", **_some("has_email <> email")),
+    Index("masivo_record_had_email", "has_email", **_some(_ANOTHER.format("has_email"))),
+    Index("masivo_record_out_email", "out_email", **_some(_ANOTHER.format("out_email"))),
     Index("masivo_record_had_customer", "has_customer", **_some("has_customer <> customer")),
     Index("masivo_record_out_customer", "out_customer", **_some("out_customer <> customer")),
     sqlite_with_rowid=False,
@@ -443,7 +448,7 @@ has_arrived = record.c.has_hash.is_not(None)
 is_out = record.c.out_batch.is_not(None)
 
 
-def state_in(number: int) -> ColumnElement[str]:
+def state_in(number: int | ColumnElement[int]) -> ColumnElement[str]:
     """Return the state of a row in the account of the run *number*, which has seen it last."""
     return case(
         (and_(is_delivered, record.c.has_run != number), State.UNCHANGED.value),

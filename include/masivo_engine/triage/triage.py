@@ -12,7 +12,7 @@ something is out                    in doubt: it is read back before anything el
                                     adopts, a person says that it is there
 now is no record                    quarantined, with its fault
 now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
-has equals now, no other stray      unchanged
+has equals now, no other stray      unchanged; ``adopted`` where a person said so
 has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
 has differs, the run adopts         unchanged: ``adopted``
 has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
@@ -58,7 +58,7 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
-_KEPT_REASONS = frozenset({"adopted", "change_ignored"})
+_REFUSED = ("refused", "too_large")
 
 
 class Decisions(NamedTuple):
@@ -96,13 +96,15 @@ def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
             return _on_changed(row, known, decided)
         if known.strays and known.stray_hash != row.content_hash:
             return Verdict(State.IN_DOUBT, "stray")
-        if decided.run.adopts:
-            return UNCHANGED
-        return Verdict(State.UNCHANGED, known.reason) if known.reason in _KEPT_REASONS else UNCHANGED
+        # However often it is adopted, and whatever it said in between: a person can take that back.
+        if known.has_batch is None or known.reason == "adopted":
+            return Verdict(State.UNCHANGED, "adopted")
+        is_kept = known.reason == "change_ignored" and not decided.run.adopts
+        return Verdict(State.UNCHANGED, known.reason) if is_kept else UNCHANGED
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
-        return Verdict(State.QUARANTINED, "refused")
+        return Verdict(State.QUARANTINED, known.reason if known.reason in _REFUSED else "refused")
     if parent is not None and not parent.has_arrived:
         return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
     return SENT
@@ -252,14 +254,14 @@ class Triage:
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
+            is_anothers = found is not None and self._is_anothers(found)
+            if is_anothers and place not in self._twins:
+                made.met_again += len(rows)
+                continue
             counts: dict[bytes, int] = {}
-            is_taken = found is not None and place in self._twins and found.owner not in {row.owner for row in rows}
-            for row in rows:
-                if found is not None and place not in self._twins and self._is_anothers(found):
-                    made.met_again += 1
-                    continue
-                if not is_taken:
-                    is_taken = True
+            first = self._first_of(rows, place, found)
+            for index, row in enumerate(rows):
+                if index == first:
                     placed.append((row, place))
                     continue
                 content = row.content_hash if isinstance(row, Record) else _content_of(row)
@@ -268,7 +270,25 @@ class Triage:
         copies = [place for row, place in placed if place != row.place]
         known |= self._rows.at(self._entity, copies) if copies else {}
         made.known = known
-        yield from placed
+        for row, place in placed:
+            if place in known and self._is_anothers(known[place]):
+                made.met_again += 1
+            else:
+                yield row, place
+
+    def _first_of(self, rows: Sequence[Row], place: str, found: Known | None) -> int | None:
+        """
+        Return which of *rows* stands at *place*, of which the ledger knows *found*: the one that is
+        as it was. None where that is a row of its own, and all of these are further ones.
+        """
+        if found is None:
+            return 0
+        as_it_was = (found.hash, found.owner)
+        for index, row in enumerate(rows):
+            if (getattr(row, "content_hash", None), row.owner) == as_it_was:
+                return index
+        is_here = found.owner in {row.owner for row in rows} and not self._is_anothers(found)
+        return 0 if is_here or place not in self._twins else None
 
     def _is_anothers(self, known: Known) -> bool:
         """Whether another slice of this run has seen a row already."""
@@ -360,7 +380,7 @@ class Triage:
         changed = {
             row.customer: place
             for row, place in placed
-            if verdicts[place].is_sent
+            if _may_go(verdicts[place])
             and place in known
             and known[place].has_arrived
             and isinstance(row, Record)
@@ -384,7 +404,7 @@ class Triage:
         wanted = {
             place: digest(row.email)
             for row, place in placed
-            if isinstance(row, Record) and row.email and (verdicts[place].is_sent or verdicts[place].has_it)
+            if isinstance(row, Record) and row.email and (_may_go(verdicts[place]) or verdicts[place].has_it)
         }
         if not wanted:
             return
@@ -432,7 +452,7 @@ class Triage:
         for row, place in placed:
             if verdicts[place].is_sent and isinstance(row, Record):
                 sets.setdefault(row.customer, []).append((row, place))
-            elif verdicts[place].reason != "duplicate_row" and verdicts[place] is not UNCHANGED:
+            elif verdicts[place].reason != "duplicate_row" and verdicts[place].state is not State.UNCHANGED:
                 rest.setdefault(row.customer, []).append(place)
         earlier = self._rows.of_customers(self._entity, sets) if sets else {}
         for customer, members in sets.items():
@@ -489,6 +509,11 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
             said = f"transactions {total}, balance {balance}, off by {total - balance}"
             return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
     return None
+
+
+def _may_go(verdict: Verdict) -> bool:
+    """Whether a customer is sent, or may be chosen as the probe."""
+    return verdict.is_sent or verdict.reason == "awaits_probe"
 
 
 def _are_copies(rows: Sequence[Row]) -> bool:

@@ -23,7 +23,7 @@ from tests.whole_migration import UNLIMITED, journey
 # by customer, by address, by batch.
 _LOOKS_UP = re.compile(
     r"\((entity=\? AND (place|key|customer|home=\? AND place)=\?"
-    r"|(email|has_email|has_customer|out_customer|out_batch|has_batch)=\?)"
+    r"|(email|has_email|out_email|has_customer|out_customer|out_batch|has_batch)=\?)"
 )
 RECORDS = 25
 

@@ -294,6 +294,27 @@ def test_different_rows_of_one_key_are_duplicates_on_whichever_page_or_slice_the
     assert len(Rows(ledger).of_keys(Entity.EVENTS, ["1"])["1"]) == 2
 
 
+def test_rows_of_a_key_that_another_slice_has_seen_count_once_each(ledger):
+    """A slice that reads by place meets all rows of a key, also those that a window had."""
+    delivered(ledger, customer("A"), customer("B"))
+    Try(ledger, Entity.EVENTS, twins={"1": 3}).judge(event("1", "A"), event("1", "A", content="other"))
+    by_place = Try(ledger, Entity.EVENTS, number=2, twins={"1": 3})
+    page = [event("1", "B"), event("1", "A", content="other"), event("1", "A")]
+    assert by_place.judge(*page) == [("1", "duplicate_key")]
+    assert by_place.last.met_again == 2
+    assert len(Rows(ledger).of_keys(Entity.EVENTS, ["1"])["1"]) == 3
+
+
+def test_rows_of_a_key_are_told_apart_by_their_content_in_whatever_order_they_come(ledger):
+    page = [event("1", "A"), event("1", "A", content="other")]
+    first = Try(ledger, Entity.EVENTS, twins={"1": 2})
+    first.judge(*page)
+    places = {one.place for one in first.last.judged}
+    again = Try(ledger, Entity.EVENTS, twins={"1": 2})
+    again.judge(*reversed(page))
+    assert {one.place for one in again.last.judged} == places
+
+
 def test_a_row_that_another_slice_has_seen_counts_once(ledger):
     delivered(ledger, customer("A"), customer("B"))
     first = Try(ledger, Entity.EVENTS)
@@ -509,6 +530,18 @@ def test_a_copy_does_not_hold_its_siblings(ledger):
     delivered(ledger, customer("A", points=5))
     fates = Try(ledger, Entity.TRANSACTIONS).judge(transaction("1", "A"), transaction("1", "A"))
     assert sorted(fates) == [("1", "duplicate_row"), ("1", "goes")]
+
+
+@pytest.mark.parametrize("changed", ["ignore", "resend"])
+def test_nor_does_one_that_the_api_has_and_that_a_policy_leaves_as_it_is(ledger, changed):
+    """What is unchanged waits for nobody."""
+    delivered(ledger, customer("A", points=5))
+    delivered(ledger, transaction("1", "A"), run_id="set")
+    policies = Policies(changed=Changed(transactions=changed), new_transactions="send")
+    trying = Try(ledger, Entity.TRANSACTIONS, policies=policies)
+    page = [transaction("1", "A", content="newer" if changed == "ignore" else ""), transaction("2", "A", 0)]
+    unchanged = "change_ignored" if changed == "ignore" else "unchanged"
+    assert trying.judge(*page) == [("1", unchanged), ("2", "goes")]
 
 
 def test_a_keyless_transaction_on_an_earlier_page_holds_its_siblings(ledger):

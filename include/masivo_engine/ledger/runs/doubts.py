@@ -19,6 +19,15 @@ from masivo_engine.model.rows import Entity, State
 
 _RECORD = schema.record
 
+# What was given up may still arrive. The first of several is the one that a read-back asks about;
+# of several contents none is, because whichever is shown, another one may still come.
+_IS_FIRST, _IS_ALIKE = _RECORD.c.strays == 0, _RECORD.c.stray_hash == _RECORD.c.out_hash
+STRAYING: tuple[tuple[str, Any], ...] = (
+    ("stray_hash", case((_IS_FIRST | _IS_ALIKE, _RECORD.c.out_hash), else_=None)),
+    ("stray_batch", case((_IS_FIRST, _RECORD.c.out_batch), else_=_RECORD.c.stray_batch)),
+    ("strays", _RECORD.c.strays + 1),
+)
+
 
 def arrived(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
     """
@@ -50,14 +59,11 @@ def doubts_unread(ledger: Ledger, run: int, entity: Entity) -> list[str]:
 
 def give_up(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
     """Let rows be sent again whose fate nobody knows; return how many."""
-    is_first = _RECORD.c.strays == 0
     values: list[tuple[Any, Any]] = [
         (_RECORD.c.state, State.HELD.value),
         (_RECORD.c.reason, "released"),
         (_RECORD.c.since_run, run),
-        (_RECORD.c.stray_hash, case((is_first, _RECORD.c.out_hash), else_=_RECORD.c.stray_hash)),
-        (_RECORD.c.stray_batch, case((is_first, _RECORD.c.out_batch), else_=_RECORD.c.stray_batch)),
-        (_RECORD.c.strays, _RECORD.c.strays + 1),
+        *((_RECORD.c[name], value) for name, value in STRAYING),
         *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
     ]
     return _change(ledger, entity, values, *which)

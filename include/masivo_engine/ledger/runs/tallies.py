@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, exists, func, insert, literal, select, update
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -87,9 +87,13 @@ def reopen(connection: Connection, run: int, entity: Entity) -> None:
     """
     if not frozen(connection, [run]):
         return
-    part = schema.part
+    part, tally, record = schema.part, schema.tally, schema.record
     later = select(part.c.number).where(part.c.run > run, part.c.started_at.is_not(None))
-    if connection.execute(later.limit(1)).first() is not None:
+    # Also an older run that went on meanwhile.
+    written = select(func.coalesce(func.sum(tally.c.rows), 0)).where(tally.c.run == run, tally.c.state != GONE)
+    still = select(func.count()).where(record.c.run == run)
+    is_overtaken = connection.execute(later.limit(1)).first() is not None
+    if is_overtaken or int(connection.execute(written).scalar_one()) != connection.execute(still).scalar_one():
         raise LedgerError(
             f"this run has ended, and another one has read {entity} since: trigger a new run; nothing was sent"
         )
@@ -150,8 +154,27 @@ def _tallies(connection: Connection, statement: Select[Any]) -> Iterator[Tally]:
         yield Tally(Entity(entity), state, reason, column, int(rows), Decimal(str(points or 0)), int(new))
 
 
-def _seen(run: int) -> Select[Any]:
-    """Count the rows that *run* has seen last."""
+def as_left() -> Select[Any]:
+    """
+    Ask how rows have ended in the account of the run that has seen them last, as `schema.left` has
+    it.
+    """
+    record = schema.record
+    return select(
+        record.c.run,
+        record.c.entity,
+        record.c.place,
+        record.c.slice,
+        schema.state_in(record.c.run),
+        record.c.reason,
+        record.c.column_name,
+        record.c.points,
+        case((_is_new(record.c.run), 1), else_=0),
+    )
+
+
+def _is_new(run: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a row is in trouble since *run*, and had not been so before."""
     record, history = schema.record, schema.history
     was_so = exists().where(
         history.c.entity == record.c.entity,
@@ -161,7 +184,12 @@ def _seen(run: int) -> Select[Any]:
         history.c.state == record.c.state,
         history.c.reason == record.c.reason,
     )
-    is_new = and_(record.c.state.in_(OPEN), record.c.since_run == run, ~was_so)
+    return and_(record.c.state.in_(OPEN), record.c.since_run == run, ~was_so)
+
+
+def _seen(run: int) -> Select[Any]:
+    """Count the rows that *run* has seen last."""
+    record = schema.record
     seen = (
         select(
             record.c.entity,
@@ -169,7 +197,7 @@ def _seen(run: int) -> Select[Any]:
             record.c.reason,
             record.c.column_name,
             record.c.points,
-            case((is_new, 1), else_=0).label("new"),
+            case((_is_new(run), 1), else_=0).label("new"),
         )
         .where(record.c.run == run)
         .subquery()

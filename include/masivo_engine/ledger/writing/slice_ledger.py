@@ -33,8 +33,9 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
-from masivo_engine.ledger.rows import Known, Rows
+from masivo_engine.ledger.rows import Known, Rows, has_email
 from masivo_engine.ledger.runs import tallies
+from masivo_engine.ledger.runs.doubts import STRAYING
 from masivo_engine.ledger.writing.bulk_insert import Same, add
 from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.ledger.writing.leases import Lease, is_my_turn
@@ -81,17 +82,21 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
         )
         fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
         take_over(connection, run, entity, number, at=now())
-    return SliceLedger(ledger, Lease(run, entity, number, fence))
+        newest = connection.execute(select(func.max(schema.batch.c.id))).scalar() or 0
+    return SliceLedger(ledger, Lease(run, entity, number, fence), newest)
 
 
 class SliceLedger:
     """
     The ledger, as the holder of *lease* may write it. Every write raises `Fenced` once it is lost.
+
+    *newest_batch*: there was none after it when the slice was claimed.
     """
 
-    def __init__(self, ledger: Ledger, lease: Lease) -> None:
+    def __init__(self, ledger: Ledger, lease: Lease, newest_batch: int = 0) -> None:
         self.ledger = ledger
         self.lease = lease
+        self._newest_batch = newest_batch
         self._entity = lease.entity
 
     def see(self, judged: Sequence[Judged], known: Mapping[str, Known]) -> None:
@@ -109,8 +114,8 @@ class SliceLedger:
             with self._many_rows() as connection:
                 self._hold(connection)
                 self._leave_to_their_runs(connection, [row for _, row in old])
-                self._mark(connection, same)
-                self._rewrite(connection, changed)
+                if self._mark(connection, same) + self._rewrite(connection, changed) != len(old):
+                    raise Moved(f"a row of {self._entity} was read by two slices at this moment")
                 if fresh:
                     add(connection, _RECORD, self._columns(sorted(fresh, key=_where)))
                 adopted = [one.place for one in judged if one.verdict.has_it]
@@ -224,7 +229,7 @@ class SliceLedger:
         may still come: it stays a stray.
         """
         state = (State.QUARANTINED, REFUSED_IN_COMPANY) if was_refused else (State.HELD, NOT_YET_SENT)
-        given_up = () if was_refused else _STRAYING
+        given_up = () if was_refused else STRAYING
         settled = (*given_up, *schema.NOTHING_OUT.items())
         with self.ledger.engine.begin() as connection:
             self._hold(connection)
@@ -360,14 +365,19 @@ class SliceLedger:
             "shape": [kept(one.verdict.shape, ledger_capacity.SHAPE) for one in judged],
         }
 
-    def _mark(self, connection: Connection, rows: Sequence[Known]) -> None:
-        """Note that rows were seen that are as they were."""
-        self._change(connection, [row.place for row in rows], run=self.lease.run, **self._seen())
+    def _mark(self, connection: Connection, rows: Sequence[Known]) -> int:
+        """
+        Note that rows were seen that are as they were; return how many, without those that another
+        slice of the run has seen.
+        """
+        places = [row.place for row in rows]
+        is_free = (_RECORD.c.run != self.lease.run) | (_RECORD.c.slice == self.lease.slice)
+        return self._change(connection, places, is_free, run=self.lease.run, **self._seen())
 
-    def _rewrite(self, connection: Connection, changed: Sequence[tuple[Judged, Known]]) -> None:
-        """Write rows anew, and what they were into their history."""
+    def _rewrite(self, connection: Connection, changed: Sequence[tuple[Judged, Known]]) -> int:
+        """Write rows anew, and what they were into their history; return how many, likewise."""
         if not changed:
-            return
+            return 0
         self._remember(connection, [row for one, row in changed if self._is_news(one, row)])
         columns = self._now([one for one, _ in changed])
         run = self.lease.run
@@ -375,6 +385,8 @@ class SliceLedger:
             {
                 "this_home": row.home,
                 "this_place": row.place,
+                "this_run": run,
+                "this_slice": self.lease.slice,
                 "new_place": one.place,
                 "new_since": row.since_run if self._is_as_judged(one, row) else run,
             }
@@ -382,7 +394,7 @@ class SliceLedger:
             | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
             for index, (one, row) in enumerate(changed)
         ]
-        connection.execute(_rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows)
+        return connection.execute(_rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows).rowcount
 
     def _is_as_judged(self, one: Judged, row: Known) -> bool:
         is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
@@ -423,34 +435,21 @@ class SliceLedger:
         Leave rows that this run sees now in the account of other runs that are under way, and take
         back those that others had from this one.
         """
-        left, run = schema.left, self.lease.run
-        places = [row.place for row in rows if row.run > run]
-        for some in at_once(places, connection.dialect.name):
-            mine = one_of(left.c.place, some, connection.dialect.name)
-            connection.execute(delete(left).where(left.c.run == run, left.c.entity == self._entity, mine))
+        left, run, table, dialect = schema.left, self.lease.run, schema.run, connection.dialect.name
         others = {row.run for row in rows} - {run}
         if not others:
             return
-        table = schema.run
         open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
-        unfrozen = set(connection.execute(open_runs).scalars())
-        taken = [
-            {
-                "run": row.run,
-                "entity": self._entity,
-                "place": row.place,
-                "slice": row.slice,
-                "state": _state_in(row),
-                "reason": row.reason,
-                "column_name": row.column_name,
-                "points": row.points,
-                "new": int(row.since_run == row.run),
-            }
-            for row in rows
-            if row.run in unfrozen
-        ]
-        if taken:
-            connection.execute(insert(left), taken)
+        unfrozen = list(connection.execute(open_runs).scalars())
+        mine = (left.c.run == run, left.c.entity == self._entity)
+        has_left = connection.execute(select(left.c.run).where(*mine).limit(1)).first() is not None
+        for some in at_once([row.place for row in rows if row.run != run], dialect):
+            if has_left:
+                connection.execute(delete(left).where(*mine, one_of(left.c.place, some, dialect)))
+            if unfrozen:
+                theirs = tallies.as_left().where(_RECORD.c.entity == self._entity, _RECORD.c.run.in_(unfrozen))
+                these = theirs.where(one_of(_RECORD.c.place, some, dialect))
+                connection.execute(insert(left).from_select(list(left.c.keys()), these))
 
     def _adopted(self) -> dict[str, Any]:
         values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
@@ -504,18 +503,20 @@ class SliceLedger:
         dialect = connection.dialect.name
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
-            now_theirs = one_of(_RECORD.c.email, sorted(wanted), dialect)
-            had = one_of(_RECORD.c.has_email, sorted(wanted), dialect) & (_RECORD.c.has_email != _RECORD.c.email)
             columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
-            theirs = now_theirs | had
+            theirs = has_email(sorted(wanted), dialect)
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
-            columns, theirs = [_RECORD.c.customer], named & (schema.is_out | (_RECORD.c.has_run == self.lease.run))
-        found = select(_RECORD.c.place, *columns).where(_RECORD.c.entity == self._entity, theirs)
-        for place, *values in connection.execute(found):
-            if place not in mine and not wanted.isdisjoint(values):
-                raise Moved(f"what a batch of {self._entity} was to carry is another row's meanwhile")
+            # What this slice itself has sent, and what others had sent before, its judging has seen.
+            is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
+            columns = [_RECORD.c.customer]
+            theirs = (named & (schema.is_out | (is_since & (_RECORD.c.slice != self.lease.slice))),)
+        for condition in theirs:
+            found = select(_RECORD.c.place, *columns).where(_RECORD.c.entity == self._entity, condition)
+            for place, *values in connection.execute(found):
+                if place not in mine and not wanted.isdisjoint(values):
+                    raise Moved(f"what a batch of {self._entity} was to carry is another row's meanwhile")
 
     def _keep_payloads(self, connection: Connection, judged: Sequence[Judged]) -> None:
         if self.ledger.seal:
@@ -588,28 +589,8 @@ def _stored(one: Judged) -> str:
     return State.DELIVERED.value if verdict.state is State.UNCHANGED and not verdict.reason else verdict.state.value
 
 
-def _state_in(row: Known) -> str:
-    """
-    Return the state of *row* in the account of the run that has seen it last; see
-    `schema.state_in`.
-    """
-    if row.state != State.DELIVERED:
-        return row.state
-    if row.has_run != row.run:
-        return State.UNCHANGED.value
-    return State.CONFIRMED.value if row.confirmed_at else State.DELIVERED.value
-
-
 def _where(one: Judged) -> tuple[str, str]:
     return one.row.owner, one.place
-
-
-# What was given up may still arrive. The first of several is the one that a read-back asks about.
-_STRAYING: tuple[tuple[str, Any], ...] = (
-    ("stray_hash", case((_RECORD.c.strays == 0, _RECORD.c.out_hash), else_=_RECORD.c.stray_hash)),
-    ("stray_batch", case((_RECORD.c.strays == 0, _RECORD.c.out_batch), else_=_RECORD.c.stray_batch)),
-    ("strays", _RECORD.c.strays + 1),
-)
 
 
 # What a read-back has shown is there is no stray any more.
@@ -621,18 +602,19 @@ _SHOWN: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def _arriving(run: int, first: tuple[tuple[Any, Any], ...]) -> Update:
+def _arriving(run: int, then: tuple[tuple[Any, Any], ...]) -> Update:
     """
-    Return the statement by which what is out is what the API has, after *first*.
+    Return the statement by which what is out is what the API has, and *then* changes.
 
     The row is delivered if that is what it says now; if it changed meanwhile, it is judged anew. In
     this order: MySQL takes what it has changed already for what was there.
     """
     is_as_sent = (_RECORD.c.hash == _RECORD.c.out_hash) & (_RECORD.c.customer == _RECORD.c.out_customer)
+    is_again = is_as_sent & (_RECORD.c.strays > 0)
     return update(_RECORD).ordered_values(
-        *first,
         (_RECORD.c.state, case((is_as_sent, State.DELIVERED.value), else_=State.HELD.value)),
-        (_RECORD.c.reason, case((~is_as_sent, NOT_YET_SENT), (_RECORD.c.strays > 0, SENT_AGAIN), else_="")),
+        (_RECORD.c.reason, case((is_again, SENT_AGAIN), (is_as_sent, ""), else_=NOT_YET_SENT)),
+        *then,
         (_RECORD.c.column_name, ""),
         (_RECORD.c.shape, ""),
         (_RECORD.c.since_run, run),
@@ -655,6 +637,7 @@ def _rewriting(entity: str, names: tuple[str, ...]) -> Update:
         _RECORD.c.entity == entity,
         _RECORD.c.home == bindparam("this_home"),
         _RECORD.c.place == bindparam("this_place"),
+        (_RECORD.c.run != bindparam("this_run")) | (_RECORD.c.slice == bindparam("this_slice")),
     )
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     values |= {"place": bindparam("new_place"), "since_run": bindparam("new_since")}

@@ -26,6 +26,7 @@ _STATISTICS = {
     "masivo_record_gone": "1000 100",
     "masivo_record_of_email": "300000 1",
     "masivo_record_had_email": "1000 1",
+    "masivo_record_out_email": "1000 1",
     "masivo_record_had_customer": "1000 1",
     "masivo_record_out_customer": "1000 1",
 }
