@@ -394,7 +394,9 @@ class SliceLedger:
             | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
             for index, (one, row) in enumerate(changed)
         ]
-        return connection.execute(_rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows).rowcount
+        return connection.execute(
+            _rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows
+        ).rowcount
 
     def _is_as_judged(self, one: Judged, row: Known) -> bool:
         is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
@@ -508,7 +510,8 @@ class SliceLedger:
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
-            # What this slice itself has sent, and what others had sent before, its judging has seen.
+            # What this slice itself has sent, and what others had sent before, its judging has
+            # seen.
             is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
             columns = [_RECORD.c.customer]
             theirs = (named & (schema.is_out | (is_since & (_RECORD.c.slice != self.lease.slice))),)
