@@ -246,14 +246,20 @@ class Forecaster:
         window = self._covers.windows[entity]
         for part in slices:
             _Slice(legacy, part, projection, self, found, worth).read([window])
+        of_window = _units(found)
+        found.requests += self._tail(entity, of_window)
         if self._covers.takes_up_open and not window.is_everything:
             number = len(slices) + 1
             part = Slice(entity, number, number, None, None, 0, selects="places")
             asked = open_places(self._ledger, entity, most=MOST_KEYS)
             _Slice(legacy, part, projection, self, found, worth).read(Window(places=tuple(some)) for some in asked)
-        if found.records > 1:
-            found.requests += 1  # the last record of all goes alone
+            found.requests += self._tail(entity, _units(found) - of_window)
         return found
+
+    def _tail(self, entity: Entity, units: int) -> int:
+        """Return the requests of what goes alone after all others (`masivo_engine.migrate`)."""
+        is_needed = units > 1 and not (entity is Entity.CUSTOMERS and self._ledger.resends == "replace")
+        return int(is_needed)
 
     def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
@@ -341,6 +347,11 @@ class _Slice:
             line = verdict.state.value, verdict.reason, verdict.column
             rows, points = self._found.why.get(line, (0, Decimal(0)))
             self._found.why[line] = rows + 1, points + one.row.points
+
+
+def _units(found: Expected) -> int:
+    """Return how many units of which one can go alone are to be sent."""
+    return found.customers.total() if found.entity is Entity.TRANSACTIONS else found.records
 
 
 def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:
