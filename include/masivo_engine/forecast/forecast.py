@@ -19,7 +19,8 @@ from typing import Any
 import orjson
 
 from masivo_engine.batching.lower_bound import least_with_tail
-from masivo_engine.batching.packers import Packer, packer_for
+from masivo_engine.batching.packers import Packer, one_request, packer_for
+from masivo_engine.batching.tail import Tail
 from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known
@@ -246,20 +247,17 @@ class Forecaster:
         window = self._covers.windows[entity]
         for part in slices:
             _Slice(legacy, part, projection, self, found, worth).read([window])
-        of_window = _units(found)
-        found.requests += self._tail(entity, of_window)
         if self._covers.takes_up_open and not window.is_everything:
             number = len(slices) + 1
             part = Slice(entity, number, number, None, None, 0, selects="places")
             asked = open_places(self._ledger, entity, most=MOST_KEYS)
             _Slice(legacy, part, projection, self, found, worth).read(Window(places=tuple(some)) for some in asked)
-            found.requests += self._tail(entity, _units(found) - of_window)
         return found
 
-    def _tail(self, entity: Entity, units: int) -> int:
-        """Return the requests of what goes alone after all others (`masivo_engine.migrate`)."""
-        is_needed = units > 1 and not (entity is Entity.CUSTOMERS and self._ledger.resends == "replace")
-        return int(is_needed)
+    def tail(self, part: Slice) -> Tail:
+        """Return what keeps the last request of *part* back, as the tasks do it."""
+        replaces = part.entity is Entity.CUSTOMERS and self._ledger.resends == "replace"
+        return Tail(part.entity, is_needed=part.number == part.of and not replaces)
 
     def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
@@ -286,6 +284,7 @@ class _Slice:
         self._projection = projection
         self._triage = telling.triage(legacy, part, projection)
         self._packer = telling.packer(part.entity)
+        self._tail = telling.tail(part)
         self._found = found
         self._worth = worth
         self._suspects: list[list[Record]] = []
@@ -297,13 +296,15 @@ class _Slice:
                 judged = self._triage.judge(page)
                 self._found.rows += len(page) - judged.met_again
                 self._note(judged)
-                for unit in judged.units:
+                for unit in self._tail.keep_back(judged.units, _touched(judged)):
                     self._take(self._packer.add(unit))
                 self._suspects += judged.suspects
                 if len(self._suspects) > MOST_SUSPECTS:
                     self._take_suspects()
         self._take_suspects()
         self._take(self._packer.close())
+        if tail := self._tail.take():
+            self._take([one_request([tail], 1)])
 
     def _take_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
@@ -349,9 +350,9 @@ class _Slice:
             self._found.why[line] = rows + 1, points + one.row.points
 
 
-def _units(found: Expected) -> int:
-    """Return how many units of which one can go alone are to be sent."""
-    return found.customers.total() if found.entity is Entity.TRANSACTIONS else found.records
+def _touched(judged: Judgement) -> set[str]:
+    """Return the places of which the API has something, or may have."""
+    return {place for place, row in judged.known.items() if row.has_arrived or row.is_out or row.strays}
 
 
 def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:

@@ -55,7 +55,7 @@ DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)
 REFUSED = Receipt(BatchState.REFUSED, 422, 0.1, "no")
 UNANSWERED = Receipt(BatchState.IN_DOUBT, 0, 0.1, reason="no_answer")
 C, E, T = Entity
-OUT = [name for name in schema.record.c.keys() if name.startswith("out_")]
+OUT = [name for name in schema.record.columns.keys() if name.startswith("out_")]
 HAS = [f"has_{name}" for name in schema.CONTENT]
 
 
@@ -864,9 +864,9 @@ def test_a_run_takes_an_entity_over_from_a_run_that_has_not_finished_it(ledger, 
         "out": "in_doubt task_died",
         "packed": "held run_stopped",
     }
-    for what in WRITES:
+    for write in WRITES.values():
         with pytest.raises(Fenced):
-            WRITES[what](older, number)
+            write(older, number)
     other_entity.finish(0)
     assert claimed(ledger, run, T, 2).lease.fence == done.lease.fence + 1
 

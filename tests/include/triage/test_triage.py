@@ -532,7 +532,7 @@ def test_a_copy_does_not_hold_its_siblings(ledger):
     assert sorted(fates) == [("1", "duplicate_row"), ("1", "goes")]
 
 
-@pytest.mark.parametrize("changed", ["ignore", "resend"])
+@pytest.mark.parametrize("changed", ["ignore", "hold"])
 def test_nor_does_one_that_the_api_has_and_that_a_policy_leaves_as_it_is(ledger, changed):
     """What is unchanged waits for nobody."""
     delivered(ledger, customer("A", points=5))
