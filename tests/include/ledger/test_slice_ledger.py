@@ -159,7 +159,9 @@ def test_a_bound_comes_back_with_its_type(ledger, bound):
 
 
 def test_a_row_that_is_new_is_written_down_as_it_was_judged(ledger, mine):
-    see(mine, customer("A", points=7, email="ana@example.invalid"), quarantined(rejection(C, "B", "not_a_date", "born")))
+    see(
+        mine, customer("A", points=7, email="ana@example.invalid"), quarantined(rejection(C, "B", "not_a_date", "born"))
+    )
     found = row(ledger, "A")
     assert (found.home, found.place, found.owner, found.customer) == ("tA", "tA", "tA", "A")
     assert (found.points, as_worth(found.worth)) == (7, {REWARD: Decimal(7)})
