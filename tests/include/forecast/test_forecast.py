@@ -84,7 +84,9 @@ def test_a_first_run_does_exactly_what_was_foretold(trip):
 
 
 def test_a_run_after_changes_does_exactly_what_was_foretold(trip, shop):
-    """Of an account that is known to replace; else the plan says at most, because a probe decides."""
+    """
+    Of an account that is known to replace; else the plan says at most, because a probe decides.
+    """
     trip.migrate("first")
     trip.place.ledger.learn_resends("replace")
     member, *_ = shop[1].kinds["missing_name"].keys
