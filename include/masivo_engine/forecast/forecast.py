@@ -52,7 +52,7 @@ class Expected:
     delivered before with other content, and *new* has a few of the customers who were not. Of
     *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
-    rows and points by state, reason and column.
+    rows and points by state, reason and column, *news* those of them that had not ended so before.
     """
 
     entity: Entity
@@ -66,6 +66,7 @@ class Expected:
     sent_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
     why: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
+    news: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
     customers: Counter[int] = field(default_factory=Counter)
     new: Spread = field(default_factory=Spread)
 
@@ -169,6 +170,8 @@ class Forecast:
                 "column": column,
                 "rows": rows,
                 "points": str(points),
+                "new": one.news.get((state, reason, column), (0, Decimal(0)))[0],
+                "new_points": str(one.news.get((state, reason, column), (0, Decimal(0)))[1]),
             }
             for one in self.entities
             for (state, reason, column), (rows, points) in one.why.items()
@@ -334,20 +337,23 @@ class _Slice:
             found.customers[customer_records] += 1
         for one in judged.judged:
             if not one.verdict.is_sent:
-                self._count(one)
+                self._count(one, judged.known.get(one.place))
         self._projection.note(entity, judged.judged)
         if entity is Entity.CUSTOMERS:
             for record in sent:
                 if record.place not in resent:
                     found.new.add(record.key)
 
-    def _count(self, one: Judged) -> None:
+    def _count(self, one: Judged, known: Known | None) -> None:
         verdict = one.verdict
         self._found.states[verdict.state] += 1
-        if verdict.reason:
-            line = verdict.state.value, verdict.reason, verdict.column
-            rows, points = self._found.why.get(line, (0, Decimal(0)))
-            self._found.why[line] = rows + 1, points + one.row.points
+        if not verdict.reason:
+            return
+        line = verdict.state.value, verdict.reason, verdict.column
+        is_news = known is None or (known.state, known.reason) != (verdict.state, verdict.reason)
+        for counted in (self._found.why, self._found.news) if is_news else (self._found.why,):
+            rows, points = counted.get(line, (0, Decimal(0)))
+            counted[line] = rows + 1, points + one.row.points
 
 
 def _touched(judged: Judgement) -> set[str]:

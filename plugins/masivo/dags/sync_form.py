@@ -249,14 +249,17 @@ def form(*names: str) -> dict[str, Param]:
             minimum=0,
             maximum=100,
             title="Ask above this share of quarantined rows",
-            description="In per cent of the rows read. Empty: never asks for this.",
+            description="In per cent of the rows read; of those that were not so before. Empty: never asks for this.",
         ),
         "approve_points": Param(
             None,
             type=["null", "number"],
             minimum=0,
             title="Ask above so many points that do not go",
-            description="Points of rows that would be quarantined, held or in doubt. Empty: never asks for this.",
+            description=(
+                "Points of rows that would be quarantined, held or in doubt, and were not so before. Empty: never asks "
+                "for this."
+            ),
         ),
         "approve_adopted": Param(
             0,
