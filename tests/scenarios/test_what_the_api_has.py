@@ -166,7 +166,7 @@ def test_a_mapping_of_another_name_is_compared_with_what_was_delivered(opened, i
         changed = changed.replace("p.id AS id", "'X-' || p.id AS id").replace("?@shop", "x.?@shop")
     (other / "customers.sql").write_text(changed)
     os.environ["MASIVO_MAPPING"] = str(other)
-    for name in ("mapping", "mapping_named"):
+    for name in ("mapping", "mapping_in_use", "mapping_named"):
         vars(site.trip.place).pop(name, None)
     if is_other_source:
         # The ledger cannot know that this is another shop; a person says so.

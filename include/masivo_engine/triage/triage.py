@@ -361,7 +361,7 @@ class Triage:
                 for one in others.get(key, ())
                 if one.place not in places
                 and not one.is_gone
-                and one.state != State.QUARANTINED
+                and _is_sendable(one)
                 and one.place not in {row.place for row in known.values()}
             ]
             had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
@@ -422,10 +422,7 @@ class Triage:
             waits = [
                 one.place
                 for one in rows
-                if one.email == address
-                and one.place not in verdicts
-                and not one.is_gone
-                and one.state != State.QUARANTINED
+                if one.email == address and one.place not in verdicts and not one.is_gone and _is_sendable(one)
             ]
             owner = next(iter([*has, *out]), None)
             first = owner.place if owner else min([*waits, *places])
@@ -509,6 +506,11 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
             said = f"transactions {total}, balance {balance}, off by {total - balance}"
             return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
     return None
+
+
+def _is_sendable(known: Known) -> bool:
+    """Whether a row may still go: what was refused in company has no verdict of its own yet."""
+    return known.state != State.QUARANTINED or known.reason == REFUSED_IN_COMPANY
 
 
 def _may_go(verdict: Verdict) -> bool:
