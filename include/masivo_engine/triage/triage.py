@@ -16,7 +16,8 @@ has equals now, no other stray      unchanged; ``adopted`` where a person said s
 has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
 has differs, the run adopts         unchanged: ``adopted``
 has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
-has differs                         as the policy says: sent again, held, or unchanged and ignored
+has differs                         as the policy says: sent again, unless the API refused just
+                                    this; held; or unchanged and ignored
 nothing there, the run adopts       unchanged: ``adopted``
 the API refused just this           quarantined: ``refused``, unless a person released it
 its customer is not there           held for its customer
@@ -121,6 +122,8 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
+    if known.judged == row.content_hash:
+        return Verdict(State.QUARANTINED, "refused")
     if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
         return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
     return SENT
@@ -427,7 +430,7 @@ class Triage:
             owner = next(iter([*has, *out]), None)
             first = owner.place if owner else min([*waits, *places])
             for place in places:
-                if place != first and not verdicts[place].has_it:
+                if place not in {first, *(one.place for one in has)} and not verdicts[place].has_it:
                     had = known[place].has_email if place in known else None
                     wants = None if owner is None else wanted.get(owner.place, owner.email)
                     is_swap = owner is not None and had is not None and wants == had != owner.has_email

@@ -10,7 +10,8 @@ what it has taken.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import count, groupby, pairwise
+from contextlib import suppress
+from itertools import chain, count, groupby, pairwise
 from typing import NamedTuple
 
 import pytest
@@ -215,7 +216,7 @@ class Try:
             self.rows += len(page)
             self._send(self._judge(page))
             self.point()
-        if settles:
+        for _ in range(3 if settles else 0):
             self._settle()
         self.writer.finish(self.rows)
         self.point()
@@ -232,7 +233,7 @@ class Try:
         since = self.run.since[self.entity]
         rows = self.shop.rows(self.entity, lambda line: line.time > since and lower <= line.customer < upper)
         pages = [list(page) for _, page in groupby(rows, key=lambda row: row.owner)]
-        yield from (sum(pages[first : first + 2], []) for first in range(0, len(pages), 2))
+        yield from (list(chain(*pages[first : first + 2])) for first in range(0, len(pages), 2))
 
     def _judge(self, page):
         for _ in range(3):
@@ -244,14 +245,14 @@ class Try:
             break
         if made.met_again:
             self.writer.met_again(made.met_again)
-        self.seen |= {row.place: row for row in page}
+        self.seen |= {one.place: one.row for one in made.judged}
         self.machine.lied.update((self.entity, one.row.key) for one in made.judged if one.verdict.has_it)
         self.point()
         return [*made.units, *made.suspects]
 
     def _send(self, units, *, together=True):
-        records = [record for unit in units for record in unit]
-        for records in [records] if records and together else units_of(records):
+        wanted = [record for unit in units for record in unit]
+        for records in [wanted] if wanted and together else units_of(wanted):
             known = Rows(self.ledger).at(self.entity, [record.place for record in records])
             strays = [place for place, one in known.items() if one.strays]
             number = self.writer.pack(builders.batch(records))
@@ -266,8 +267,8 @@ class Try:
             self.point()
             if state is BatchState.REFUSED and len(records) == 1 and not strays:
                 self.writer.convict(records, number, "refused", "no", judged_as(records))
-            elif state is BatchState.REFUSED and len(units_of(records)) == 1 and not strays:
-                self.alone[number] = records
+            elif state is BatchState.REFUSED and len(units_of(records)) == 1:
+                self.alone[number] = records, not strays
 
     def _settle(self):
         """Read back everything that is in doubt, and send what may go then, each by itself."""
@@ -283,8 +284,9 @@ class Try:
             self.writer.absent(absent, number, was_refused=members[0].is_refused)
             self.point()
             if number in self.alone and not present:
-                records = self.alone[number]
-                self.writer.convict(records, None, "refused", "no", judged_as(records))
+                records, is_proved = self.alone[number]
+                if is_proved:
+                    self.writer.convict(records, None, "refused", "no", judged_as(records))
                 continue
             again |= {self.seen[place].customer for place in (*present, *absent) if place in self.seen}
         rows = [row for row in self.seen.values() if row.customer in again]
@@ -372,6 +374,26 @@ class Machine(RuleBasedStateMachine):
             self.twins[number, entity] = self.shop.twins(entity)
             keep_twins(self.ledger, number, entity, self.twins[number, entity].items())
 
+    @rule(
+        is_full=st.booleans(),
+        policies=POLICIES,
+        run=ASKED,
+        fates=FATES,
+        fuse=st.integers(0, 40),
+        between=st.lists(lines, max_size=2),
+        settles=st.booleans(),
+    )
+    def run_through(self, is_full, policies, run, fates, fuse, between, settles):
+        """A whole run: one of its tries may die, and the shop goes on meanwhile."""
+        self.begin(is_full, policies, run)
+        for entity in Entity:
+            for _ in range(6):
+                fuse = self._attempt(0, entity, fates, fuse, settles=settles)
+                for line in between[:1]:
+                    self.put(line)
+                between = between[1:]
+        self.end(0)
+
     @rule(policies=POLICIES, run=st.sampled_from(["releases", "releases more"]), entity=st.sampled_from(list(Entity)))
     def release(self, policies, run, entity):
         """A person lets rows go that wait."""
@@ -388,7 +410,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), entity=st.sampled_from(list(Entity)), first=st.booleans(), fates=FATES)
     def work(self, which, entity, first, fates):
         """A slice is worked off; the process lives."""
-        self.attempt(which, entity, first, fates, 0, settles=True)
+        self._attempt(which, entity, fates, 0, first=first)
 
     @rule(
         which=st.integers(0, 3),
@@ -399,19 +421,24 @@ class Machine(RuleBasedStateMachine):
         settles=st.booleans(),
     )
     def attempt(self, which, entity, first, fates, fuse, settles):
-        """A try of a slice of one of the newest runs, which may die."""
-        if not self.runs:
-            return
-        run = self.runs[-1 - which % len(self.runs)]
-        left = self._left(run, entity)
+        """A slice is worked off; the process may die."""
+        self._attempt(which, entity, fates, fuse, first=first, settles=settles)
+
+    def _attempt(self, which, entity, fates, fuse, *, first=True, settles=True):
+        """Try a slice of one of the newest runs; return what is left of the fuse."""
+        run = self.runs[-1 - which % len(self.runs)] if self.runs else None
+        left = self._left(run, entity) if run else []
         if not left:
-            return
+            return fuse
         try:
-            Try(self, run, left[0] if first else left[-1], fates, fuse).work(settles=settles)
-        except Died:
-            pass
+            trying = Try(self, run, left[0] if first else left[-1], fates, fuse)
         except LedgerError as overtaken:
-            assert "this run has ended" in str(overtaken)
+            if "this run has ended" not in str(overtaken):
+                raise
+            return fuse
+        with suppress(Died):
+            trying.work(settles=settles)
+        return trying.fuse
 
     def _left(self, run, entity):
         """Return the slices that can be worked off: those that read by place come last."""
@@ -545,7 +572,7 @@ class Machine(RuleBasedStateMachine):
         self.begin(is_full, "sent on", "as usual")
         for entity in Entity:
             while self._left(self.runs[-1], entity):
-                self.attempt(0, entity, True, [], 0, settles=True)
+                self._attempt(0, entity, [], 0)
         self._end(self.runs[-1])
         self.check()
 
@@ -584,29 +611,26 @@ class Machine(RuleBasedStateMachine):
         mine = found[C, line.customer]
         of_customer = [one for one in self.shop.lines.values() if (one.entity, one.customer) == (T, line.customer)]
         is_twin = sum(one[:2] == line[:2] for one in self.shop.lines.values()) > 1
-        match row.reason:
-            case "not_a_date":
-                return line.content == "no record" or is_twin
-            case "refused":
-                return POISON in {line.content, *(one.content for one in of_customer)} or is_twin
-            case "duplicate_key" | "duplicate_row":
-                return is_twin
-            case "email_shared" | "email_swapped":
-                return any(row.email in {one.email, one.has_email} for one in self.known() if one.key != row.key)
-            case "customer_missing":
-                return not mine
-            case "customer_quarantined" | "customer_held":
-                return any(f"customer_{one.state}" == row.reason for one in mine)
-            case "customer_in_doubt" | "stray" | "refused_in_company":
-                return any(one.strays for one in (row, *mine))
-            case "sibling_not_sendable":
-                return len(of_customer) > 1
-            case "points_do_not_sum":
-                return True
-            case "changed_after_delivery":
-                return line.entity is T
-            case _:
-                return False
+        return {
+            "not_a_date": line.content == "no record" or is_twin,
+            "refused": is_twin or POISON in {line.content, *(one.content for one in of_customer)},
+            "duplicate_key": is_twin,
+            "duplicate_row": is_twin,
+            "email_shared": self._wants_anothers_address(row),
+            "email_swapped": self._wants_anothers_address(row),
+            "customer_missing": not mine,
+            "customer_quarantined": any(one.state == "quarantined" for one in mine),
+            "customer_held": any(one.state == "held" for one in mine),
+            "customer_in_doubt": any(one.strays for one in (row, *mine)),
+            "stray": any(one.strays for one in (row, *mine)),
+            "refused_in_company": any(one.strays for one in (row, *mine)),
+            "sibling_not_sendable": len(of_customer) > 1,
+            "points_do_not_sum": True,
+            "changed_after_delivery": line.entity is T,
+        }.get(row.reason, False)
+
+    def _wants_anothers_address(self, row):
+        return any(row.email in {one.email, one.has_email} for one in self.known() if one.key != row.key)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ DELIVERED = Receipt(BatchState.DELIVERED, 201, 0.1)
 REFUSED = Receipt(BatchState.REFUSED, 422, 0.1, "no")
 UNANSWERED = Receipt(BatchState.IN_DOUBT, 0, 0.1, reason="no_answer")
 C, E, T = Entity
-OUT = [name for name in schema.record.columns.keys() if name.startswith("out_")]
+OUT = [column.name for column in schema.record.columns if column.name.startswith("out_")]
 HAS = [f"has_{name}" for name in schema.CONTENT]
 
 
@@ -824,7 +824,7 @@ def test_a_try_that_lost_its_slice_can_write_nothing(ledger, run, mine, what):
 
 
 @pytest.mark.parametrize("what", ["see", "pack", "mark_sending", "enter_receipt"])
-def test_a_claim_that_is_being_committed_is_waited_for(ledger, run, mine, what):
+def test_a_claim_that_is_being_committed_is_waited_for(ledger, mine, what):
     """Under READ COMMITTED a write that only looked at the fence would see the old one."""
     see(mine, customer("A"), customer("C"))
     number = mine.pack(batch([customer("A")]))
@@ -881,13 +881,13 @@ def test_a_run_waits_for_one_that_lives(ledger, run):
     mine.finish(0)
 
 
-@pytest.mark.parametrize("ends", [lambda ledger, run, other: settle_dead(ledger, other, C, lease_s=-1.0), None])
+@pytest.mark.parametrize("ends", [lambda ledger, other: settle_dead(ledger, other, C, lease_s=-1.0), None])
 def test_what_a_dead_run_left_is_settled_before_anybody_looks_for_what_is_open(ledger, run, mine, ends):
     sent(mine, customer("out"), receipt=None)
     see(mine, customer("packed"), customer("read"))
     mine.pack(batch([customer("packed")]))
     if ends:
-        ends(ledger, run, begin(ledger, "second"))
+        ends(ledger, begin(ledger, "second"))
     else:
         settle_run(ledger, run)
     assert states(ledger) == {

@@ -172,9 +172,10 @@ def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_i
             connection.exec_driver_sql("DELETE FROM oc_customer_reward WHERE date_added > '2024-02-01'")
         second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
         assert second.adds_up
-        # Lea has 90 now, which no row explains: balance and transactions go together, or not at all.
+        # Lea has 90 now, which no row explains: balance and transactions go together, or not at
+        # all.
         assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [100]
-        assert [one.reason for one in second.troubles if one.entity is Entity.CUSTOMERS] == ["balance_waits"]
+        assert "balance_waits" in {one.reason for one in second.troubles if one.entity is Entity.CUSTOMERS}
         assert ready_mappings.states(second, Entity.TRANSACTIONS)["unchanged"] == 2
 
 

@@ -505,6 +505,11 @@ class SliceLedger:
         dialect = connection.dialect.name
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
+            # Whoever has an address already keeps it, also where others were said to have it as
+            # well.
+            own = one_of(_RECORD.c.place, sorted(mine), dialect) & (_RECORD.c.has_email == _RECORD.c.email)
+            kept_ones = select(_RECORD.c.has_email).where(_RECORD.c.entity == self._entity, own)
+            wanted -= {bytes(email) for email in connection.execute(kept_ones).scalars()}
             columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
             theirs: Iterable[ColumnElement[bool]] = has_email(sorted(wanted), dialect)
         else:
