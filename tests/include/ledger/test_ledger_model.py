@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import delete, event, func, make_url, select
 
 from masivo.connections import engines
-from masivo_engine.batching.units import units_of
+from masivo_engine.batching.units import judged_as, units_of
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Rows
@@ -41,7 +41,7 @@ from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Covers, RunKind, RunPolicies, Slice, Window
 from masivo_engine.planning.gone import find_gone
 from masivo_engine.readback.doubt import doubts_at
-from masivo_engine.triage.triage import Decisions, Triage, judged_as
+from masivo_engine.triage.triage import Decisions, Triage
 from tests import builders, told
 
 
