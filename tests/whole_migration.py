@@ -131,7 +131,7 @@ class Trip:
     ) -> Run:
         """Do what the task *plan* does."""
         place = self.place
-        mapping, ledger = place.mapping, place.ledger
+        mapping, ledger = place.mapping_in_use, place.ledger
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
         covers = settle(ledger, mapping, legacies, asked, policies)

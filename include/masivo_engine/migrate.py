@@ -8,11 +8,12 @@ or was refused, is kept until it is settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from masivo_engine.batching.packers import Packer, one_request, packer_for
+from masivo_engine.batching.tail import Tail
 from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.delivery import Delivery
@@ -21,9 +22,10 @@ from masivo_engine.delivery.probe import Probe
 from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.rows import Known, Rows
+from masivo_engine.ledger.rows import Rows
 from masivo_engine.ledger.runs.asked import asked_places, close_asked
 from masivo_engine.ledger.runs.doubts import doubts_unread
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
@@ -118,6 +120,7 @@ class _Migration:
     probe: Probe
     packer: Packer
     lane: InOrder
+    tail: Tail
     limits: Limits
     rows: int = 0
     batches: int = 0
@@ -125,8 +128,6 @@ class _Migration:
     suspects: list[Unit] = field(default_factory=list)
     unsettled: dict[str, Row] = field(default_factory=dict)
     refused: list[Unit] = field(default_factory=list)  #: by an earlier try, in company
-    tail: Unit | None = None
-    needs_tail: bool = False
 
     @classmethod
     def of(cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log) -> _Migration:
@@ -146,10 +147,13 @@ class _Migration:
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
         probe = Probe(ledger, destination.api, destination.patience, log=log)
+        # Behind the rows of a window come those that are open, of which maybe none goes.
+        alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
-        needs_tail = part.number == part.of and not (entity is Entity.CUSTOMERS and resends == "replace")
+        needs_tail = part.number == max(alike) and not (entity is Entity.CUSTOMERS and resends == "replace")
         packer = packer_for(entity, limits)
-        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, limits, needs_tail=needs_tail)
+        tail = Tail(entity, is_needed=needs_tail)
+        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, tail, limits)
 
     def run(self) -> SliceResult:
         """Work the slice off."""
@@ -207,21 +211,8 @@ class _Migration:
             self.delivery.has_earlier_doubts = True
         self.probe.take(made.probes, made.known)
         units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
-        return self._but_for_tail(units, made.known) if self.needs_tail else units
-
-    def _but_for_tail(self, units: list[Unit], known: Mapping[str, Known]) -> list[Unit]:
-        """
-        Keep one of *units* back for the end, unless there is one: of whom the API has nothing, so
-        that it can show how far the queue is, and as small as can be, because it may be lost.
-        """
-        clean = [unit for unit in units if not any(record.place in known for record in unit)]
-        if self.tail is not None or not clean:
-            return units
-        smallest = min(reversed(clean), key=len)
-        is_set = self.task.part.entity is Entity.TRANSACTIONS
-        self.tail, rest = (smallest, []) if is_set else (smallest[-1:], smallest[:-1])
-        self.needs_tail = False
-        return [one for unit in units if (one := rest if unit is smallest else unit)]
+        touched = {place for place, row in made.known.items() if row.has_arrived or row.is_out or row.strays}
+        return self.tail.keep_back(units, touched)
 
     def _deliver(self, units: Iterable[Unit]) -> None:
         for unit in units:
@@ -233,11 +224,8 @@ class _Migration:
         Send suspects after all others: packed together they keep nobody else up, and share one
         request at most.
         """
-        if self.suspects:
-            self._deliver_open()
-            suspects, self.suspects = self.suspects, []
-            self._deliver(suspects)
-            self._deliver_open()
+        suspects, self.suspects = self.suspects, []
+        self._deliver(suspects)
 
     def _deliver_open(self) -> None:
         for batch in self.packer.close():
@@ -248,8 +236,7 @@ class _Migration:
         Send one clean record, or set, by itself after all others: what was sent before can be
         proved by it, and if it is lost, it is only one.
         """
-        if self.tail is not None:
-            tail, self.tail = self.tail, None
+        if tail := self.tail.take():
             self._send(one_request([tail], self.batches + 1))
 
     def _send(self, batch: Batch) -> None:

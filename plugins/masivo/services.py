@@ -7,8 +7,10 @@ Everything is opened on first use and read from Airflow's connections ``legacy_d
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +104,18 @@ class Services:
         return load(self.mapping_named[0])
 
     @cached_property
+    def mapping_in_use(self) -> Mapping:
+        """
+        The mapping as this connection uses it: with the newer fields it makes other records of the
+        same files, so it is another mapping to whoever compares what it makes.
+        """
+        mapping = self.mapping
+        if not self.hook.newer_fields:
+            return mapping
+        content = f"{mapping.content_hash} with newer fields".encode()
+        return replace(mapping, content_hash=hashlib.blake2b(content, digest_size=32).hexdigest())
+
+    @cached_property
     def mapping_named(self) -> tuple[str, str]:
         """The mapping in use as it is named, by its name or path, and where that is from."""
         return _of_the_dag() or setting("MASIVO_MAPPING", "sample")
@@ -159,11 +173,12 @@ class Services:
         """
         self.ledger.open()
         run = find_run(self.ledger, name)
-        if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
+        mapping = self.mapping_in_use
+        if (run.mapping, run.mapping_hash) != (mapping.name, mapping.content_hash):
             msg = (
                 f"the mapping changed while the run was under way: it was planned with {run.mapping} "
                 f"({run.mapping_hash[:12]}), here is "
-                f"{self.mapping.name} ({self.mapping.content_hash[:12]}); bring the files back and clear the "
+                f"{mapping.name} ({mapping.content_hash[:12]}); bring the files back and clear the "
                 "task, or trigger a new run"
             )
             raise Misconfigured(msg)

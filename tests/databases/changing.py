@@ -283,7 +283,8 @@ class Site:
     def remaps(self, files: Mapping[str, str] | None = None, **settings: Any) -> None:
         """Change the mapping's files."""
         self.shop.maps(files, **settings)
-        vars(self.trip.place).pop("mapping", None)
+        for name in ("mapping", "mapping_in_use"):
+            vars(self.trip.place).pop(name, None)
 
 
 def states(made: Account, entity: Entity) -> dict[str, int]:

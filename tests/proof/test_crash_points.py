@@ -74,9 +74,7 @@ def check(running: Rig, entity: str, *, without: frozenset[str] = frozenset()) -
 
 
 @pytest.mark.parametrize("entity", EACH)
-@pytest.mark.parametrize(
-    "point", [point for point in crash_points.POINTS if point not in {"taking_apart", "settling"}]
-)
+@pytest.mark.parametrize("point", [point for point in crash_points.POINTS if point not in {"taking_apart", "settling"}])
 def test_a_worker_killed_at_any_point_of_sending_loses_and_repeats_nothing(workers, point, entity):
     with rig(prone(entity), customers=16) as running:
         run_id = running.next_run()
@@ -86,9 +84,7 @@ def test_a_worker_killed_at_any_point_of_sending_loses_and_repeats_nothing(worke
         check(running, entity)
 
 
-@pytest.mark.parametrize(
-    ("entity", "nth"), [(CUSTOMERS, 1), (CUSTOMERS, 2), (TRANSACTIONS, 1), (TRANSACTIONS, 2)]
-)
+@pytest.mark.parametrize(("entity", "nth"), [(CUSTOMERS, 1), (CUSTOMERS, 2), (TRANSACTIONS, 1), (TRANSACTIONS, 2)])
 def test_a_worker_killed_while_it_takes_a_refused_batch_apart_loses_and_repeats_nothing(workers, nth, entity):
     with rig(prone(entity, poison=True), customers=16) as running:
         run_id = running.next_run()

@@ -87,7 +87,7 @@ def test_nothing_planted_shows_whatever_breaks(memory, capfd, by_operators):
         if running.airflow:
             seen += [repr(returned) for returned in running.airflow.xcoms]
             assert running.airflow.xcoms
-        assert any(line.startswith("masivo_entry") for line in seen)
+        assert any(line.startswith("masivo_record") for line in seen)
         assert memory.lines
         told = secrets()
         assert len(told) > 2, "no token was kept, so none was looked for"

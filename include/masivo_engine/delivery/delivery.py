@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import Unit, units_of
+from masivo_engine.batching.units import Unit, judged_as, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.breaker import Breaker
 from masivo_engine.delivery.isolation import Refused, is_too_large, isolate
@@ -40,7 +40,6 @@ from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.readback.doubt import Doubt, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
-from masivo_engine.triage.triage import judged_as
 
 
 # After so many doubts in a row the API is down, and every further batch would only be one more.

@@ -19,7 +19,8 @@ from typing import Any
 import orjson
 
 from masivo_engine.batching.lower_bound import least_with_tail
-from masivo_engine.batching.packers import Packer, packer_for
+from masivo_engine.batching.packers import Packer, one_request, packer_for
+from masivo_engine.batching.tail import Tail
 from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known
@@ -51,7 +52,7 @@ class Expected:
     delivered before with other content, and *new* has a few of the customers who were not. Of
     *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
-    rows and points by state, reason and column.
+    rows and points by state, reason and column, *news* those of them that had not ended so before.
     """
 
     entity: Entity
@@ -65,6 +66,7 @@ class Expected:
     sent_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
     why: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
+    news: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
     customers: Counter[int] = field(default_factory=Counter)
     new: Spread = field(default_factory=Spread)
 
@@ -168,6 +170,8 @@ class Forecast:
                 "column": column,
                 "rows": rows,
                 "points": str(points),
+                "new": one.news.get((state, reason, column), (0, Decimal(0)))[0],
+                "new_points": str(one.news.get((state, reason, column), (0, Decimal(0)))[1]),
             }
             for one in self.entities
             for (state, reason, column), (rows, points) in one.why.items()
@@ -251,14 +255,19 @@ class Forecaster:
             part = Slice(entity, number, number, None, None, 0, selects="places")
             asked = open_places(self._ledger, entity, most=MOST_KEYS)
             _Slice(legacy, part, projection, self, found, worth).read(Window(places=tuple(some)) for some in asked)
-        if found.records > 1:
-            found.requests += 1  # the last record of all goes alone
         return found
+
+    def tail(self, part: Slice) -> Tail:
+        """Return what keeps the last request of *part* back, as the tasks do it."""
+        replaces = part.entity is Entity.CUSTOMERS and self._ledger.resends == "replace"
+        return Tail(part.entity, is_needed=part.number == part.of and not replaces)
 
     def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
         run, entity = self._run.number, part.entity
-        decided = Decisions.of(entity, legacy.policies, self._covers.policies, self._ledger.resends)
+        # What a probe has not shown yet counts as sent: a plan says at most.
+        resends = self._ledger.resends or "replace"
+        decided = Decisions.of(entity, legacy.policies, self._covers.policies, resends)
         twins = self._twins.get(entity, {})
         return Triage(entity, projection, legacy, self._limits, decided, run=run, number=part.number, twins=twins)
 
@@ -278,6 +287,7 @@ class _Slice:
         self._projection = projection
         self._triage = telling.triage(legacy, part, projection)
         self._packer = telling.packer(part.entity)
+        self._tail = telling.tail(part)
         self._found = found
         self._worth = worth
         self._suspects: list[list[Record]] = []
@@ -289,13 +299,15 @@ class _Slice:
                 judged = self._triage.judge(page)
                 self._found.rows += len(page) - judged.met_again
                 self._note(judged)
-                for unit in judged.units:
+                for unit in self._tail.keep_back(judged.units, _touched(judged)):
                     self._take(self._packer.add(unit))
                 self._suspects += judged.suspects
                 if len(self._suspects) > MOST_SUSPECTS:
                     self._take_suspects()
         self._take_suspects()
         self._take(self._packer.close())
+        if tail := self._tail.take():
+            self._take([one_request([tail], 1)])
 
     def _take_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
@@ -325,20 +337,28 @@ class _Slice:
             found.customers[customer_records] += 1
         for one in judged.judged:
             if not one.verdict.is_sent:
-                self._count(one)
+                self._count(one, judged.known.get(one.place))
         self._projection.note(entity, judged.judged)
         if entity is Entity.CUSTOMERS:
             for record in sent:
                 if record.place not in resent:
                     found.new.add(record.key)
 
-    def _count(self, one: Judged) -> None:
+    def _count(self, one: Judged, known: Known | None) -> None:
         verdict = one.verdict
         self._found.states[verdict.state] += 1
-        if verdict.reason:
-            line = verdict.state.value, verdict.reason, verdict.column
-            rows, points = self._found.why.get(line, (0, Decimal(0)))
-            self._found.why[line] = rows + 1, points + one.row.points
+        if not verdict.reason:
+            return
+        line = verdict.state.value, verdict.reason, verdict.column
+        is_news = known is None or (known.state, known.reason) != (verdict.state, verdict.reason)
+        for counted in (self._found.why, self._found.news) if is_news else (self._found.why,):
+            rows, points = counted.get(line, (0, Decimal(0)))
+            counted[line] = rows + 1, points + one.row.points
+
+
+def _touched(judged: Judgement) -> set[str]:
+    """Return the places of which the API has something, or may have."""
+    return {place for place, row in judged.known.items() if row.has_arrived or row.is_out or row.strays}
 
 
 def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:

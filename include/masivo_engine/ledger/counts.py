@@ -113,6 +113,23 @@ def delivered_after(
         return [Delivered._make(row) for row in rows]
 
 
+def had_events_after(ledger: Ledger, customers: Collection[str], moment: datetime, batch: int) -> set[str]:
+    """
+    Return those of *customers* who have an event that was accepted, and packed and sent after
+    *batch* at *moment*.
+    """
+    table = schema.batch
+    whose = _RECORD.c.has_customer
+    found: set[str] = set()
+    with ledger.reading() as connection:
+        for some in at_once(sorted(customers), connection.dialect.name):
+            mine = (_RECORD.c.entity == Entity.EVENTS, is_of(whose, some, connection.dialect.name))
+            later = (table.c.state == BatchState.DELIVERED, table.c.sent_at > moment, table.c.id > batch)
+            statement = select(whose).join(table, table.c.id == _RECORD.c.has_batch).where(*mine, *later).distinct()
+            found.update(connection.execute(statement).scalars())
+    return found
+
+
 def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
     """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
     table = schema.batch

@@ -89,7 +89,7 @@ _HELD = (
     (
         "changed_after_delivery",
         "the row changed after it was delivered, and a second delivery may count twice",
-        "compare it with Masivo, then release it (masivo_replay) or change the mapping's policy",
+        "compare it with Masivo, then release it (masivo_replay; transactions never go twice) or change the policy",
     ),
     (
         "awaits_probe",
@@ -128,7 +128,7 @@ _IN_DOUBT = (
     (
         "stray",
         "an earlier request with other content was given up, and may have arrived since",
-        "compare it with Masivo, then release it (masivo_replay)",
+        "compare it with Masivo, then say whether it has what the row says (masivo_replay, in_doubt)",
     ),
     ("task_died", "the task died while the request was out", "read back"),
 )

@@ -79,7 +79,9 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     history = last_seen(ledger, mapping.name, entity, runs=_RUNS)
     gone = list(_no_rows(legacy, window, span, seen, history, is_increment=is_increment))
     yield from gone
-    if not gone:
+    has_other_files = is_remapped(ledger, mapping, entity)
+    # Keys that other files make otherwise are told from a restored copy where everything is read.
+    if not gone and not (has_other_files and window.since is None and not window.customers):
         yield from _older_source(ledger, legacy)
     later = legacy.later(now + future)
     if later > released_count(ledger, Guard.FUTURE_CHANGES, entity):
@@ -91,11 +93,7 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
             later,
         )
     # That files changed is told by what they make of the rows.
-    if (
-        history
-        and not is_remapped(ledger, mapping, entity)
-        and (moved := _differences(history[0][1].types, seen.types))
-    ):
+    if history and not has_other_files and (moved := _differences(history[0][1].types, seen.types)):
         yield Alarm(Guard.COLUMNS_CHANGED, entity, f"columns of {entity} changed since the last run: {moved}")
 
 
@@ -188,8 +186,9 @@ def after_forecast(  # noqa: PLR0913 (what the plan found)
 
     Of the rows that it read, the API has *arrived* ones; *remade* of these read otherwise although
     their change times stand, and *new* ones are there. Where it *is_everything*, delivered rows
-    that were not met are gone. A mapping that is another one (*is_remapped*) explains each of them,
-    so that none passes unasked.
+    that were not met are gone. A mapping that is another one (*is_remapped*) explains each row that
+    reads otherwise, so that none passes unasked; of keys it does from the share on, because
+    business removes and adds rows meanwhile.
     """
     bound = 0 if is_remapped else max(_FEW, int(_SHARE * arrived))
     requests = least_requests(entity, [1] * remade, limits)
@@ -206,7 +205,7 @@ def after_forecast(  # noqa: PLR0913 (what the plan found)
             remade,
         )
     gone = max(0, delivered_rows(ledger, entity) - arrived) if is_everything else 0
-    bound = 0 if is_remapped else max(_FEW, int(_SHARE * (arrived + gone)))
+    bound = max(0 if is_remapped else _FEW, int(_SHARE * (arrived + gone)))
     if min(gone, new) > bound:
         yield Alarm(
             Guard.KEYS_CHANGED,

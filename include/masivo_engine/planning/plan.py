@@ -9,13 +9,12 @@ is open is added when its entity's turn comes, because customers of the run may 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
 
 from masivo_engine.batching.lower_bound import least_requests
-from masivo_engine.forecast.forecast import Forecast
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import decisions
 from masivo_engine.ledger.runs.asked import ask_open, plan_asked
@@ -29,13 +28,8 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import AS_USUAL, Asked, Covers, RunKind, RunPolicies, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
-from masivo_engine.planning.mapping_change import ADOPT, ASK, FROM_NOW_ON, SEND_ALL, is_remapped
 from masivo_engine.planning.slices import rows_per_slice, slices
 from masivo_engine.source.reader import Source
-
-
-# What another mapping explains, once a person has chosen.
-_EXPLAINED = (guards.Guard.ROWS_DIFFER, guards.Guard.KEYS_CHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +119,11 @@ class Planning:
         """The places of several rows that `plan` has counted, with their number."""
         return self._twins
 
+    @property
+    def read_whole(self) -> Collection[Entity]:
+        """The entities of which this run reads every row."""
+        return self._read_whole
+
     def let_pass(self, found: Iterable[guards.Alarm]) -> None:
         """Enter who let the alarms *found* pass. Raises `Misconfigured` where nobody did."""
         found = list(found)
@@ -139,25 +138,6 @@ class Planning:
                 about=alarm.sentence,
                 records=alarm.rows,
             )
-
-    def let_pass_forecast(self, made: Forecast, choice: str = ASK) -> None:
-        """
-        Let the guards look at what the plan found. What a person chose for a mapping that changed
-        lets pass what that explains.
-        """
-        explained = {SEND_ALL: _EXPLAINED, ADOPT: _EXPLAINED, FROM_NOW_ON: _EXPLAINED[:1]}.get(choice, ())
-        for one in made.entities:
-            found = guards.after_forecast(
-                self._ledger,
-                one.entity,
-                arrived=one.arrived,
-                remade=one.remade,
-                new=one.records - one.resent,
-                is_everything=one.entity in self._read_whole,
-                is_remapped=is_remapped(self._ledger, self._mapping, one.entity),
-                limits=self._limits,
-            )
-            self.let_pass(alarm for alarm in found if alarm.guard not in explained)
 
     def _counted(self, legacy: Source) -> _Counted:
         window = self._covers.windows[legacy.entity]

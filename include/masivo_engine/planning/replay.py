@@ -143,9 +143,12 @@ def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: lis
     if chosen.in_doubt == LEAVE:
         return 0
     if chosen.in_doubt == DELIVERED:
-        return doubts.arrived(ledger, run, entity, *which)
+        strays = doubts.settle_strays(ledger, run, entity, *which, has_it=True)
+        return strays + doubts.arrived(ledger, run, entity, *which)
     # Before they are given up: a try that dies in between finds them asked for.
-    asked = ask(ledger, run, entity, _RECORD.c.state == State.IN_DOUBT, schema.is_out, *which)
+    asked = ask(ledger, run, entity, _RECORD.c.state == State.IN_DOUBT, *which)
+    if entity is not Entity.TRANSACTIONS:
+        doubts.settle_strays(ledger, run, entity, *which, has_it=False)
     if entity is not Entity.TRANSACTIONS:  # the slice reads those back first
         doubts.give_up(ledger, run, entity, *which)
     return asked
@@ -163,7 +166,7 @@ def _give_back(ledger: Ledger, run: int, entity: Entity, which: list[ColumnEleme
         for name in schema.NOTHING_THERE
         if name not in ("has_batch", "has_hash")
     }
-    nothing["has_hash"] = case((is_unsent, None), else_=b"\x00" * 16)
+    nothing["has_hash"] = case((is_unsent, None), else_=doubts.NO_CONTENT)
     state = {"state": State.HELD, "reason": "released", "since_run": run, "asked_run": run}
     these = (_RECORD.c.entity == entity, _RECORD.c.state == State.UNCHANGED, _RECORD.c.reason == ADOPTED)
     with ledger.engine.begin() as connection:

@@ -52,6 +52,11 @@ class Purchases:
         self._reader = reader
         self._baselines: dict[str, _Baseline] = {}
 
+    @property
+    def watched(self) -> frozenset[str]:
+        """The customers whose number can prove something once it changes."""
+        return frozenset(self._baselines)
+
     def note(self, records: Sequence[Record]) -> None:
         """
         Read what the API counts now for some customers of *records*, which are about to be sent.

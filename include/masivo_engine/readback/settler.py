@@ -43,7 +43,7 @@ from itertools import groupby
 from urllib.parse import quote
 
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.counts import Delivered, delivered_after
+from masivo_engine.ledger.counts import Delivered, delivered_after, had_events_after
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.limits import Patience
@@ -215,10 +215,10 @@ class Settler:
         first = doubts[0]
         if self._is_said_lost and self._age_s(first.sent_at) >= self._patience.certain_after_s:
             return {True, False}
-        later = delivered_after(self._ledger, self._entity, first.sent_at, first.batch)
         if self._entity is Entity.EVENTS:
-            is_there = self._purchases.show_later({one.customer for one in later})
-            return {True, False} if is_there else set()
+            watched = had_events_after(self._ledger, self._purchases.watched, first.sent_at, first.batch)
+            return {True, False} if self._purchases.show_later(watched) else set()
+        later = delivered_after(self._ledger, self._entity, first.sent_at, first.batch)
         shown: set[bool] = set()
         for form in {_needs_encoding(doubt) for doubt in doubts}:
             asked: dict[str, list[Delivered]] = {}

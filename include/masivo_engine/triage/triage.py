@@ -12,7 +12,7 @@ something is out                    in doubt: it is read back before anything el
                                     adopts, a person says that it is there
 now is no record                    quarantined, with its fault
 now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
-has equals now, no other stray      unchanged
+has equals now, no other stray      unchanged; ``adopted`` where a person said so
 has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
 has differs, the run adopts         unchanged: ``adopted``
 has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
@@ -31,14 +31,14 @@ transactions of a customer, which go together or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
-from masivo_engine.batching.units import Unit, by_customer
+from masivo_engine.batching.units import Unit, by_customer, set_digest
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
@@ -59,7 +59,7 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
-_KEPT_REASONS = frozenset({"adopted", "change_ignored"})
+_REFUSED = ("refused", "too_large")
 
 
 class Decisions(NamedTuple):
@@ -97,13 +97,15 @@ def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
             return _on_changed(row, known, decided)
         if known.strays and known.stray_hash != row.content_hash:
             return Verdict(State.IN_DOUBT, "stray")
-        if decided.run.adopts:
-            return UNCHANGED
-        return Verdict(State.UNCHANGED, known.reason) if known.reason in _KEPT_REASONS else UNCHANGED
+        # However often it is adopted, and whatever it said in between: a person can take that back.
+        if known.has_batch is None or known.reason == "adopted":
+            return Verdict(State.UNCHANGED, "adopted")
+        is_kept = known.reason == "change_ignored" and not decided.run.adopts
+        return Verdict(State.UNCHANGED, known.reason) if is_kept else UNCHANGED
     if decided.run.adopts:
         return Verdict(State.UNCHANGED, "adopted", has_it=True)
     if known is not None and known.judged == row.content_hash and not decided.run.releases:
-        return Verdict(State.QUARANTINED, "refused")
+        return Verdict(State.QUARANTINED, known.reason if known.reason in _REFUSED else "refused")
     if parent is not None and not parent.has_arrived:
         return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
     return SENT
@@ -362,7 +364,7 @@ class Triage:
                 for one in others.get(key, ())
                 if one.place not in places
                 and not one.is_gone
-                and one.state != State.QUARANTINED
+                and _is_sendable(one)
                 and one.place not in {row.place for row in known.values()}
             ]
             had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
@@ -381,7 +383,7 @@ class Triage:
         changed = {
             row.customer: place
             for row, place in placed
-            if verdicts[place].is_sent
+            if _may_go(verdicts[place])
             and place in known
             and known[place].has_arrived
             and isinstance(row, Record)
@@ -405,7 +407,7 @@ class Triage:
         wanted = {
             place: digest(row.email)
             for row, place in placed
-            if isinstance(row, Record) and row.email and (verdicts[place].is_sent or verdicts[place].has_it)
+            if isinstance(row, Record) and row.email and (_may_go(verdicts[place]) or verdicts[place].has_it)
         }
         if not wanted:
             return
@@ -423,10 +425,7 @@ class Triage:
             waits = [
                 one.place
                 for one in rows
-                if one.email == address
-                and one.place not in verdicts
-                and not one.is_gone
-                and one.state != State.QUARANTINED
+                if one.email == address and one.place not in verdicts and not one.is_gone and _is_sendable(one)
             ]
             owner = next(iter([*has, *out]), None)
             first = owner.place if owner else min([*waits, *places])
@@ -512,17 +511,14 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
     return None
 
 
-def set_digest(records: Iterable[Record]) -> bytes:
-    """Return what a customer's transactions are known by together."""
-    digest = hashlib.blake2b(digest_size=16)
-    for content in sorted(record.content_hash for record in records):
-        digest.update(content)
-    return digest.digest()
+def _is_sendable(known: Known) -> bool:
+    """Whether a row may still go: what was refused in company has no verdict of its own yet."""
+    return known.state != State.QUARANTINED or known.reason == REFUSED_IN_COMPANY
 
 
-def judged_as(unit: Unit) -> bytes:
-    """Return what the API has judged when it refused *unit* by itself."""
-    return set_digest(unit) if unit[0].entity is Entity.TRANSACTIONS else unit[0].content_hash
+def _may_go(verdict: Verdict) -> bool:
+    """Whether a customer is sent, or may be chosen as the probe."""
+    return verdict.is_sent or verdict.reason == "awaits_probe"
 
 
 def _are_copies(rows: Sequence[Row]) -> bool:

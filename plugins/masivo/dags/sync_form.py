@@ -167,7 +167,8 @@ def form(*names: str) -> dict[str, Param]:
             type="boolean",
             title="Everything",
             description=(
-                "Read every row, whenever it changed. What was delivered with the same content is not sent again."
+                "Read every row, whenever it changed. What was delivered with the same content is not sent again; "
+                "delivered rows that are not there any more are counted as gone."
             ),
         ),
         "entities": Param(
@@ -198,7 +199,10 @@ def form(*names: str) -> dict[str, Param]:
             type="integer",
             minimum=0,
             title="Tolerance",
-            description="So many rows may be newly quarantined, held by an error, in doubt or gone in a green run.",
+            description=(
+                "So many rows may be newly quarantined, held by an error, in doubt, or gone from the legacy "
+                "database in a green run."
+            ),
         ),
         "mapping_change": Param(
             "ask",
@@ -206,9 +210,9 @@ def form(*names: str) -> dict[str, Param]:
             enum=list(CHOICES),
             title="If the mapping changed",
             description=(
-                "ask: stop and say what would differ. send_all: what differs is treated as changed. "
-                "from_now_on: what was delivered "
-                "stays as it is. adopt: every row counts as delivered, also by an earlier tool, and nothing is sent."
+                "ask: stop and say what would differ. send_all: what differs is treated as changed. from_now_on: "
+                "delivered rows that did not change themselves stay as they are. adopt: every row counts as "
+                "delivered, also by an earlier tool, and nothing is sent."
             ),
         ),
         "confirm": Param(
@@ -227,8 +231,9 @@ def form(*names: str) -> dict[str, Param]:
             examples=[guard.value for guard in Guard],
             title="Go on in spite of",
             description=(
-                "Guards that stopped an earlier run, where you have looked and it is right. It is noted who "
-                "let it through."
+                "Guards that stopped an earlier run, where you have looked and it is right. rows_differ: delivered "
+                "rows read otherwise although they did not change. keys_changed: delivered keys are gone, and as many "
+                "new ones are there. rows_gone: delivered rows are gone. It is noted who let it through."
             ),
         ),
         "approve_rows": Param(
@@ -244,14 +249,17 @@ def form(*names: str) -> dict[str, Param]:
             minimum=0,
             maximum=100,
             title="Ask above this share of quarantined rows",
-            description="In per cent of the rows read. Empty: never asks for this.",
+            description="In per cent of the rows read; of those that were not so before. Empty: never asks for this.",
         ),
         "approve_points": Param(
             None,
             type=["null", "number"],
             minimum=0,
             title="Ask above so many points that do not go",
-            description="Points of rows that would be quarantined, held or in doubt. Empty: never asks for this.",
+            description=(
+                "Points of rows that would be quarantined, held or in doubt, and were not so before. Empty: never asks "
+                "for this."
+            ),
         ),
         "approve_adopted": Param(
             0,

@@ -14,6 +14,7 @@ from masivo.dags.sync_form import Parameters, is_by_person
 from masivo.operators import packs
 from masivo.services import Services, run_name
 from masivo_engine.forecast.already_there import already_there
+from masivo_engine.forecast.effects import effects
 from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
 from masivo_engine.ledger.runs.decisions import enter
@@ -56,7 +57,7 @@ class MasivoPlanOperator(BaseOperator):
             kind = RunKind(self.kind) if self.kind else None
             parameters = Parameters.of(context, kind, never_sends=self.never_sends)
             services = Services()
-            mapping = services.mapping
+            mapping = services.mapping_in_use
             legacies = [services.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             services.hook.prove()
             services.ledger.prepare()
@@ -91,7 +92,7 @@ class MasivoPlanOperator(BaseOperator):
         ledger, limits, choice = services.ledger, services.hook.limits, parameters.mapping_change
         planning = Planning(
             ledger,
-            services.mapping,
+            services.mapping_in_use,
             run,
             limits,
             overrides=parameters.overrides,
@@ -105,7 +106,9 @@ class MasivoPlanOperator(BaseOperator):
             legacies, {line.entity: line.slices for line in planned}
         )
         keep_plan(ledger, run.number, json.dumps(made.as_json()))
-        planning.let_pass_forecast(made, choice)
+        planning.let_pass(
+            effects(ledger, services.mapping_in_use, made, limits, read_whole=planning.read_whole, choice=choice)
+        )
         planning.let_pass(already_there(ledger, made, services.hook, limits))
         if choice != ASK and not parameters.dry_run:
             records = sum(one.never_sent for one in made.entities)
@@ -118,7 +121,7 @@ class MasivoPlanOperator(BaseOperator):
         Return the run as an earlier try of this task entered it; where there is none, or it has
         ended, settle what it covers and enter it.
         """
-        ledger, mapping, run_id = services.ledger, services.mapping, run_name(context)
+        ledger, mapping, run_id = services.ledger, services.mapping_in_use, run_name(context)
         set_aside(ledger, run_id)
         if has_run(ledger, run_id):
             return services.run(run_id)

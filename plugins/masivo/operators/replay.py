@@ -26,7 +26,7 @@ class MasivoReplayOperator(BaseOperator):
         with airflow_errors():
             chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
             services = Services()
-            mapping = services.mapping
+            mapping = services.mapping_in_use
             services.hook.prove()
             services.ledger.prepare()
             set_aside(services.ledger, run_name(context))

@@ -25,7 +25,7 @@ import airflow.sdk.execution_time.supervisor  # noqa: E402, F401 (a worker has i
 import psycopg  # noqa: E402, F401 (before the clock starts, as for the others)
 
 from masivo_engine.forecast.forecast import Forecaster  # noqa: E402
-from masivo_engine.ledger.runs.runs import find_run, slices_of
+from masivo_engine.ledger.runs.runs import find_run, slices_of  # noqa: E402
 from masivo_engine.model.rows import Entity  # noqa: E402
 from tests import variables as airflow_variables  # noqa: E402
 from tests.bench.rig.measured import measured, peak  # noqa: E402

@@ -82,6 +82,7 @@ class Bench:
     slept: list[float] = field(default_factory=list)
     runs: int = 0
     replaces: bool = False
+    gives_up: bool = False
     isolation_per_hour: int = LIMITS.isolation_per_hour
 
     def writer(self, entity: Entity) -> SliceLedger:
@@ -112,6 +113,7 @@ class Bench:
             replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
             log=logging.getLogger("bench"),
             replaces=self.replaces,
+            gives_up=self.gives_up,
         )
 
     def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:

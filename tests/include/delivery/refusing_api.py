@@ -32,7 +32,7 @@ class RefusingApi:
     Refuses with 422 what holds one of *bad*, with 413 what has more than *body_bytes*.
 
     *prose* makes the sentence of the bad records and their batch. What was accepted is counted by
-    key; *rounds* are waits for the queue, one for each round of parts.
+    key; *rounds* are the waits for the queue that the batch needed that needed most.
     """
 
     bad: Collection[str] = ()
@@ -65,10 +65,11 @@ def take_apart(units: Sequence[Unit], answer: Answer, api: RefusingApi) -> dict[
     reasons of those that were refused alone, by key.
     """
     reasons: dict[str, str] = {}
-    flow = isolate(Refused(units, answer))
+    flow, rounds = isolate(Refused(units, answer)), 0
     parts = next(flow, None)
     while parts:
-        api.rounds += 1
+        rounds += 1
+        api.rounds = max(api.rounds, rounds)
         again: list[Refused] = []
         for part in parts:
             answer = api.post(one_request(part, 0))

@@ -311,7 +311,7 @@ def sell_twice(site, key):
 
 
 def test_of_a_key_of_two_slices_none_goes_because_nobody_knows_which_is_right(opened):
-    """The plan counts how often a key is there, so each slice knows of the row that it does not read."""
+    """The plan counts how often a key is there, so each slice knows of the other one's row."""
     site = opened()
     site.trip.migrate("people", entities=[CUSTOMERS])
     sell_twice(site, "S03")

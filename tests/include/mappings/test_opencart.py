@@ -83,7 +83,7 @@ def test_a_second_run_sends_nothing(trip):
     assert {entity: ready_mappings.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(
         Entity, 0
     )
-    assert len(trip.api.bodies) == len(Entity)
+    assert all(entity.requests == 0 for entity in trip.second.entities)
 
 
 def test_a_customer_has_the_sum_of_the_rows_and_no_html(trip):
@@ -172,8 +172,10 @@ def test_points_that_are_deleted_with_their_order_move_the_balance_and_stop_no_i
             connection.exec_driver_sql("DELETE FROM oc_customer_reward WHERE date_added > '2024-02-01'")
         second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
         assert second.adds_up
-        # Lea has 90 now, which only her own line says: the two rows that are left were sent before.
-        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [90]
+        # Lea has 90 now, which no row explains: balance and transactions go together, or not at
+        # all.
+        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["1"]["balance"]] == [100]
+        assert "balance_waits" in {one.reason for one in second.troubles if one.entity is Entity.CUSTOMERS}
         assert ready_mappings.states(second, Entity.TRANSACTIONS)["unchanged"] == 2
 
 

@@ -92,7 +92,7 @@ def test_a_second_run_sends_nothing(trip):
     assert {entity: ready_mappings.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(
         Entity, 0
     )
-    assert len(trip.api.bodies) == len(Entity)
+    assert all(entity.requests == 0 for entity in trip.second.entities)
 
 
 def test_a_customer_is_a_user_with_what_is_left_of_the_points(trip):
@@ -204,10 +204,9 @@ def test_points_that_are_earned_after_the_load_move_the_balance_and_wait_themsel
                 connection.exec_driver_sql(statement, values)
         second = trip.migrate("second", asked=Asked(RunKind.INCREMENT))
         assert second.adds_up
-        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["12"]["balance"]] == [20, 5]
-        assert [(trouble.reason, trouble.rows) for trouble in second.troubles if trouble.entity == "transactions"] == [
-            ("transactions_already_migrated", 1)
-        ]
+        assert [line["amount"] for line in ready_mappings.payloads(trip, Entity.CUSTOMERS)["12"]["balance"]] == [20]
+        assert "balance_waits" in {one.reason for one in second.troubles if one.entity is Entity.CUSTOMERS}
+        assert ("transactions_already_migrated", 1) in {(one.reason, one.rows) for one in second.troubles}
 
 
 def test_the_log_becomes_transactions_and_expiry_is_a_row_of_it(trip):

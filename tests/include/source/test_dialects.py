@@ -159,7 +159,7 @@ def test_nothing_is_said_that_neither_database_knows(mapping, dialect, stored, e
         made.rows(PART, Window(places=PLACES)),
         made.keyless(PART, Window(places=PLACES)),
         made.at(PLACES),
-        made.twins(),
+        made.twins(Window()),
         *([made.spellings([stored.key])] if made.can_take_for_another else []),
         *(elements(query, [PARENT_KEY[entity], "value"], [stored.key]) for query in mapping.lists[entity].values()),
     ]

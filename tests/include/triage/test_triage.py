@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from masivo.connections import engines
+from masivo_engine.batching.units import set_digest
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known, Parent, Rows
 from masivo_engine.ledger.runs.runs import begin_run
@@ -27,7 +28,7 @@ from masivo_engine.model.limits import Limits
 from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import RunPolicies
-from masivo_engine.triage.triage import Decisions, Triage, set_digest, verdict_on
+from masivo_engine.triage.triage import Decisions, Triage, verdict_on
 from tests import builders
 from tests.builders import claimed, customer, event, one_slice, plan_slices, rejection, transaction
 

@@ -107,11 +107,14 @@ def last_seen(ledger: Ledger, mapping: str, entity: Entity, *, runs: int) -> lis
 
 
 def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:
-    """Whether a run with a mapping of that name has begun to work off *entity*."""
+    """
+    Whether a run with a mapping of that name has worked off a span of *entity*. What was planned
+    only, or refused then, has not.
+    """
     table = schema.coverage
-    one = select(table.c.run).where(table.c.mapping == mapping, table.c.entity == entity).limit(1)
+    mine = (table.c.mapping == mapping, table.c.entity == entity)
     with ledger.reading() as connection:
-        return connection.execute(one).first() is not None
+        return connection.execute(select(table.c.run).where(*mine, *_is_worked_off(table)).limit(1)).first() is not None
 
 
 def is_begun(ledger: Ledger, mapping: str, entity: Entity) -> bool:

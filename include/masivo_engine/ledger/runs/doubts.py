@@ -18,6 +18,8 @@ from masivo_engine.model.rows import Entity, State
 
 
 _RECORD = schema.record
+#: What the API has where that is not what any row says.
+NO_CONTENT = b"\x00" * 16
 
 # What was given up may still arrive. The first of several is the one that a read-back asks about;
 # of several contents none is, because whichever is shown, another one may still come.
@@ -45,6 +47,23 @@ def arrived(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool
         *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
     ]
     return _change(ledger, entity, values, *which)
+
+
+def settle_strays(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool], has_it: bool) -> int:
+    """
+    Enter what a person says of rows of which an older content may have arrived since: that the API
+    *has_it* as it is now, or else that it is to be sent again. Return how many.
+    """
+    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.IN_DOUBT, _RECORD.c.reason == "stray")
+    now: dict[str, Any] = (
+        {"state": State.DELIVERED, "reason": "settled_by_person"}
+        if has_it
+        else {"state": State.HELD, "reason": "released", "has_hash": NO_CONTENT}
+    )
+    settled = {"strays": 0, "stray_batch": None, "stray_hash": None, "since_run": run}
+    with ledger.engine.begin() as connection:
+        statement = update(_RECORD).where(*these, ~schema.is_out, *which)
+        return int(connection.execute(statement.values(now | settled)).rowcount)
 
 
 def doubts_unread(ledger: Ledger, run: int, entity: Entity) -> list[str]:

@@ -10,7 +10,7 @@ lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -505,16 +505,18 @@ class SliceLedger:
         dialect = connection.dialect.name
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
-            # Whoever has an address keeps it, also where others were said to have it as well.
+            # Whoever has an address already keeps it, also where others were said to have it as
+            # well.
             own = one_of(_RECORD.c.place, sorted(mine), dialect) & (_RECORD.c.has_email == _RECORD.c.email)
             kept_ones = select(_RECORD.c.has_email).where(_RECORD.c.entity == self._entity, own)
             wanted -= {bytes(email) for email in connection.execute(kept_ones).scalars()}
             columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
-            theirs = has_email(sorted(wanted), dialect)
+            theirs: Iterable[ColumnElement[bool]] = has_email(sorted(wanted), dialect)
         else:
             wanted = {record.customer for record in records}
             named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
-            # What this slice has sent, and what others had sent before, its judging has seen.
+            # What this slice itself has sent, and what others had sent before, its judging has
+            # seen.
             is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
             columns = [_RECORD.c.customer]
             theirs = (named & (schema.is_out | (is_since & (_RECORD.c.slice != self.lease.slice))),)

@@ -1,0 +1,129 @@
+"""
+What happens to a shop's customers over the years, and to the last request of all: each is named
+for what it is, and nobody gets points twice.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import update
+
+from masivo_engine.model.rows import Entity
+from masivo_engine.sandbox.faults.faults import Rule, Script
+from masivo_engine.sandbox.options import Existing, Refusal
+from tests.databases.changing import FILES, SWEEP, TOLERANT, booking, person, sale, site, states
+from tests.whole_migration import UNLIMITED
+
+
+CUSTOMERS, EVENTS, TRANSACTIONS = Entity
+PATHS = {CUSTOMERS: "/customers/migrate", TRANSACTIONS: "/customers/migrate/transactions"}
+WITH_ADDRESS = {"customers.sql": FILES["customers.sql"].replace("p.id) AS email", "p.name) AS email")}
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Open a shop; *options* of the sandbox, *extra* of the connection."""
+
+    @contextmanager
+    def open_(extra=(), files=None, **options):
+        urls = [f"sqlite:///{tmp_path / name}" for name in ("legacy.sqlite", "ledger.sqlite")]
+        connection = {**UNLIMITED, **dict(extra)}
+        sandbox = {**TOLERANT, **options}
+        with site(*urls, tmp_path, monkeypatch, sandbox=sandbox, extra=connection, files=files) as made:
+            yield made
+
+    return open_
+
+
+def moved(on, table, was, owner):
+    with on.shop.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.id == was).values(person=owner, changed_at=on.clock.ago(20)))
+
+
+@pytest.mark.parametrize("entity", [CUSTOMERS, TRANSACTIONS])
+def test_a_lost_last_batch_is_proved_by_the_tail_behind_it(opened, entity):
+    """Of four records two requests go, and the tail alone behind them: the second one is lost."""
+    lost = Script(rules=(Rule(faults=("rst_before",), path=PATHS[entity], nth=(2,)),))
+    with opened({"records": 2}, faults=lost) as on:
+        for name in "ABCDE":
+            on.shop.add_person(name, points=5)
+            on.shop.add_booking(f"T{name}", name, points=5)
+        made = on.run()
+        assert states(made, entity) == {"delivered": 5}
+        assert set(on.sent(entity).values()) == {1}
+
+
+def test_a_customer_who_was_merged_into_another_is_gone_and_takes_nothing_with_it(opened):
+    with opened() as on:
+        for name in "AB":
+            on.shop.add_person(name, points=5)
+            on.shop.add_booking(f"T{name}", name, points=5)
+            on.shop.add_sale(f"S{name}", name)
+        on.run()
+        on.clock.pass_minutes(60)
+        on.shop.delete(person, "B")
+        on.shop.change(person, "A", points=10, ago=20)
+        moved(on, booking, "TB", "A")
+        moved(on, sale, "SB", "A")
+        made = on.run(SWEEP)
+        assert {one.entity: one.gone for one in made.entities} == {CUSTOMERS: 1, EVENTS: 0, TRANSACTIONS: 0}
+        assert on.stand(CUSTOMERS, "A")[-1] == "held balance_waits"
+        assert on.stand(TRANSACTIONS, "TB")[-1] == "held changed_after_delivery"
+        assert on.stand(EVENTS, "SB")[-1] == "held changed_after_delivery"
+        assert set(on.everything_sent().values()) == {1}
+
+
+def test_a_replaced_card_is_a_new_customer_with_an_address_that_the_old_one_has(opened):
+    with opened(files=WITH_ADDRESS) as on:
+        on.shop.add_person("17", name="ana")
+        on.run()
+        on.clock.pass_minutes(60)
+        on.shop.delete(person, "17")
+        on.shop.add_person("18", name="ana", ago=20)
+        made = on.run(SWEEP)
+        assert states(made, CUSTOMERS) == {"quarantined": 1}
+        assert made.entities[0].gone == 1
+        assert on.stand(CUSTOMERS, "18")[-1] == "quarantined email_shared"
+        assert on.sent(CUSTOMERS) == {"17": 1}
+
+
+def test_a_number_that_is_used_again_for_somebody_else_is_a_change(opened):
+    with opened() as on:
+        for name in "AB":
+            on.shop.add_person(name)
+        on.shop.add_sale("S1", "A")
+        on.run()
+        on.clock.pass_minutes(60)
+        on.shop.delete(sale, "S1")
+        on.shop.add_sale("S1", "B", ago=20)
+        on.run()
+        assert on.stand(EVENTS, "S1")[-1] == "held changed_after_delivery"
+        assert on.sent(EVENTS) == {"S1": 1}
+
+
+@pytest.mark.parametrize(
+    ("existing", "stand", "times"),
+    [
+        (Existing.UPDATE, "delivered", 2),
+        (Existing.DOUBLE, "held resend_unsafe", 1),
+        (Existing.REFUSE, "held resend_unsafe", 1),
+    ],
+)
+def test_the_first_changed_customer_is_a_probe_and_the_others_follow_what_it_shows(opened, existing, stand, times):
+    with opened(existing=existing, duplicates=Refusal.AT_ONCE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        on.run()
+        assert sorted(on.sent(CUSTOMERS).values())[:2] == [times, times]
+        ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
+        assert ends.count(stand) >= 2
+        on.clock.pass_minutes(60)
+        on.shop.change(person, "B", name="Carla", ago=20)
+        on.run()
+        assert on.stand(CUSTOMERS, "B")[-1] == stand
