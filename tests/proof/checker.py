@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -106,13 +106,18 @@ def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[
                 problems.append(f"{entity} {key}: journal and store of the sandbox disagree")
             problems += [
                 f"{kind}: {entity} {key}: {what}"
-                for kind, what in _of_key(entity, fates.get(key), said.get(key, Finding()), times, bodies)
+                for kind, what in _of_key(entity, _fate(fates.get(key), held), said.get(key, Finding()), times, bodies)
             ]
             if key in held and held[key].failures and not held[key].applied and entity not in spoils:
                 problems.append(f"spoilt: {entity} {key}: {held[key].failures}")
     problems += _of_points(truth, findings.get(TRANSACTIONS, {}), sandbox)
     accepted = Counter(entity for entity, _ in journal)
     return Proof(tuple(problems), dict(accepted), {e: Counter(f.fate for f in s.values()) for e, s in findings.items()})
+
+
+def _fate(fate: Fate | None, held: Collection[str]) -> Fate | None:
+    """Return what must become of a row, where the API holds the rows of the keys *held*."""
+    return replace(fate, reason="") if fate and fate.behind and fate.behind not in held else fate
 
 
 def _of_key(
