@@ -207,8 +207,6 @@ class _Migration:
         self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
         self.suspects += [unit for unit in made.suspects if not self.delivery.was_refused(unit)]
         self.unsettled |= {row.place: row for row in made.unsettled}
-        if made.unsettled:
-            self.delivery.has_earlier_doubts = True
         self.probe.take(made.probes, made.known)
         units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
         touched = {place for place, row in made.known.items() if row.has_arrived or row.is_out or row.strays}

@@ -86,9 +86,6 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
-        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove
-        #: something of them.
-        self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
         self._strays: set[str] = set()
@@ -236,14 +233,11 @@ class Delivery:
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> bool:
         """Send *batch* and judge what can be judged at once; return whether it was accepted."""
         self._beware()
-        if self._doubtful or self.has_earlier_doubts:
-            self._settler.note_baseline(batch.records)
         number, answer = self._sending.send(batch, purpose)
         judged = verdict(answer)
         if judged is Verdict.IN_DOUBT:
             self._is_accepting = False
             self._doubtful += batch.records
-            self._settler.note_baseline(batch.records)
             self._doubts_in_a_row += 1
             if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
                 msg = (
@@ -279,7 +273,6 @@ class Delivery:
             return
         self._refusals[number] = Refused(units, answer)
         self._doubtful += batch.records
-        self._settler.note_baseline(batch.records)
 
     def _convict(self, unit: Unit, number: int | None, refusal: Answer) -> None:
         reason = "too_large" if is_too_large(refusal) else "refused"

@@ -20,9 +20,8 @@ transactions  ``GET /customers/{id}/transactions`` of     one has the ``details`
               all years from 2020 on (before that the     the reward that were sent; of what was
               API shows none: docs/api-facts.md#u23)      never answered, all of a customer's are
                                                           there or none
-events        ``number_of_purchases``                     see
-                                                          `masivo_engine.readback.purchase_counts`;
-                                                          rarely anything
+events        ``number_of_purchases``,                    see
+              ``spend_total``                             `masivo_engine.readback.purchase_counts`
 ============  ==========================================  ==========================================
 
 What was sent is looked for as it was sent, and at the customer that it was sent for, whatever the
@@ -43,14 +42,14 @@ from itertools import groupby
 from urllib.parse import quote
 
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.counts import Delivered, delivered_after, had_events_after
+from masivo_engine.ledger.counts import Delivered, delivered_after
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.limits import Patience
-from masivo_engine.model.rows import Entity, Record
+from masivo_engine.model.rows import Entity
 from masivo_engine.readback.doubt import Content, Doubt, Finding
-from masivo_engine.readback.purchase_counts import Purchases
-from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Reader, is_visible, movements, shown_customer
+from masivo_engine.readback.purchase_counts import NOT_PASSED, Passed, purchases_of
+from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Reader, is_visible, movements, purchases, shown_customer
 
 
 _LATER = 8  # customers of a later batch who are asked whether the queue has come to them
@@ -78,23 +77,11 @@ class Settler:
         self._entity = entity
         self._patience = patience
         self._sleep = sleep
-        self._purchases = Purchases(ledger, reader)
-
-    def note_baseline(self, records: Sequence[Record]) -> None:
-        """
-        Note what the API shows now of some customers of a batch of events, for it may change or
-        not: either can prove something later.
-        """
-        if self._entity is Entity.EVENTS:
-            self._purchases.note(records)
 
     def settle(self, doubts: Sequence[Doubt]) -> dict[str, Finding]:
         """Return what can be proved of each of *doubts*, by place. Waits for the queue first."""
         findings = dict.fromkeys((doubt.place for doubt in doubts), Finding.UNPROVEN)
         open_batches = _by_batch(doubts)
-        if self._entity is Entity.EVENTS:
-            for members in open_batches:
-                self._purchases.seen(members)
         for number in range(self._patience.reads if open_batches else 0):
             self._sleep(
                 self._wait_s(open_batches) if number == 0 else self._patience.settle_after_s / self._patience.reads
@@ -121,6 +108,8 @@ class Settler:
         Read the records of one batch; nothing that is not visible is called absent before the last
         read, nor what is there and not equal: it may still come.
         """
+        if self._entity is Entity.EVENTS:
+            return self._events(doubts, is_last=is_last)
         # Before the records themselves: what is visible afterwards may have come in between.
         controls = self._controls(doubts) if is_last else set()
         looks = self._looks(doubts)
@@ -133,9 +122,6 @@ class Settler:
         return findings
 
     def _looks(self, doubts: Sequence[Doubt]) -> dict[str, _Look]:
-        if self._entity is Entity.EVENTS:
-            words = {True: Finding.PRESENT, False: Finding.ABSENT, None: None}
-            return {place: words[seen] for place, seen in self._purchases.seen(doubts).items()}
         if self._entity is Entity.CUSTOMERS:
             return {doubt.place: self._customer(doubt) for doubt in doubts}
         looks: dict[str, _Look] = {}
@@ -205,6 +191,40 @@ class Settler:
                 found.setdefault(self._ledger.digest(one.text).hex(), []).append({one.reward: one.amount})
         return found
 
+    def _events(self, doubts: Sequence[Doubt], *, is_last: bool) -> dict[str, Finding]:
+        """Return what the customers' numbers and sums say of *doubts*, all of one batch."""
+        first = doubts[0]
+        passed = self._passed(first) if is_last else {}
+        known = purchases_of(self._ledger, {doubt.customer for doubt in doubts})
+        findings: dict[str, Finding] = {}
+        for customer, some in _by_customer(doubts).items():
+            theirs = known.get(customer)
+            if theirs is None or not theirs.can_tell(first.batch):
+                continue
+            shown = purchases(self._reader.get_customer(customer), customer)
+            told = {} if shown is None else theirs.told(shown, passed.get(_needs_encoding(some[0]), NOT_PASSED))
+            words = {True: Finding.PRESENT, False: Finding.ABSENT}
+            sent = {doubt.place: told.get((doubt.batch, doubt.place)) for doubt in some}
+            findings |= {place: words[is_counted] for place, is_counted in sent.items() if is_counted is not None}
+        return findings
+
+    def _passed(self, doubt: Doubt) -> dict[bool, Passed]:
+        """
+        Return how far the queue is known to have come, by the form of address that it was asked by:
+        events that were sent after *doubt* are counted.
+        """
+        later = delivered_after(self._ledger, self._entity, doubt.sent_at, doubt.batch)
+        known = purchases_of(self._ledger, {one.customer for one in later})
+        passed: dict[bool, Passed] = {}
+        for is_encoded, some in groupby(sorted(known, key=_is_encoded), key=_is_encoded):
+            batches = [(name, known[name], known[name].last_accepted) for name in some]
+            telling = [one for one in batches if one[2] > doubt.batch and one[1].can_tell(one[2])]
+            for name, theirs, batch in telling[:_LATER]:
+                shown = purchases(self._reader.get_customer(name), name)
+                if shown is not None:
+                    passed[is_encoded] = theirs.showing(shown, batch).at_least(passed.get(is_encoded, NOT_PASSED))
+        return passed
+
     # What was sent later, and is there.
 
     def _controls(self, doubts: Sequence[Doubt]) -> set[bool]:
@@ -215,15 +235,12 @@ class Settler:
         first = doubts[0]
         if self._is_said_lost and self._age_s(first.sent_at) >= self._patience.certain_after_s:
             return {True, False}
-        if self._entity is Entity.EVENTS:
-            watched = had_events_after(self._ledger, self._purchases.watched, first.sent_at, first.batch)
-            return {True, False} if self._purchases.show_later(watched) else set()
         later = delivered_after(self._ledger, self._entity, first.sent_at, first.batch)
         shown: set[bool] = set()
         for form in {_needs_encoding(doubt) for doubt in doubts}:
             asked: dict[str, list[Delivered]] = {}
             for one in later:
-                if (quote(one.customer, safe="") != one.customer) == form:
+                if _is_encoded(one.customer) == form:
                     asked.setdefault(one.customer, []).append(one)
             if any(self._has_come(customer, asked[customer]) for customer in list(asked)[:_LATER]):
                 shown.add(form)
@@ -242,7 +259,11 @@ class Settler:
 
 
 def _needs_encoding(doubt: Doubt) -> bool:
-    return quote(doubt.customer, safe="") != doubt.customer
+    return _is_encoded(doubt.customer)
+
+
+def _is_encoded(customer: str) -> bool:
+    return quote(customer, safe="") != customer
 
 
 def _same_points(sent: Mapping[str, Decimal], shown: Mapping[str, Decimal]) -> bool:

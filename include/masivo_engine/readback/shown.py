@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from masivo_engine.ledger.verification.read_budget import Reads
 from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict
@@ -56,17 +56,27 @@ def shown_email(reading: Reading, asked: str) -> str:
     return str(found.get("email") or "")
 
 
-def purchases(reading: Reading, asked: str) -> int | None:
+class Counted(NamedTuple):
     """
-    Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has
-    none such yet.
+    What metrics say of a customer: a *number* of purchases, and what was *spent*, None if they do
+    not say.
     """
-    found: Any = _customer(reading, asked)
-    if found is None:
+
+    number: int
+    spent: Decimal | None
+
+
+def purchases(reading: Reading, asked: str) -> Counted | None:
+    """
+    Return what the API counts of the customer *asked* for, of all time; None where it says nothing.
+    """
+    shown = shown_customer(reading, asked)
+    if shown is None:
         return None
-    for step in ("metrics", "lifetime", "number_of_purchases"):
-        found = found.get(step) if isinstance(found, dict) else None
-    return int(found) if isinstance(found, int | float) else -1
+    lifetime = shown.metrics.get("lifetime")
+    lifetime = lifetime if isinstance(lifetime, dict) else {}
+    count = number(lifetime.get("number_of_purchases")) or Decimal(0)
+    return Counted(int(count), number(lifetime.get("spend_total"))) if count == int(count) else None
 
 
 def movements(reading: Reading) -> list[Movement] | None:
