@@ -146,7 +146,7 @@ class _Migration:
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
-        probe = Probe(ledger, destination.api, destination.patience, log=log)
+        probe = Probe(writer, destination.api, settler, destination.patience, log=log)
         # Behind the rows of a window come those that are open, of which maybe none goes.
         alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
@@ -166,9 +166,10 @@ class _Migration:
                     self._deliver_suspects()
             self._deliver_suspects()
             self._deliver_open()
+            self._deliver_probe()
             self._deliver_tail()
             self._settle()
-            self._probe()
+            self._learn()
         crash_point("finishing")
         self.writer.finish(self.rows)
         if self.task.part.selects == "places":
@@ -251,7 +252,7 @@ class _Migration:
             if not places:
                 return
             self.unsettled = {}
-            settled, refused = self.delivery.settle(places)
+            settled, refused = self.delivery.settle(places, rows)
             apart = {record.place for one in refused for unit in one.units for record in unit}
             self._judge_settled(rows, settled, apart | {record.place for record in refused_before})
             lost: set[str] = set()
@@ -297,10 +298,14 @@ class _Migration:
             self._deliver_suspects()
             self._deliver_open()
 
-    def _probe(self) -> None:
-        """Send one changed customer again to learn what that does, and then the others."""
+    def _deliver_probe(self) -> None:
+        """Send one changed customer again by itself, unless that was done."""
         for unit in self.probe.candidate():
             self._send(one_request([unit], self.batches + 1))
+
+    def _learn(self) -> None:
+        """Learn from the probe what a second sending does, and then send the others."""
+        self._deliver_probe()
         if rows := self.probe.learned():
             self.triage.decided = self.triage.decided._replace(resends=self.writer.ledger.resends)
             self._deliver(self._judge(rows))

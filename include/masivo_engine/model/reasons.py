@@ -130,6 +130,11 @@ _IN_DOUBT = (
         "an earlier request with other content was given up, and may have arrived since",
         "compare it with Masivo, then say whether it has what the row says (masivo_replay, in_doubt)",
     ),
+    (
+        "probe_unproven",
+        "a changed customer that was sent again and accepted, and the API does not show the change",
+        "nothing: the next run reads it back; if it stays, see masivo_replay, in_doubt",
+    ),
     ("task_died", "the task died while the request was out", "read back"),
 )
 
