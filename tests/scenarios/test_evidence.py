@@ -314,3 +314,29 @@ def test_the_last_set_is_of_one_booking_where_there_is_one_and_then_its_refusal_
         on.run()
         assert end(on, TRANSACTIONS, "C3-1") == "quarantined refused"
         assert len(times(on)) == 6
+
+
+@pytest.mark.parametrize("entity", list(Entity))
+def test_the_plan_counts_what_is_in_doubt_among_what_may_be_sent(opened, entity):
+    """The last request of its entity is lost, and nothing that came later proves that."""
+    with opened({"records": 10}, faults=script(("rst_before", entity, (2,)))) as on:
+        for number in (1, 2):
+            on.shop.add_person(f"C{number}", points=7)
+            on.shop.add_booking(f"B{number}", f"C{number}", points=5)
+            on.shop.add_booking(f"D{number}", f"C{number}", points=2)
+            on.shop.add_sale(f"S{number}", f"C{number}")
+        on.sync()
+        lost = 2 if entity is TRANSACTIONS else 1
+        before = sum(times(on, entity).values())
+        on.clock.pass_minutes(60)
+        on.shop.add_person("N", points=5, ago=20)
+        on.shop.add_booking("N1", "N", points=5, ago=20)
+        on.shop.add_sale("SN", "N", ago=20)
+        on.sync()
+        told = on.plan[entity.value]
+        assert (told["again"], told["records"], told["requests"]) == (lost, lost + 1, 2)
+        assert sum(times(on, entity).values()) - before == lost + 1
+        assert set(times(on, entity).values()) == {1}
+        on.clock.pass_minutes(60)
+        on.sync()
+        assert on.plan[entity.value]["again"] == 0
