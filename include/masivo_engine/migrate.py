@@ -23,7 +23,7 @@ from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Rows
-from masivo_engine.ledger.runs.asked import asked_places, close_asked
+from masivo_engine.ledger.runs.asked import asked_places, close_asked, unmet_places
 from masivo_engine.ledger.runs.doubts import doubts_unread
 from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.runs.twins import twins_of
@@ -34,6 +34,7 @@ from masivo_engine.model.batches import Batch
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
+from masivo_engine.model.places import first_of
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import AS_USUAL, RunPolicies, Slice, Window
 from masivo_engine.readback.settler import Settler
@@ -41,7 +42,7 @@ from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import MOST_KEYS
+from masivo_engine.sql import MOST_KEYS, portions
 from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Triage
 
 
@@ -179,15 +180,23 @@ class _Migration:
     def _pages(self) -> Iterator[Sequence[Row]]:
         """
         Yield the slice's rows: those of the window, or those that the ledger asks for, a page of
-        places at a time.
+        places at a time. Transactions are asked for by their owners: of what has moved meanwhile,
+        the new owners' are read, too.
         """
         task = self.task
         if task.part.selects == "window":
             yield from record_pages(self.source, task.part, task.window)
             return
         everywhere = Slice.everything(task.part.entity)
+        read: set[str] = set()
         for places in asked_places(self.writer.ledger, task.run, task.part, most=MOST_KEYS):
+            read.update(places)
             yield from record_pages(self.source, everywhere, Window(places=tuple(places)))
+        if task.part.entity is Entity.TRANSACTIONS:
+            unmet = unmet_places(self.writer.ledger, task.run, task.part)
+            owners = self.source.owners_at(map(first_of, unmet)) - read if unmet else set()
+            for some in portions(sorted(owners), most=MOST_KEYS):
+                yield from record_pages(self.source, everywhere, Window(places=tuple(some)))
 
     def _judge(self, rows: Sequence[Row]) -> list[Unit]:
         """Judge *rows*, write down where they have ended, and return what may be sent."""
