@@ -1,7 +1,7 @@
 """
 The last request of an entity in a run: one clean record, or a customer's smallest set.
 
-Whatever was sent before it can be proved by it (`masivo_engine.readback.settler`), and if it is
+Whatever was sent before it can be proved by it (`masivo_engine.readback.evidence`), and if it is
 lost itself, it is only one.
 """
 

@@ -8,7 +8,7 @@ leaves behind is not documented (docs/api-facts.md#u8). A single record that was
 never sent before, is refused: there is nothing that could have been taken of it.
 
 Doubts are settled when the slice has been sent, because proof takes something that was sent later
-(`masivo_engine.readback.settler`). What has arrived is delivered. What was refused and has not
+(`masivo_engine.readback.evidence`). What has arrived is delivered. What was refused and has not
 arrived is taken apart (`isolation`). What was never answered and has not arrived may be sent again,
 and is a stray from then on: it may still come, so a later refusal of it convicts nobody.
 
