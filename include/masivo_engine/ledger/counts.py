@@ -98,6 +98,18 @@ def delivered_after(
         return [Delivered._make(row) for row in rows]
 
 
+def batch_sent_at(ledger: Ledger, batch: int) -> datetime:
+    """
+    Return when *batch* was sent last, or packed if it was not (UTC, no zone); long ago where there
+    is no such batch.
+    """
+    table = schema.batch
+    when = select(func.coalesce(table.c.sent_at, table.c.packed_at)).where(table.c.id == batch)
+    with ledger.reading() as connection:
+        found: datetime | None = connection.execute(when).scalar()
+    return found or datetime(1970, 1, 1)  # noqa: DTZ001 (as all times of the ledger)
+
+
 def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
     """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
     table = schema.batch

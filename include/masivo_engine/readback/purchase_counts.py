@@ -24,11 +24,10 @@ number that fits proves nothing. The sum decides only where the number leaves bo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import combinations, product
+from itertools import combinations, islice
 from typing import NamedTuple
 
 from masivo_engine.ledger.connection import Ledger
@@ -119,6 +118,14 @@ class Purchases:
         by_sum = {} if shown.spent is None else self._agreed(shown, passed.sum, by_sum=True)
         return by_sum | by_number
 
+    def if_queued(self) -> Purchases:
+        """Return the same where a 201 does not count for a proof that the queue took something."""
+        return replace(self, requests=tuple(replace(one, is_accepted=False) for one in self.requests))
+
+    def all_of(self) -> list[Purchase]:
+        """Return every purchase that was sent."""
+        return [purchase for one in self.requests for purchase in one.purchases]
+
     def can_tell(self, batch: int) -> bool:
         """Whether it shows at all if what *batch* carried is counted."""
         rest = _plain(*(one.purchases for one in self.requests if one.batch != batch and one.is_accepted))
@@ -141,12 +148,19 @@ class Purchases:
 
     def _agreed(self, shown: Counted, passed: int, *, by_sum: bool) -> dict[Sent, bool]:
         """Return what all courses have in common that fit what is *shown*."""
-        courses = [one for one in self._courses(passed) if self._fits(one, shown, by_sum=by_sum)]
-        if not courses:
+        may_be_migrated = shown.number == self.migrated.number
+        if may_be_migrated and self.is_sent_again and not by_sum:
             return {}
-        is_counted = frozenset.intersection(*(one.inside for one in courses))
-        may_be = frozenset[Sent]().union(*(one.inside | one.open for one in courses))
-        every = [purchase.sent for one in self.requests for purchase in one.purchases]
+        numbers = {shown.number} | ({0} if may_be_migrated else set())
+        if may_be_migrated and self.is_sent_again:
+            numbers = set(range(len(self.all_of()) + 1))
+        courses = list(islice(self._courses(passed, numbers), _MOST_COURSES + 1))
+        fitting = [one for one in courses if self._fits(one, shown, by_sum=by_sum)]
+        if not fitting or len(courses) > _MOST_COURSES:
+            return {}
+        is_counted = frozenset.intersection(*(one.inside for one in fitting))
+        may_be = frozenset[Sent]().union(*(one.inside | one.open for one in fitting))
+        every = [purchase.sent for purchase in self.all_of()]
         return dict.fromkeys(is_counted, True) | {sent: False for sent in every if sent not in may_be}
 
     def _fits(self, course: _Course, shown: Counted, *, by_sum: bool) -> bool:
@@ -155,15 +169,29 @@ class Purchases:
         if not course.counted or self.is_sent_again:
             pictures.append((self.migrated.number, migrated))
         return any(
-            number == shown.number and (not by_sum or not sums or any(_is_same(one, shown.spent) for one in sums))
+            number == shown.number and (not by_sum or not sums or any(is_same(one, shown.spent) for one in sums))
             for number, sums in pictures
         )
 
-    def _courses(self, passed: int) -> Iterator[_Course]:
+    def _courses(self, passed: int, numbers: Collection[int]) -> Iterator[_Course]:
+        """Yield the courses of all requests together in which one of *numbers* is counted."""
         ways = [list(_ways(one, passed)) for one in self.requests]
-        if math.prod(map(len, ways)) > _MOST_COURSES:
-            return
-        yield from map(_together, product(*ways))
+        most = [max(one.counted for one in some) for some in ways]
+        for number in sorted(numbers):
+            yield from map(_together, _of_number(ways, most, number))
+
+
+def _of_number(ways: Sequence[Sequence[_Course]], most: Sequence[int], number: int) -> Iterator[tuple[_Course, ...]]:
+    """Yield a way for each request so that *number* are counted in all; *most* are so in each."""
+    if not ways:
+        if not number:
+            yield ()
+        return
+    rest = sum(most[1:])
+    for one in ways[0]:
+        if number - rest <= one.counted <= number:
+            for others in _of_number(ways[1:], most[1:], number - one.counted):
+                yield (one, *others)
 
 
 def _ways(request: Request, passed: int) -> Iterator[_Course]:
@@ -200,7 +228,8 @@ def _together(parts: Sequence[_Course]) -> _Course:
     )
 
 
-def _is_same(one: Decimal, other: Decimal | None) -> bool:
+def is_same(one: Decimal, other: Decimal | None) -> bool:
+    """Whether two sums are the same to the cent; what is not shown says nothing against it."""
     return other is None or abs(one - other) < _CENT
 
 

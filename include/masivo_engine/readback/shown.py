@@ -71,8 +71,11 @@ def purchases(reading: Reading, asked: str) -> Counted | None:
     Return what the API counts of the customer *asked* for, of all time; None where it says nothing.
     """
     shown = shown_customer(reading, asked)
-    if shown is None:
-        return None
+    return None if shown is None else counted(shown)
+
+
+def counted(shown: Shown) -> Counted | None:
+    """Return what the metrics of a customer count; None where that is no number of purchases."""
     lifetime = shown.metrics.get("lifetime")
     lifetime = lifetime if isinstance(lifetime, dict) else {}
     count = number(lifetime.get("number_of_purchases")) or Decimal(0)
@@ -153,13 +156,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A transaction as the API shows it; *text* is its ``details``."""
+    """
+    A transaction as the API shows it; *text* is its ``details``, *told* their digest where somebody
+    has asked for it.
+    """
 
     number: str
     text: str
     reward: str
     amount: Decimal
     issued_at: datetime | None
+    told: str = ""
 
 
 class NoReadsLeft(Exception):  # not an error of the migration, but the end of a budget
@@ -167,20 +174,32 @@ class NoReadsLeft(Exception):  # not an error of the migration, but the end of a
 
 
 class Api:
-    """Reads customers through *reader*, as long as *reads* are left."""
+    """
+    Reads customers through *reader*, as long as *reads* are left. It is a `Reader` itself: what is
+    read as a control counts, too.
+    """
 
     def __init__(self, reader: Reader, reads: Reads) -> None:
         self._reader = reader
         self._reads = reads
         self._unanswered = 0
 
+    def get_customer(self, customer: str) -> Reading:
+        """Read one customer. Raises `NoReadsLeft`."""
+        self._take_one()
+        return self._reader.get_customer(customer)
+
+    def get_transactions(self, customer: str, *, year: int | None = None) -> Reading:
+        """Read a customer's transactions of one year. Raises `NoReadsLeft`."""
+        self._take_one()
+        return self._reader.get_transactions(customer, year=year)
+
     def customer(self, customer: str) -> Shown | bool | None:
         """
         Return *customer*; False where the API does not know it, None where its answer says nothing.
         Raises `NoReadsLeft`.
         """
-        self._take_one()
-        reading = self._reader.get_customer(customer)
+        reading = self.get_customer(customer)
         visible = is_visible(reading, customer)
         if visible is None:
             self._puzzled(reading)
@@ -195,8 +214,7 @@ class Api:
         """
         found: dict[str, Movement] = {}
         for year in sorted(years):
-            self._take_one()
-            reading = self._reader.get_transactions(customer, year=year)
+            reading = self.get_transactions(customer, year=year)
             rows = _rows(reading)
             if rows is None:
                 self._puzzled(reading)
