@@ -127,3 +127,41 @@ def test_the_first_changed_customer_is_a_probe_and_the_others_follow_what_it_sho
         on.shop.change(person, "B", name="Carla", ago=20)
         on.run()
         assert on.stand(CUSTOMERS, "B")[-1] == stand
+
+
+def test_a_probe_that_is_refused_in_the_queue_teaches_it_as_soon_as_something_later_is_there(opened):
+    with opened(existing=Existing.REFUSE, duplicates=Refusal.IN_QUEUE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        on.shop.add_person("D", points=5, ago=20)
+        on.run()
+        assert {on.stand(CUSTOMERS, name)[-1] for name in "ABC"} == {"held resend_unsafe"}
+        assert sum(on.sent(CUSTOMERS).values()) == 3 + 1 + 1
+        on.clock.pass_minutes(60)
+        on.run(SWEEP)
+        assert sum(on.sent(CUSTOMERS).values()) == 3 + 1 + 1
+
+
+def test_one_probe_waits_for_something_later_and_no_other_customer_is_tried_meanwhile(opened):
+    """Nobody new comes for two runs, so that nothing shows how far the queue is."""
+    with opened(existing=Existing.REFUSE, duplicates=Refusal.IN_QUEUE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        for _ in range(3):
+            on.run()
+            ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
+            assert ends == ["held awaits_probe", "held awaits_probe", "in_doubt probe_unproven"]
+            assert sum(on.sent(CUSTOMERS).values()) == 3 + 1
+            on.clock.pass_minutes(60)
+        on.shop.add_person("D", points=5, ago=20)
+        on.run()
+        assert {on.stand(CUSTOMERS, name)[-1] for name in "ABC"} == {"held resend_unsafe"}
+        assert sum(on.sent(CUSTOMERS).values()) == 3 + 1 + 1

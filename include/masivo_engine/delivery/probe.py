@@ -15,13 +15,18 @@ from decimal import Decimal
 from typing import Any
 
 from masivo_engine.batching.units import Unit
-from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.limits import Log, Patience
-from masivo_engine.model.rows import Record
+from masivo_engine.model.rows import Entity, Record
+from masivo_engine.readback.doubt import Finding, doubts_at, is_in_doubt
+from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader, Shown, shown_customer
+
+
+UNPROVEN = "probe_unproven"  # while one is so, nobody else is tried
 
 
 class Probe:
@@ -29,15 +34,18 @@ class Probe:
 
     def __init__(
         self,
-        ledger: Ledger,
+        writer: SliceLedger,
         reader: Reader,
+        settler: Settler,
         patience: Patience,
         *,
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._ledger = ledger
+        self._writer = writer
+        self._ledger = writer.ledger
         self._reader = reader
+        self._settler = settler
         self._patience = patience
         self._log = log
         self._sleep = sleep
@@ -58,12 +66,17 @@ class Probe:
         Yield the customer that is to be sent alone, if one can tell; read what the API shows of it
         before.
         """
+        is_tried = self._chosen is not None or self._ledger.resends
+        if is_tried or not self._candidates or is_in_doubt(self._ledger, Entity.CUSTOMERS, UNPROVEN):
+            return
         for record in self._candidates:
             before = shown_customer(self._reader.get_customer(record.key), record.key)
             if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
                 self._chosen, self._before = record, before
                 self._log.info("one changed customer is sent again by itself, to see what that does to its points")
+                (known,) = Rows(self._ledger).at(record.entity, [record.place]).values()
                 yield [record]
+                self._writer.take_back(known, UNPROVEN)
                 return
 
     def learned(self) -> list[Record]:
@@ -73,19 +86,30 @@ class Probe:
         """
         if not self._held:
             return []
-        found = self._found(self._chosen, self._before) if self._chosen and self._before else ""
+        chosen = self._chosen
+        found = self._found(chosen, self._before) if chosen and self._before else ""
         if found:
             self._ledger.learn_resends(found)
             self._log.info("a customer that is sent again: %s", found)
         known = self._ledger.resends
-        rest = [record for record in self._held.values() if record is not self._chosen or known == "refuse"]
+        rest = [record for record in self._held.values() if record is not chosen or found == "refuse"]
         self._held, self._candidates, self._chosen = {}, [], None
         return rest if known else []
 
     def _found(self, record: Record, before: Shown) -> str:
-        (row,) = Rows(self._ledger).at(record.entity, [record.place]).values()
-        if row.reason == "refused":
+        doubts = doubts_at(self._ledger, record.entity, [record.place])
+        if not doubts or doubts[0].is_refused:
             return "refuse"
+        found, place, batch = self._shown(record, before), [record.place], doubts[0].batch
+        if found:
+            self._writer.arrived(place, batch)
+        elif self._settler.settle(doubts)[record.place] is Finding.ABSENT:
+            self._writer.absent(place, batch, was_refused=True)
+            found = "refuse"
+        return found
+
+    def _shown(self, record: Record, before: Shown) -> str:
+        """Return what the wallet shows, empty where it shows nothing."""
         for number in range(self._patience.reads):
             self._sleep(self._patience.settle_after_s / (1 if number == 0 else self._patience.reads))
             shown = shown_customer(self._reader.get_customer(record.key), record.key)

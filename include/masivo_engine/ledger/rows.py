@@ -45,6 +45,7 @@ class Known(NamedTuple):
     has_batch: int | None
     has_hash: bytes | None
     has_customer: str | None
+    has_points: Decimal | None
     has_worth: str | None
     has_email: bytes | None
     has_handle: str | None

@@ -16,7 +16,7 @@ from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.batches import BatchState
-from masivo_engine.model.rows import Entity
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.sql import at_once, one_of
 
 
@@ -37,7 +37,10 @@ class Doubt:
     *run*, at *sent_at* (UTC, no zone), and may have arrived.
 
     *refused* is the status with which the API refused the batch, and may have taken part of it all
-    the same, else 0. *before* is what the API had of it already, None if nothing.
+    the same, else 0; *words* are what it said, and *is_alone* is whether the batch carried nothing
+    that is judged apart from this. *is_accepted*: the answer was 201, and it is not known whether
+    the queue took it (`masivo_engine.delivery.probe`). *before* is what the API had of it already,
+    None if nothing.
     """
 
     entity: Entity
@@ -50,11 +53,20 @@ class Doubt:
     sent: Content
     before: Content | None = None
     refused: int = 0
+    is_accepted: bool = False
+    is_alone: bool = False
+    words: str = ""
+    content: bytes = b""
 
     @property
     def is_refused(self) -> bool:
         """Whether the API refused its batch."""
         return self.refused != 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer came, so that what has not arrived is not on its way any more."""
+        return self.is_refused or self.is_accepted
 
 
 class Finding(StrEnum):
@@ -66,6 +78,14 @@ class Finding(StrEnum):
     UNPROVEN = "unproven"
 
 
+def is_in_doubt(ledger: Ledger, entity: Entity, reason: str) -> bool:
+    """Whether a row of *entity* is in doubt for *reason*."""
+    record = schema.record
+    such = (record.c.entity == entity, record.c.state == State.IN_DOUBT, record.c.reason == reason)
+    with ledger.reading() as connection:
+        return connection.execute(select(record.c.place).where(*such).limit(1)).first() is not None
+
+
 def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[Doubt]:
     """Return what is out of the rows at *places*, in the order of their batches."""
     record, batch = schema.record, schema.batch
@@ -75,6 +95,9 @@ def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[D
         batch.c.sent_at,
         batch.c.packed_at,
         batch.c.status,
+        batch.c.words,
+        batch.c.records,
+        batch.c.customers,
         batch.c.run.label("of_run"),
         batch.c.state.label("of_batch"),
     ).join(batch, batch.c.id == record.c.out_batch)
@@ -99,4 +122,8 @@ def _doubt(entity: Entity, row: Any) -> Doubt:
         Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
         Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle)) if has_arrived else None,
         row.status or 0 if row.of_batch == BatchState.REFUSED else 0,
+        is_accepted=row.of_batch == BatchState.DELIVERED,
+        is_alone=(row.customers if entity is Entity.TRANSACTIONS else row.records) == 1,
+        words=row.words or "",
+        content=row.out_hash,
     )

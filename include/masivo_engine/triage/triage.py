@@ -44,7 +44,7 @@ from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.places import copy_of
+from masivo_engine.model.places import copy_of, first_of, is_copy
 from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import AS_USUAL, RunPolicies
 
@@ -455,28 +455,51 @@ class Triage:
             elif verdicts[place].reason != "duplicate_row" and verdicts[place].state is not State.UNCHANGED:
                 rest.setdefault(row.customer, []).append(place)
         earlier = self._rows.of_customers(self._entity, sets) if sets else {}
+        here = {place for _, place in placed}
+        apart = self._apart(earlier, here)
         for customer, members in sets.items():
             verdict = self._on_set(
                 customer,
                 [record for record, _ in members],
-                rest.get(customer, ()),
+                bool(rest.get(customer)) or customer in apart,
                 earlier.get(customer, ()),
                 family.get(customer, NOBODY),
                 [made.known.get(place) for _, place in members],
-                {place for _, place in placed},
             )
             if verdict is not None:
                 verdicts.update((place, verdict) for _, place in members)
+
+    def _apart(self, earlier: Mapping[str, Sequence[Known]], here: Collection[str]) -> set[str]:
+        """
+        Return the customers with a transaction that waits and was not read with the others: the
+        source has it all the same, or another slice of the run has met it.
+        """
+        waiting = {
+            customer: [
+                one
+                for one in rows
+                if one.customer == customer
+                and one.place not in here
+                and not (one.has_arrived or one.is_gone or one.reason == "duplicate_row")
+            ]
+            for customer, rows in earlier.items()
+        }
+        asked = {first_of(one.place) for rows in waiting.values() for one in rows if one.run != self._run}
+        there = self._source.rows_at(asked) if asked else {}
+        return {
+            customer
+            for customer, rows in waiting.items()
+            if any(one.run == self._run or there.get(first_of(one.place), 0) > is_copy(one.place) for one in rows)
+        }
 
     def _on_set(
         self,
         customer: str,
         records: Sequence[Record],
-        rest: Sequence[str],
+        is_incomplete: bool,  # noqa: FBT001
         earlier: Sequence[Known],
         parent: Parent,
         known: Sequence[Known | None],
-        here: Collection[str],
     ) -> Verdict | None:
         """Return what keeps a customer's transactions back; None where they may go."""
         if any(one.is_out and one.out_customer == customer for one in earlier):
@@ -484,8 +507,7 @@ class Triage:
         there = [one for one in earlier if one.has_arrived and one.has_customer == customer]
         if there and not self.decided.takes_more:
             return Verdict(State.HELD, "transactions_already_migrated")
-        is_elsewhere = any(one.run == self._run and one.place not in here and not one.has_arrived for one in earlier)
-        if rest or is_elsewhere:
+        if is_incomplete:
             return Verdict(State.HELD, "sibling_not_sendable")
         if len(records) > self._limits.records or not fits_alone(records, self._limits):
             return Verdict(State.HELD, "too_many_transactions", shape=f"{len(records)} transactions")

@@ -219,6 +219,21 @@ class SliceLedger:
                 these = (one_of(_RECORD.c.place, some, connection.dialect.name), _RECORD.c.out_batch == batch_id)
                 connection.execute(_arriving(self.lease.run, _SHOWN).where(_RECORD.c.entity == self._entity, *these))
 
+    def take_back(self, known: Known, reason: str) -> None:
+        """
+        Let what was accepted last of a row be in doubt for *reason* until it is read back: it is
+        out again, and the API has what it had when the row was *known*.
+        """
+        values: list[tuple[str, Any]] = [(f"out_{name}", _RECORD.c[f"has_{name}"]) for name in schema.CONTENT]
+        values.append(("out_batch", _RECORD.c.has_batch))
+        had = known._asdict()
+        values += [(name, had[name]) for name in schema.NOTHING_THERE if name in had]
+        values += self._new_state(State.IN_DOUBT, reason).items()
+        with self.ledger.engine.begin() as connection:
+            self._hold(connection)
+            is_newer = (_RECORD.c.out_batch.is_(None), _RECORD.c.has_batch > (known.has_batch or 0))
+            self._change_in_order(connection, [known.place], values, *is_newer)
+
     def absent(self, places: Sequence[str], batch_id: int, *, was_refused: bool) -> None:
         """
         Enter that what *batch_id* carried of *places* has not arrived, so that it may be sent
