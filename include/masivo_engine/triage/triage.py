@@ -350,26 +350,32 @@ class Triage:
     def _same_names(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], faults: Mapping[str, Verdict]
     ) -> dict[str, Verdict]:
-        """Return the rows whose name for the API is that of another place: the first one has it."""
+        """
+        Return the rows whose name for the API is that of another place.
+
+        A name belongs to whoever has it at the API, or has it out; else to whoever was seen first
+        of those that are there and can go. That is asked of every row that may still go, in every
+        run: a row that once was a duplicate is open, and read again.
+        """
         mine: dict[str, list[str]] = {}
         for row, place in placed:
             if isinstance(row, Record) and place not in faults:
                 mine.setdefault(row.key, []).append(place)
-        new = {key for key, places in mine.items() if any(place not in known for place in places)}
-        others = self._rows.of_keys(self._entity, new) if new else {}
+        own = {place for place, one in known.items() if one.has_arrived or one.is_out}
+        asked = {key for key, places in mine.items() if not own.issuperset(places)}
+        others = self._rows.of_keys(self._entity, asked) if asked else {}
+        here = {*(place for _, place in placed), *(one.place for one in known.values())}
         found: dict[str, Verdict] = {}
-        for key, places in mine.items():
-            theirs = [
-                one.place
+        for key in asked:
+            places = mine[key]
+            alike = {*places, *(known[place].place for place in places if place in known)}
+            is_taken = any(
+                one.has_arrived or one.is_out or (one.place not in here and _is_sendable(one) and not one.is_gone)
                 for one in others.get(key, ())
-                if one.place not in places
-                and not one.is_gone
-                and _is_sendable(one)
-                and one.place not in {row.place for row in known.values()}
-            ]
-            had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
-            first = None if theirs else (had or sorted(places))[0]
-            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place != first}
+                if one.place not in alike
+            )
+            first = own.intersection(places) or (set() if is_taken else {min(places)})
+            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place not in first}
         return found
 
     # What concerns several rows.
