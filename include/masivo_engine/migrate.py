@@ -30,7 +30,7 @@ from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
@@ -146,7 +146,7 @@ class _Migration:
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
-        probe = Probe(ledger, destination.api, destination.patience, log=log)
+        probe = Probe(ledger, destination.api, destination.patience, run=task.run, log=log)
         # Behind the rows of a window come those that are open, of which maybe none goes.
         alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
@@ -239,8 +239,8 @@ class _Migration:
         if tail := self.tail.take():
             self._send(one_request([tail], self.batches + 1))
 
-    def _send(self, batch: Batch) -> None:
-        self.delivery.deliver(batch)
+    def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
+        self.delivery.deliver(batch, purpose)
         self.batches += 1
         self.records += len(batch.records)
 
@@ -302,7 +302,7 @@ class _Migration:
     def _probe(self) -> None:
         """Send one changed customer again to learn what that does, and then the others."""
         for unit in self.probe.candidate():
-            self._send(one_request([unit], self.batches + 1))
+            self._send(one_request([unit], self.batches + 1), Purpose.PROBE)
         if rows := self.probe.learned():
             self.triage.decided = self.triage.decided._replace(resends=self.writer.ledger.resends)
             self._deliver(self._judge(rows))

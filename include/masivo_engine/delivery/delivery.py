@@ -110,17 +110,17 @@ class Delivery:
         """Whether an earlier try sent *unit*, or a part of it, in a batch that was refused."""
         return not self._refused_before.isdisjoint(record.place for record in unit)
 
-    def deliver(self, batch: Batch) -> None:
+    def deliver(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
         """Send *batch*; what is not accepted waits for `settle`."""
         if not self._is_accepting:
             rest = units_of(batch.records)
             for _ in range(min(_PROBES, len(rest))):
-                if self._send(one_request([rest.pop(0)], batch.number)):
+                if self._send(one_request([rest.pop(0)], batch.number), purpose):
                     break
             if not rest:
                 return
             batch = one_request(rest, batch.number)
-        self._send(batch)
+        self._send(batch, purpose)
 
     @property
     def doubtful(self) -> list[Record]:

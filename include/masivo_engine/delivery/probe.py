@@ -5,6 +5,9 @@ What a second sending does to a customer's points is not documented (docs/api-fa
 put the new balance in the place of the old one, add it, or be refused. So one customer is sent
 again, with a balance above zero and something changed that can be read, and its wallet is read
 right before and after. What that teaches is kept with the ledger; until then the others are held.
+
+A run sends one probe, whichever slice has it. One that is refused may have been refused for what it
+says: that teaches something only where another customer was refused in the same way.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 from masivo_engine.batching.units import Unit
 from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.counts import has_probe, refused_again
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
@@ -33,12 +37,14 @@ class Probe:
         reader: Reader,
         patience: Patience,
         *,
+        run: int,
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger = ledger
         self._reader = reader
         self._patience = patience
+        self._run = run
         self._log = log
         self._sleep = sleep
         self._held: dict[str, Record] = {}
@@ -55,9 +61,11 @@ class Probe:
 
     def candidate(self) -> Iterator[Unit]:
         """
-        Yield the customer that is to be sent alone, if one can tell; read what the API shows of it
-        before.
+        Yield the customer that is to be sent alone, if one can tell, and no other slice has learned
+        it or tries it; read what the API shows of it before.
         """
+        if not self._candidates or self._ledger.resends or has_probe(self._ledger, self._run):
+            return
         for record in self._candidates:
             before = shown_customer(self._reader.get_customer(record.key), record.key)
             if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
@@ -85,7 +93,7 @@ class Probe:
     def _found(self, record: Record, before: Shown) -> str:
         (row,) = Rows(self._ledger).at(record.entity, [record.place]).values()
         if row.reason == "refused":
-            return "refuse"
+            return "refuse" if refused_again(self._ledger) > 1 else ""
         for number in range(self._patience.reads):
             self._sleep(self._patience.settle_after_s / (1 if number == 0 else self._patience.reads))
             shown = shown_customer(self._reader.get_customer(record.key), record.key)

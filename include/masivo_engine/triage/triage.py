@@ -122,11 +122,12 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
+    has_points = row.entity is Entity.CUSTOMERS and bool(known.has_worth)
+    if has_points and decided.resends not in {"", "replace"}:
+        return Verdict(State.HELD, "resend_unsafe")
     if known.judged == row.content_hash:
         return Verdict(State.QUARANTINED, "refused")
-    if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
-        return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
-    return SENT
+    return Verdict(State.HELD, "awaits_probe") if has_points and not decided.resends else SENT
 
 
 @dataclass(slots=True)

@@ -502,14 +502,7 @@ class SliceLedger:
         connection.execute(select(schema.ledger.c.id).with_for_update())
         mine = {record.place for record in records}
         dialect = connection.dialect.name
-        names = {record.key for record in records}
-        for some in at_once(sorted(names), dialect):
-            these = (one_of(_RECORD.c.key, some, dialect), schema.has_arrived | schema.is_out)
-            found = select(_RECORD.c.place, _RECORD.c.key).where(_RECORD.c.entity == self._entity, *these)
-            had = [(place in mine, key) for place, key in connection.execute(found)]
-            own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
-            if not names.isdisjoint(theirs - own):
-                raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")
+        self._refuse_taken_names(connection, mine, {record.key for record in records})
         if self._entity is Entity.EVENTS:
             return
         if self._entity is Entity.CUSTOMERS:
@@ -534,6 +527,16 @@ class SliceLedger:
             for place, *values in connection.execute(found):
                 if place not in mine and not wanted.isdisjoint(values):
                     raise Moved(f"what a batch of {self._entity} was to carry is another row's meanwhile")
+
+    def _refuse_taken_names(self, connection: Connection, mine: set[str], names: set[str]) -> None:
+        dialect = connection.dialect.name
+        for some in at_once(sorted(names), dialect):
+            these = (one_of(_RECORD.c.key, some, dialect), schema.has_arrived | schema.is_out)
+            found = select(_RECORD.c.place, _RECORD.c.key).where(_RECORD.c.entity == self._entity, *these)
+            had = [(place in mine, key) for place, key in connection.execute(found)]
+            own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
+            if not names.isdisjoint(theirs - own):
+                raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")
 
     def _keep_payloads(self, connection: Connection, judged: Sequence[Judged]) -> None:
         if self.ledger.seal:
