@@ -41,12 +41,14 @@ from masivo_engine.batching.capacity import fit_by_far, fits_alone
 from masivo_engine.batching.units import Unit, by_customer, set_digest
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
+from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.places import copy_of
 from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import AS_USUAL, RunPolicies
+from masivo_engine.records.json_text import canonical, content_hash
 
 
 Row = Record | Rejection
@@ -255,6 +257,7 @@ class Triage:
             alike.setdefault(row.place, []).append(row)
         known = self._rows.at(self._entity, alike)
         known |= self._retyped(alike, known)
+        known |= self._renamed(alike, known)
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
@@ -313,6 +316,37 @@ class Triage:
             if len(left) == 1 == len(rows) and (left[0].has_arrived or left[0].is_out):
                 found[fresh[key]] = left[0]
         return found
+
+    def _renamed(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
+        """
+        Return what is known of events that have another key than before: under the old one each
+        would be what was sent to its customer, and the source has that no more.
+
+        Of customers the address tells it, of transactions that a customer's go once.
+        """
+        if self._entity is not Entity.EVENTS:
+            return {}
+        fresh: dict[str, list[Record]] = {}
+        for place, (row, *others) in places.items():
+            if place not in known and isinstance(row, Record) and not others:
+                fresh.setdefault(row.customer, []).append(row)
+        handles: dict[str, str] = {}
+        sent: dict[str, list[str]] = {}
+        for one in self._rows.sent_events(fresh, run=self._run) if fresh else ():
+            for row in fresh[one.customer]:
+                if row.place not in handles:
+                    handles[row.place] = handle_of(row, self._rows.digest)
+                if handles[row.place] == one.handle and _hash_under(one.key, row) == one.hash:
+                    sent.setdefault(row.place, []).append(one.place)
+        asked = {place for olds in sent.values() for place in olds}
+        left = asked.difference(self._source.rows_at(asked), places) if asked else set()
+        found: dict[str, str] = {}
+        for place in sorted(sent):
+            if old := min(left.intersection(sent[place]), default=""):
+                left.discard(old)
+                found[place] = old
+        olds = self._rows.at(self._entity, found.values()) if found else {}
+        return {place: olds[old] for place, old in found.items()}
 
     def _faults(self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known]) -> dict[str, Verdict]:
         """Return the rows that are not the only ones of their key, or too large, by place."""
@@ -535,6 +569,11 @@ def _are_copies(rows: Sequence[Row]) -> bool:
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
+
+
+def _hash_under(key: str, record: Record) -> bytes:
+    """Return the hash that *record* would have if *key* were its key."""
+    return content_hash(record.body.replace(canonical(record.key), canonical(key)))
 
 
 def _content_of(row: Rejection) -> bytes:
