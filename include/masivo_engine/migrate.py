@@ -30,7 +30,7 @@ from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
@@ -147,7 +147,7 @@ class _Migration:
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
-        probe = Probe(writer, destination.api, settler, destination.patience, log=log)
+        probe = Probe(writer, destination.api, settler, destination.patience, run=task.run, log=log)
         # Behind the rows of a window come those that are open, of which maybe none goes.
         alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
@@ -247,8 +247,8 @@ class _Migration:
         if tail := self.tail.take():
             self._send(one_request([tail], self.batches + 1))
 
-    def _send(self, batch: Batch) -> None:
-        self.delivery.deliver(batch)
+    def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
+        self.delivery.deliver(batch, purpose)
         self.batches += 1
         self.records += len(batch.records)
 
@@ -310,7 +310,7 @@ class _Migration:
     def _deliver_probe(self) -> None:
         """Send one changed customer again by itself, unless that was done."""
         for unit in self.probe.candidate():
-            self._send(one_request([unit], self.batches + 1))
+            self._send(one_request([unit], self.batches + 1), Purpose.PROBE)
 
     def _learn(self) -> None:
         """Learn from the probe what a second sending does, and then send the others."""

@@ -30,7 +30,7 @@ from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.breaker import Breaker
 from masivo_engine.delivery.isolation import Refused, is_too_large, isolate
 from masivo_engine.delivery.sender import Sending
-from masivo_engine.ledger.counts import doubts_in_a_row, isolated_within_hour
+from masivo_engine.ledger.counts import doubts_in_a_row, isolated_within_hour, refused_again
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
 from masivo_engine.model.batches import Batch, Purpose
@@ -38,7 +38,7 @@ from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.rows import Entity, Record, Rejection, State
-from masivo_engine.readback.doubt import Doubt, Finding, doubts_at
+from masivo_engine.readback.doubt import NOT_TAKEN, Doubt, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
 
 
@@ -110,17 +110,17 @@ class Delivery:
         """Whether an earlier try sent *unit*, or a part of it, in a batch that was refused."""
         return not self._refused_before.isdisjoint(record.place for record in unit)
 
-    def deliver(self, batch: Batch) -> None:
+    def deliver(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
         """Send *batch*; what is not accepted waits for `settle`."""
         if not self._is_accepting:
             rest = units_of(batch.records)
             for _ in range(min(_PROBES, len(rest))):
-                if self._send(one_request([rest.pop(0)], batch.number)):
+                if self._send(one_request([rest.pop(0)], batch.number), purpose):
                     break
             if not rest:
                 return
             batch = one_request(rest, batch.number)
-        self._send(batch)
+        self._send(batch, purpose)
 
     @property
     def doubtful(self) -> list[Record]:
@@ -169,8 +169,6 @@ class Delivery:
         self._writer.absent([doubt.place for doubt in absent], number, was_refused=one.is_answered)
         self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
         settled = {doubt.place for doubt in (*present, *absent)}
-        if one.is_accepted and absent:
-            self._writer.ledger.learn_resends("refuse")  # it was a probe
         if number in self._refusals:
             unproven = by_finding[Finding.UNPROVEN]
             self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
@@ -185,10 +183,21 @@ class Delivery:
             if whole:
                 settled -= self._refused_alone(whole[0], request.answer)
         elif alone := _alone_as_now(members, absent, rows):
-            settled -= self._refused_alone(alone, Answer(one.refused, text=one.words))
+            said = one.words if one.is_refused else NOT_TAKEN
+            settled -= self._refused_alone(alone, Answer(one.refused, text=said))
         else:
             self.take_apart_soon([doubt.place for doubt in absent])
+        if one.is_accepted:
+            self._learn(one, findings[one.place])
         return settled, []
+
+    def _learn(self, probe: Doubt, finding: Finding) -> None:
+        """Keep what *probe*, that an earlier run sent, shows of the account by now."""
+        had_points = probe.before is not None and any(probe.before.worth.values())
+        if finding is Finding.PRESENT and had_points:
+            self._writer.ledger.learn_resends("replace")  # else they would have been added
+        elif finding is Finding.ABSENT and refused_again(self._writer.ledger) > 1:
+            self._writer.ledger.learn_resends("refuse")
 
     def take_apart(self, refused: Refused) -> set[str]:
         """
@@ -314,5 +323,5 @@ def _alone_as_now(members: Sequence[Doubt], absent: Sequence[Doubt], rows: Mappi
         for row, doubt in zip(now, members, strict=True)
         if isinstance(row, Record) and row.content_hash == doubt.content and row.customer == doubt.customer
     ]
-    is_whole = members[0].is_refused and members[0].is_alone and len(absent) == len(members) == len(same)
+    is_whole = members[0].is_answered and members[0].is_alone and len(absent) == len(members) == len(same)
     return same if is_whole else []

@@ -5,6 +5,11 @@ What a second sending does to a customer's points is not documented (docs/api-fa
 put the new balance in the place of the old one, add it, or be refused. So one customer is sent
 again, with a balance above zero and something changed that can be read, and its wallet is read
 right before and after. What that teaches is kept with the ledger; until then the others are held.
+
+A 201 does not say that the queue takes it, so a probe is in doubt until it is read back. A run
+sends one, whichever slice has it, and none while an earlier one is in doubt. One that is refused,
+or that the queue did not take, may be so for what it says: that teaches something only where
+another customer was refused as well.
 """
 
 from __future__ import annotations
@@ -14,19 +19,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from masivo_engine.batching.units import Unit
+from masivo_engine.batching.units import Unit, judged_as
+from masivo_engine.ledger.counts import has_probe, refused_again
 from masivo_engine.ledger.encoding import as_worth
-from masivo_engine.ledger.rows import Known, Rows
+from masivo_engine.ledger.rows import Known
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.limits import Log, Patience
-from masivo_engine.model.rows import Entity, Record
-from masivo_engine.readback.doubt import Finding, doubts_at, is_in_doubt
+from masivo_engine.model.rows import Record
+from masivo_engine.readback.doubt import NOT_TAKEN, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader, Shown, shown_customer
-
-
-UNPROVEN = "probe_unproven"  # while one is so, nobody else is tried
 
 
 class Probe:
@@ -39,6 +42,7 @@ class Probe:
         settler: Settler,
         patience: Patience,
         *,
+        run: int,
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -47,6 +51,7 @@ class Probe:
         self._reader = reader
         self._settler = settler
         self._patience = patience
+        self._run = run
         self._log = log
         self._sleep = sleep
         self._held: dict[str, Record] = {}
@@ -63,20 +68,17 @@ class Probe:
 
     def candidate(self) -> Iterator[Unit]:
         """
-        Yield the customer that is to be sent alone, if one can tell; read what the API shows of it
-        before.
+        Yield the customer that is to be sent alone, if one can tell, and no other slice has learned
+        it or tries it; read what the API shows of it before.
         """
-        is_tried = self._chosen is not None or self._ledger.resends
-        if is_tried or not self._candidates or is_in_doubt(self._ledger, Entity.CUSTOMERS, UNPROVEN):
+        if not self._candidates or self._ledger.resends or has_probe(self._ledger, self._run):
             return
         for record in self._candidates:
             before = shown_customer(self._reader.get_customer(record.key), record.key)
             if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
                 self._chosen, self._before = record, before
                 self._log.info("one changed customer is sent again by itself, to see what that does to its points")
-                (known,) = Rows(self._ledger).at(record.entity, [record.place]).values()
                 yield [record]
-                self._writer.take_back(known, UNPROVEN)
                 return
 
     def learned(self) -> list[Record]:
@@ -98,15 +100,18 @@ class Probe:
 
     def _found(self, record: Record, before: Shown) -> str:
         doubts = doubts_at(self._ledger, record.entity, [record.place])
-        if not doubts or doubts[0].is_refused:
-            return "refuse"
+        if not doubts:
+            return self._refused()
         found, place, batch = self._shown(record, before), [record.place], doubts[0].batch
         if found:
             self._writer.arrived(place, batch)
-        elif self._settler.settle(doubts)[record.place] is Finding.ABSENT:
-            self._writer.absent(place, batch, was_refused=True)
-            found = "refuse"
+        elif doubts[0].is_accepted and self._settler.settle(doubts)[record.place] is Finding.ABSENT:
+            self._writer.convict([record], batch, "refused", NOT_TAKEN, judged_as([record]))
+            return self._refused()
         return found
+
+    def _refused(self) -> str:
+        return "refuse" if refused_again(self._ledger) > 1 else ""
 
     def _shown(self, record: Record, before: Shown) -> str:
         """Return what the wallet shows, empty where it shows nothing."""

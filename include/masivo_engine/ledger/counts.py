@@ -12,7 +12,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.model.batches import BatchState, Purpose
-from masivo_engine.model.rows import Entity
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.sql import one_of
 
 
@@ -159,6 +159,30 @@ def isolated_within_hour(ledger: Ledger) -> int:
             batch.c.purpose == Purpose.ISOLATION, batch.c.sent_at > stamp(connection) - timedelta(hours=1)
         )
         return int(connection.execute(spent).scalar_one())
+
+
+def has_probe(ledger: Ledger, run: int) -> bool:
+    """
+    Whether *run* has a batch that is a probe, or an earlier run one of which something is out.
+    """
+    batch = schema.batch
+    is_out = select(_RECORD.c.place).where(_RECORD.c.entity == batch.c.entity, _RECORD.c.out_batch == batch.c.id)
+    is_mine = (batch.c.run == run) & (batch.c.state != BatchState.GIVEN_BACK)
+    with ledger.reading() as connection:
+        found = select(batch.c.id).where(batch.c.purpose == Purpose.PROBE, is_mine | is_out.exists())
+        return connection.execute(found.limit(1)).first() is not None
+
+
+def refused_again(ledger: Ledger) -> int:
+    """Count the customers that the API has, and of which it refused a change by itself."""
+    refused = (
+        _RECORD.c.entity == Entity.CUSTOMERS,
+        _RECORD.c.state == State.QUARANTINED,
+        _RECORD.c.reason == "refused",
+    )
+    with ledger.reading() as connection:
+        counted = select(func.count()).where(*refused, schema.has_arrived, _RECORD.c.judged.is_not(None))
+        return int(connection.execute(counted).scalar_one())
 
 
 def is_of(whose: ColumnElement[Any], customers: Sequence[str], dialect: str) -> ColumnElement[bool]:

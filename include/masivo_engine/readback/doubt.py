@@ -16,8 +16,11 @@ from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.batches import BatchState
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.rows import Entity
 from masivo_engine.sql import at_once, one_of
+
+
+NOT_TAKEN = "accepted, and not taken by the queue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,6 @@ class Finding(StrEnum):
     ABSENT = "absent"  #: not there, although something that was sent later is
     DIFFERS = "differs"  #: there, and not equal
     UNPROVEN = "unproven"
-
-
-def is_in_doubt(ledger: Ledger, entity: Entity, reason: str) -> bool:
-    """Whether a row of *entity* is in doubt for *reason*."""
-    record = schema.record
-    such = (record.c.entity == entity, record.c.state == State.IN_DOUBT, record.c.reason == reason)
-    with ledger.reading() as connection:
-        return connection.execute(select(record.c.place).where(*such).limit(1)).first() is not None
 
 
 def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[Doubt]:

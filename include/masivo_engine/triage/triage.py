@@ -41,12 +41,14 @@ from masivo_engine.batching.capacity import fit_by_far, fits_alone
 from masivo_engine.batching.units import Unit, by_customer, set_digest
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
+from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.places import copy_of, first_of, is_copy
 from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import AS_USUAL, RunPolicies
+from masivo_engine.records.json_text import canonical, content_hash
 
 
 Row = Record | Rejection
@@ -122,11 +124,12 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
+    has_points = row.entity is Entity.CUSTOMERS and bool(known.has_worth)
+    if has_points and decided.resends not in {"", "replace"}:
+        return Verdict(State.HELD, "resend_unsafe")
     if known.judged == row.content_hash:
         return Verdict(State.QUARANTINED, "refused")
-    if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
-        return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
-    return SENT
+    return Verdict(State.HELD, "awaits_probe") if has_points and not decided.resends else SENT
 
 
 @dataclass(slots=True)
@@ -254,6 +257,7 @@ class Triage:
             alike.setdefault(row.place, []).append(row)
         known = self._rows.at(self._entity, alike)
         known |= self._retyped(alike, known)
+        known |= self._renamed(alike, known)
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
@@ -313,6 +317,37 @@ class Triage:
                 found[fresh[key]] = left[0]
         return found
 
+    def _renamed(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
+        """
+        Return what is known of events that have another key than before: under the old one each
+        would be what was sent to its customer, and the source has that no more.
+
+        Of customers the address tells it, of transactions that a customer's go once.
+        """
+        if self._entity is not Entity.EVENTS:
+            return {}
+        fresh: dict[str, list[Record]] = {}
+        for place, (row, *others) in places.items():
+            if place not in known and isinstance(row, Record) and not others:
+                fresh.setdefault(row.customer, []).append(row)
+        handles: dict[str, str] = {}
+        sent: dict[str, list[str]] = {}
+        for one in self._rows.sent_events(fresh, run=self._run) if fresh else ():
+            for row in fresh[one.customer]:
+                if row.place not in handles:
+                    handles[row.place] = handle_of(row, self._rows.digest)
+                if handles[row.place] == one.handle and _hash_under(one.key, row) == one.hash:
+                    sent.setdefault(row.place, []).append(one.place)
+        asked = {place for olds in sent.values() for place in olds}
+        left = asked.difference(self._source.rows_at(asked), places) if asked else set()
+        found: dict[str, str] = {}
+        for place in sorted(sent):
+            if old := min(left.intersection(sent[place]), default=""):
+                left.discard(old)
+                found[place] = old
+        olds = self._rows.at(self._entity, found.values()) if found else {}
+        return {place: olds[old] for place, old in found.items()}
+
     def _faults(self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known]) -> dict[str, Verdict]:
         """Return the rows that are not the only ones of their key, or too large, by place."""
         faults: dict[str, Verdict] = {}
@@ -350,26 +385,32 @@ class Triage:
     def _same_names(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], faults: Mapping[str, Verdict]
     ) -> dict[str, Verdict]:
-        """Return the rows whose name for the API is that of another place: the first one has it."""
+        """
+        Return the rows whose name for the API is that of another place.
+
+        A name belongs to whoever has it at the API, or has it out; else to whoever was seen first
+        of those that are there and can go. That is asked of every row that may still go, in every
+        run: a row that once was a duplicate is open, and read again.
+        """
         mine: dict[str, list[str]] = {}
         for row, place in placed:
             if isinstance(row, Record) and place not in faults:
                 mine.setdefault(row.key, []).append(place)
-        new = {key for key, places in mine.items() if any(place not in known for place in places)}
-        others = self._rows.of_keys(self._entity, new) if new else {}
+        own = {place for place, one in known.items() if one.has_arrived or one.is_out}
+        asked = {key for key, places in mine.items() if not own.issuperset(places)}
+        others = self._rows.of_keys(self._entity, asked) if asked else {}
+        here = {*(place for _, place in placed), *(one.place for one in known.values())}
         found: dict[str, Verdict] = {}
-        for key, places in mine.items():
-            theirs = [
-                one.place
+        for key in asked:
+            places = mine[key]
+            alike = {*places, *(known[place].place for place in places if place in known)}
+            is_taken = any(
+                one.has_arrived or one.is_out or (one.place not in here and _is_sendable(one) and not one.is_gone)
                 for one in others.get(key, ())
-                if one.place not in places
-                and not one.is_gone
-                and _is_sendable(one)
-                and one.place not in {row.place for row in known.values()}
-            ]
-            had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
-            first = None if theirs else (had or sorted(places))[0]
-            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place != first}
+                if one.place not in alike
+            )
+            first = own.intersection(places) or (set() if is_taken else {min(places)})
+            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place not in first}
         return found
 
     # What concerns several rows.
@@ -550,6 +591,11 @@ def _are_copies(rows: Sequence[Row]) -> bool:
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
+
+
+def _hash_under(key: str, record: Record) -> bytes:
+    """Return the hash that *record* would have if *key* were its key."""
+    return content_hash(record.body.replace(canonical(record.key), canonical(key)))
 
 
 def _content_of(row: Rejection) -> bytes:
