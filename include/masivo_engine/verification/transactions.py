@@ -9,12 +9,12 @@ fault.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from masivo_engine.ledger.verification.pending import Sent
+from masivo_engine.ledger.writing.handles import names
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Movement, moment
 from masivo_engine.verification.customers import plain
@@ -73,7 +73,7 @@ def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
     for movement in left:
         # Once is right, and something in doubt may be it.
         twin = next((one for one in owed.transactions if not _is_too_old(one) and _is_twin(one, movement)), None)
-        if twin is not None and not any(_names(movement.text, key) for key in in_doubt):
+        if twin is not None and not any(names(movement.text, key) for key in in_doubt):
             compared.confirmed = [sent for sent in compared.confirmed if sent is not twin.sent]
             compared.found.append(_variance(twin, Bucket.DOUBLED, movement))
     return compared
@@ -103,11 +103,11 @@ def _is_moved(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_named(one: Delivered, movement: Movement) -> bool:
-    return _names(movement.text, one.key)
+    return names(movement.text, one.key)
 
 
 def _is_twin(one: Delivered, movement: Movement) -> bool:
-    return _names(movement.text, one.key) or (one.body is not None and _agrees(one, movement))
+    return names(movement.text, one.key) or (one.body is not None and _agrees(one, movement))
 
 
 def _is_told(one: Delivered, movement: Movement) -> bool:
@@ -116,7 +116,7 @@ def _is_told(one: Delivered, movement: Movement) -> bool:
     cannot be asked.
     """
     if one.body is None:
-        return _names(movement.text, one.key)
+        return names(movement.text, one.key)
     return movement.text == (one.body.get("details") or "")
 
 
@@ -140,10 +140,6 @@ def _is_too_old(one: Delivered) -> bool:
 
 def _issued_at(one: Delivered) -> datetime | None:
     return None if one.body is None else moment(one.body.get("issued_at"))
-
-
-def _names(text: str, key: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
 
 
 def _variance(one: Delivered, bucket: Bucket, movement: Movement | None = None) -> Difference:
