@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -150,15 +150,15 @@ class Rows:
         return self._ledger.digest(email)
 
 
-def rows_where(ledger: Ledger, entity: Entity, column: ColumnElement[Any], values: Collection[Any]) -> Iterator[Known]:
+def rows_where(ledger: Ledger, entity: Entity, column: Column[Any], values: Collection[Any]) -> Iterator[Known]:
     """Yield the rows of *entity* whose *column* has one of *values*."""
-    wanted = set(values)
+    wanted, index = set(values), Known._fields.index(column.name)
     with ledger.reading() as connection:
         for some in at_once(sorted(wanted), connection.dialect.name):
             among = one_of(column, some, connection.dialect.name)
-            statement = select(*_COLUMNS, column.label("asked")).where(schema.record.c.entity == entity, among)
-            for *row, asked in connection.execute(statement):
-                if asked in wanted:  # MySQL's comparison ignores blanks at the end
+            statement = select(*_COLUMNS).where(schema.record.c.entity == entity, among)
+            for row in connection.execute(statement).all():
+                if row[index] in wanted:  # MySQL's comparison ignores blanks at the end
                     yield Known._make(row)
 
 

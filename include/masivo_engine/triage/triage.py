@@ -31,7 +31,7 @@ transactions of a customer, which go together or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -193,8 +193,8 @@ class Triage:
     def judge(self, page: Sequence[Row]) -> Judgement:
         """Judge the rows of one page."""
         made = Judgement()
-        placed = list(self._placed(page, made))
-        faults = self._faults(placed, made.known)
+        placed, named = self._placed(page, made)
+        faults = self._faults(placed, made.known, named)
         is_child = self._entity.has_parent
         family = self._rows.parents({row.customer for row, _ in placed}) if is_child else {}
         verdicts: dict[str, Verdict] = {}
@@ -247,16 +247,21 @@ class Triage:
 
     # Which row is which.
 
-    def _placed(self, page: Sequence[Row], made: Judgement) -> Iterator[tuple[Row, str]]:
+    def _placed(self, page: Sequence[Row], made: Judgement) -> tuple[list[tuple[Row, str]], dict[str, list[Known]]]:
         """
-        Yield each row with the place where it is written down: further rows of a place have one of
-        their own. Rows that another slice of the run has seen are only counted.
+        Return each row with the place where it is written down, and what the ledger has under the
+        names of those that are new, by name.
+
+        Further rows of a place have one of their own. Rows that another slice of the run has seen
+        are only counted.
         """
         alike: dict[str, list[Row]] = {}
         for row in page:
             alike.setdefault(row.place, []).append(row)
         known = self._rows.at(self._entity, alike)
-        known |= self._retyped(alike, known)
+        fresh = {rows[0].key: place for place, rows in alike.items() if place not in known and rows[0].key}
+        named = self._of_names(fresh)
+        known |= self._retyped(fresh, named)
         known |= self._renamed(alike, known)
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
@@ -277,11 +282,14 @@ class Triage:
         copies = [place for row, place in placed if place != row.place]
         known |= self._rows.at(self._entity, copies) if copies else {}
         made.known = known
-        for row, place in placed:
-            if place in known and self._is_anothers(known[place]):
-                made.met_again += 1
-            else:
-                yield row, place
+        mine = [one for one in placed if one[1] not in known or not self._is_anothers(known[one[1]])]
+        made.met_again += len(placed) - len(mine)
+        return mine, named
+
+    def _of_names(self, keys: Collection[str]) -> dict[str, list[Known]]:
+        """Return what the ledger has under each of *keys*, names for the API."""
+        found = self._rows.of_keys(self._entity, keys) if keys else {}
+        return {key: found.get(key, []) for key in keys}
 
     def _first_of(self, rows: Sequence[Row], place: str, found: Known | None) -> int | None:
         """
@@ -301,13 +309,12 @@ class Triage:
         """Whether another slice of this run has seen a row already."""
         return known.run == self._run and known.slice != self._number
 
-    def _retyped(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
+    def _retyped(self, fresh: Mapping[str, str], others: Mapping[str, Sequence[Known]]) -> dict[str, Known]:
         """
         Return what is known of rows whose key is written otherwise than before: of the same name
-        for the API, at a place that the source has no more.
+        for the API, at a place that the source has no more. *fresh* are places by name, *others*
+        what the ledger has under these names.
         """
-        fresh = {rows[0].key: place for place, rows in places.items() if place not in known and rows[0].key}
-        others = self._rows.of_keys(self._entity, fresh) if fresh else {}
         asked = {one.place for rows in others.values() for one in rows if not one.is_gone and one.run != self._run}
         there = self._source.rows_at(asked) if asked else {}
         found: dict[str, Known] = {}
@@ -348,7 +355,9 @@ class Triage:
         olds = self._rows.at(self._entity, found.values()) if found else {}
         return {place: olds[old] for place, old in found.items()}
 
-    def _faults(self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known]) -> dict[str, Verdict]:
+    def _faults(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], named: Mapping[str, list[Known]]
+    ) -> dict[str, Verdict]:
         """Return the rows that are not the only ones of their key, or too large, by place."""
         faults: dict[str, Verdict] = {}
         by_place: dict[str, list[tuple[Row, str]]] = {}
@@ -368,7 +377,7 @@ class Triage:
                     faults[at] = Verdict(State.QUARANTINED, "duplicate_key")
                 elif index:
                     faults[at] = Verdict(State.QUARANTINED, "duplicate_row")
-        faults |= self._same_names(placed, known, faults)
+        faults |= self._same_names(placed, known, faults, named)
         return self._too_large(placed) | faults
 
     def _too_large(self, placed: Sequence[tuple[Row, str]]) -> dict[str, Verdict]:
@@ -383,7 +392,11 @@ class Triage:
         }
 
     def _same_names(
-        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], faults: Mapping[str, Verdict]
+        self,
+        placed: Sequence[tuple[Row, str]],
+        known: Mapping[str, Known],
+        faults: Mapping[str, Verdict],
+        named: Mapping[str, list[Known]],
     ) -> dict[str, Verdict]:
         """
         Return the rows whose name for the API is that of another place.
@@ -398,7 +411,7 @@ class Triage:
                 mine.setdefault(row.key, []).append(place)
         own = {place for place, one in known.items() if one.has_arrived or one.is_out}
         asked = {key for key, places in mine.items() if not own.issuperset(places)}
-        others = self._rows.of_keys(self._entity, asked) if asked else {}
+        others = {**named, **self._of_names(asked - named.keys())}
         here = {*(place for _, place in placed), *(one.place for one in known.values())}
         found: dict[str, Verdict] = {}
         for key in asked:

@@ -17,7 +17,6 @@ transactions    ``y``: the day it was issued; ``d``: digest of its ``details``; 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,4 +62,14 @@ def names(text: str, key: str) -> bool:
     Whether *text* holds *key* as a word of its own; a text that several transactions have proves
     none of them.
     """
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
+    start = text.find(key)
+    while start >= 0:
+        end = start + len(key)
+        if not (_is_of_a_word(text[:start][-1:]) or _is_of_a_word(text[end : end + 1])):
+            return True
+        start = text.find(key, start + 1)
+    return False
+
+
+def _is_of_a_word(character: str) -> bool:
+    return character.isalnum() or character == "_"

@@ -106,14 +106,22 @@ class SliceLedger:
         *known* is what the judging found of them in the ledger, by place. Raises `Moved` where
         another slice has written one of them since.
         """
-        fresh = [one for one in judged if one.place not in known]
-        old = [(one, known[one.place]) for one in judged if one.place in known]
-        same = [row for one, row in old if self._is_same(one, row)]
-        changed = [(one, row) for one, row in old if not self._is_same(one, row)]
+        fresh: list[Judged] = []
+        same: list[Known] = []
+        changed: list[tuple[Judged, Known]] = []
+        for one in judged:
+            row = known.get(one.place)
+            if row is None:
+                fresh.append(one)
+            elif self._is_same(one, row):
+                same.append(row)
+            else:
+                changed.append((one, row))
+        old = [*same, *(row for _, row in changed)]
         try:
             with self._many_rows() as connection:
                 self._hold(connection)
-                self._leave_to_their_runs(connection, [row for _, row in old])
+                self._leave_to_their_runs(connection, old)
                 if self._mark(connection, same) + self._rewrite(connection, changed) != len(old):
                     raise Moved(f"a row of {self._entity} was read by two slices at this moment")
                 if fresh:
@@ -122,7 +130,7 @@ class SliceLedger:
                 self._change(connection, adopted, **self._adopted())
                 self._keep_payloads(connection, judged)
         except IntegrityError:
-            new = [one.place for one in fresh] + [one.place for one, row in old if one.place != row.place]
+            new = [one.place for one in fresh] + [one.place for one, row in changed if one.place != row.place]
             if not Rows(self.ledger).at(self._entity, new):
                 raise  # the ledger refuses them for another reason, and will do so again
             raise Moved(f"a row of {self._entity} was read by two slices at this moment") from None
