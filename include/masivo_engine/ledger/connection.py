@@ -64,11 +64,8 @@ class Ledger:
                 # Also where nothing changes: a ledger that cannot be written must be found out
                 # before anything is sent.
                 if not connection.execute(update(schema.ledger).values(id=schema.ledger.c.id)).rowcount:
-                    connection.execute(
-                        insert(schema.ledger).values(
-                            id=1, account=self.account, salt=secrets.token_bytes(16), created_at=now()
-                        )
-                    )
+                    mine = {"id": 1, "account": self.account, "salt": secrets.token_bytes(16)}
+                    connection.execute(insert(schema.ledger).values(mine))
         except IntegrityError:
             pass  # another task wrote the row first
         except SQLAlchemyError as error:

@@ -7,11 +7,10 @@ Every question is answered from ``masivo_record``; nothing is folded together fr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -49,13 +48,11 @@ class Known(NamedTuple):
     has_email: bytes | None
     has_handle: str | None
     has_run: int | None
-    confirmed_at: datetime | None
     strays: int
     stray_hash: bytes | None
     judged: bytes | None
     run: int
     slice: int
-    fence: int
     gone_run: int | None
 
     @property
@@ -211,15 +208,3 @@ def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
                     is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
                 )
     return found
-
-
-def has_rows(ledger: Ledger, entity: Entity) -> bool:
-    """Whether anything of *entity* was ever read."""
-    with ledger.reading() as connection:
-        one: Select[Any] = select(schema.record.c.place).where(schema.record.c.entity == entity).limit(1)
-        return connection.execute(one).first() is not None
-
-
-def arrived_or_out() -> ColumnElement[bool]:
-    """Whether the API has something of a row, or may have."""
-    return or_(schema.has_arrived, schema.is_out)

@@ -21,12 +21,11 @@ _RECORD = schema.record
 #: What the API has where that is not what any row says.
 NO_CONTENT = b"\x00" * 16
 
-# What was given up may still arrive. The first of several is the one that a read-back asks about;
-# of several contents none is, because whichever is shown, another one may still come.
+# What was given up may still arrive. Of several contents none is kept, because whichever is shown,
+# another one may still come.
 _IS_FIRST, _IS_ALIKE = _RECORD.c.strays == 0, _RECORD.c.stray_hash == _RECORD.c.out_hash
 STRAYING: tuple[tuple[str, Any], ...] = (
     ("stray_hash", case((_IS_FIRST | _IS_ALIKE, _RECORD.c.out_hash), else_=None)),
-    ("stray_batch", case((_IS_FIRST, _RECORD.c.out_batch), else_=_RECORD.c.stray_batch)),
     ("strays", _RECORD.c.strays + 1),
 )
 
@@ -60,7 +59,7 @@ def settle_strays(ledger: Ledger, run: int, entity: Entity, *which: ColumnElemen
         if has_it
         else {"state": State.HELD, "reason": "released", "has_hash": NO_CONTENT}
     )
-    settled = {"strays": 0, "stray_batch": None, "stray_hash": None, "since_run": run}
+    settled = {"strays": 0, "stray_hash": None, "since_run": run}
     with ledger.engine.begin() as connection:
         statement = update(_RECORD).where(*these, ~schema.is_out, *which)
         return int(connection.execute(statement.values(now | settled)).rowcount)

@@ -423,7 +423,6 @@ class SliceLedger:
                     "state": row.state,
                     "reason": row.reason,
                     "column_name": row.column_name,
-                    "hash": row.hash,
                     "points": row.points,
                     "batch": row.out_batch or row.has_batch,
                     "until_run": self.lease.run,
@@ -482,7 +481,6 @@ class SliceLedger:
             "run": lease.run,
             "entity": lease.entity,
             "slice": lease.slice,
-            "fence": lease.fence,
             "number": batch.number,
             "state": BatchState.PACKED,
             "records": len(batch.records),
@@ -605,7 +603,6 @@ def _where(one: Judged) -> tuple[str, str]:
 _IS_SHOWN = _RECORD.c.stray_hash == _RECORD.c.out_hash
 _SHOWN: tuple[tuple[Any, Any], ...] = (
     (_RECORD.c.strays, case((_IS_SHOWN, 0), else_=_RECORD.c.strays)),
-    (_RECORD.c.stray_batch, case((_IS_SHOWN, None), else_=_RECORD.c.stray_batch)),
     (_RECORD.c.stray_hash, case((_IS_SHOWN, None), else_=_RECORD.c.stray_hash)),
 )
 
