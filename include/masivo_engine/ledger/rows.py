@@ -117,7 +117,22 @@ class Rows:
         Return the rows of *entity* that name one of *customers*, by customer: by what they say now,
         by what is out, or by what has arrived.
         """
-        return rows_of_customers(self._ledger, entity, customers)
+        record, wanted = schema.record, set(customers)
+        found: dict[str, dict[str, Known]] = {}
+        columns = (
+            (record.c.customer, None),
+            (record.c.has_customer, record.c.has_customer != record.c.customer),
+            (record.c.out_customer, record.c.out_customer != record.c.customer),
+        )
+        with self._ledger.reading() as connection:
+            for some in at_once(sorted(wanted), connection.dialect.name):
+                for column, is_other in columns:
+                    among = one_of(column, some, connection.dialect.name)
+                    conditions = [record.c.entity == entity, among, *([] if is_other is None else [is_other])]
+                    for row in map(Known._make, connection.execute(select(*_COLUMNS).where(*conditions))):
+                        for name in {row.customer, row.has_customer, row.out_customer} & wanted:
+                            found.setdefault(name or "", {})[row.place] = row
+        return {name: list(rows.values()) for name, rows in found.items()}
 
     def of_emails(self, digests: Collection[bytes]) -> list[Known]:
         """Return the customers that have one of the addresses of *digests*, now, out or arrived."""
@@ -125,7 +140,21 @@ class Rows:
 
     def parents(self, customers: Collection[str]) -> dict[str, Parent]:
         """Return what is known of *customers*; whoever was never read is missing."""
-        return parents(self._ledger, customers)
+        record, found = schema.record, dict[str, Parent]()
+        wanted = set(customers)
+        names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
+        with self._ledger.reading() as connection:
+            for some in at_once(sorted(wanted), connection.dialect.name):
+                among = one_of(record.c.key, some, connection.dialect.name)
+                statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
+                for key, has_hash, out_batch, state, worth in connection.execute(statement):
+                    if key not in wanted or (key in found and found[key].has_arrived):
+                        continue
+                    is_there = has_hash is not None
+                    found[key] = Parent(
+                        is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
+                    )
+        return found
 
     def digest(self, email: str) -> bytes:
         """Return an e-mail address as the ledger keeps it."""
@@ -142,28 +171,6 @@ def rows_where(ledger: Ledger, entity: Entity, column: ColumnElement[Any], value
             for *row, asked in connection.execute(statement):
                 if asked in wanted:  # MySQL's comparison ignores blanks at the end
                     yield Known._make(row)
-
-
-def rows_of_customers(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, list[Known]]:
-    """
-    Return the rows of *entity* that name one of *customers*, by customer; see `Rows.of_customers`.
-    """
-    record, wanted = schema.record, set(customers)
-    found: dict[str, dict[str, Known]] = {}
-    columns = (
-        (record.c.customer, None),
-        (record.c.has_customer, record.c.has_customer != record.c.customer),
-        (record.c.out_customer, record.c.out_customer != record.c.customer),
-    )
-    with ledger.reading() as connection:
-        for some in at_once(sorted(wanted), connection.dialect.name):
-            for column, is_other in columns:
-                among = one_of(column, some, connection.dialect.name)
-                conditions = [record.c.entity == entity, among, *([] if is_other is None else [is_other])]
-                for row in map(Known._make, connection.execute(select(*_COLUMNS).where(*conditions))):
-                    for name in {row.customer, row.has_customer, row.out_customer} & wanted:
-                        found.setdefault(name or "", {})[row.place] = row
-    return {name: list(rows.values()) for name, rows in found.items()}
 
 
 def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
@@ -189,22 +196,3 @@ def has_email(digests: Sequence[bytes], dialect: str) -> Iterator[ColumnElement[
     for column in (record.c.has_email, record.c.out_email):
         is_another = and_(column.is_not(None), or_(record.c.email.is_(None), column != record.c.email))
         yield and_(one_of(column, digests, dialect), is_another)
-
-
-def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
-    """Return what is known of *customers*; whoever was never read is missing."""
-    record, found = schema.record, dict[str, Parent]()
-    wanted = set(customers)
-    names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
-    with ledger.reading() as connection:
-        for some in at_once(sorted(wanted), connection.dialect.name):
-            among = one_of(record.c.key, some, connection.dialect.name)
-            statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
-            for key, has_hash, out_batch, state, worth in connection.execute(statement):
-                if key not in wanted or (key in found and found[key].has_arrived):
-                    continue
-                is_there = has_hash is not None
-                found[key] = Parent(
-                    is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
-                )
-    return found

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.encoding import as_worth
-from masivo_engine.ledger.rows import Known, rows_of_customers
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.reasons import NOT_SHOWN
@@ -97,7 +97,7 @@ def sent_to(ledger: Ledger, customers: Collection[str]) -> list[Sent]:
     """Return what was sent to *customers* in all runs and may be there, oldest first."""
     found: list[Sent] = []
     for entity in Entity:
-        for name, rows in rows_of_customers(ledger, entity, customers).items():
+        for name, rows in Rows(ledger).of_customers(entity, customers).items():
             found += [one for row in rows for one in _sent(entity, row) if one.customer == name]
     return sorted(found, key=lambda one: (one.batch or 0, one.home, one.place))
 
