@@ -40,7 +40,7 @@ class Ledger:
         memory: Memory | None = None,
     ) -> None:
         self.engine = engine
-        self._seal = seal
+        self.seal = seal
         self._memory = memory
         self._marked = Mark()
         self.account = account
@@ -95,11 +95,6 @@ class Ledger:
     def remembers(self) -> bool:
         """Whether its high-water mark is kept."""
         return self._memory is not None
-
-    @property
-    def seal(self) -> Callable[[bytes], bytes] | None:
-        """What seals the payloads of quarantined records, if they are kept."""
-        return self._seal
 
     @property
     def name(self) -> str:
