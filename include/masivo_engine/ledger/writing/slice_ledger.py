@@ -83,7 +83,7 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
             )
         )
         fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
-        take_over(connection, run, entity, number, at=now())
+        take_over(connection, run, entity, number)
         newest = connection.execute(select(func.max(schema.batch.c.id))).scalar() or 0
     return SliceLedger(ledger, Lease(run, entity, number, fence), newest)
 
