@@ -81,17 +81,7 @@ class Services:
     makes nor locks a ledger.
     """
 
-    def __init__(
-        self,
-        *,
-        only_looks: bool = False,
-        legacy_conn_id: str = "legacy_db",
-        ledger_conn_id: str = "masivo_ledger",
-        masivo_conn_id: str = "masivo_api",
-    ) -> None:
-        self._legacy_conn_id = legacy_conn_id
-        self._ledger_conn_id = ledger_conn_id
-        self._masivo_conn_id = masivo_conn_id
+    def __init__(self, *, only_looks: bool = False) -> None:
         self._only_looks = only_looks
         self.kind = Priority.INCREMENT
 
@@ -133,7 +123,7 @@ class Services:
     @cached_property
     def hook(self) -> MasivoHook:
         """The API."""
-        return MasivoHook(self._masivo_conn_id)
+        return MasivoHook()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -159,12 +149,12 @@ class Services:
     @cached_property
     def ledger_engine(self) -> Engine:
         """The ledger's database."""
-        return ledger_engine(self._ledger_conn_id, only_looks=self._only_looks)
+        return ledger_engine(only_looks=self._only_looks)
 
     @cached_property
     def legacy_engine(self) -> Engine:
         """The legacy database."""
-        return legacy_engine(self._legacy_conn_id)
+        return legacy_engine()
 
     def run(self, name: str) -> Run:
         """

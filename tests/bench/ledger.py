@@ -265,7 +265,6 @@ def _batches(entity: Entity, first: int, count: int) -> Iterator[dict[str, Any]]
             "entity": entity.value,
             "slice": 1 + number // 50,
             "number": 1 + number,
-            "fence": 1,
             "state": "delivered",
             "records": 1000,
             "customers": 200,

@@ -341,7 +341,7 @@ def move_whoever_holds_it(_, connection, batch_id, expected, **values) -> None:
 def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkeypatch, is_broken):
     with rig(Schedule(options=STRICT), customers=CUSTOMERS) as running:
         if is_broken:
-            monkeypatch.setattr(slice_ledger.SliceLedger, "_hold", lambda *_: None)
+            monkeypatch.setattr(slice_ledger, "hold", lambda *_: True)
             monkeypatch.setattr(slice_ledger.SliceLedger, "_move", move_whoever_holds_it)
         crash_points.set_trap(
             crash_points.trap_at("turn_taken:2", lambda: running.outcomes.append(running.attempt("run-1")))

@@ -260,7 +260,10 @@ class Delivery:
 
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> bool:
         """Send *batch* and judge what can be judged at once; return whether it was accepted."""
-        self._beware()
+        if self._breaker.is_open:
+            # Nothing shows that these are worse than all others.
+            self._writer.acquit(self._breaker.accused)
+            raise Stopped(str(self._breaker))
         number, answer = self._sending.send(batch, purpose)
         judged = verdict(answer)
         if judged is Verdict.IN_DOUBT:
@@ -283,12 +286,6 @@ class Delivery:
             self._doubtful += self._unproven
             self._unproven = []
         return judged is Verdict.ACCEPTED
-
-    def _beware(self) -> None:
-        if self._breaker.is_open:
-            # Nothing shows that these are worse than all others.
-            self._writer.acquit(self._breaker.accused)
-            raise Stopped(str(self._breaker))
 
     def _refused(self, batch: Batch, number: int, answer: Answer) -> None:
         units = units_of(batch.records)

@@ -37,11 +37,7 @@ _LONGEST_PAUSE_BEFORE_POST_S = 20.0
 # worker's slot.
 _LONGEST_FREEZE_S = 600.0
 
-_STATES = {
-    Verdict.ACCEPTED: BatchState.DELIVERED,
-    Verdict.REFUSED: BatchState.REFUSED,
-    Verdict.IN_DOUBT: BatchState.IN_DOUBT,
-}
+_STATES = {Verdict.ACCEPTED: BatchState.DELIVERED, Verdict.REFUSED: BatchState.REFUSED}
 
 
 class Turns(Protocol):
@@ -201,21 +197,19 @@ class Sending:
 
     def _enter(self, batch_id: int, answer: Answer, purpose: Purpose) -> None:
         judged = verdict(answer)
-        if judged is Verdict.STOP:
-            if _may_be_accepted(answer):
-                receipt = Receipt(BatchState.IN_DOUBT, answer.status, answer.seconds, words(answer), "server_error")
-                self._writer.enter_receipt(batch_id, receipt)
-            else:
-                self._writer.mark_not_sent(batch_id, status=answer.status, words=words(answer))
-                self._give_back("run_stopped")
+        if judged is Verdict.STOP and not _may_be_accepted(answer):
+            self._writer.mark_not_sent(batch_id, status=answer.status, words=words(answer))
+            self._give_back("run_stopped")
             raise Stopped(_stopped(answer))
-        state, reason = _STATES[judged], ""
-        if judged is Verdict.IN_DOUBT:
+        state, reason = _STATES.get(judged, BatchState.IN_DOUBT), ""
+        if state is BatchState.IN_DOUBT:
             reason = "server_error" if answer.status else "no_answer"
         elif judged is Verdict.ACCEPTED and purpose is Purpose.PROBE:
             reason = "probe_unproven"
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
         self._writer.enter_receipt(batch_id, receipt)
+        if judged is Verdict.STOP:
+            raise Stopped(_stopped(answer))
 
     def _wait_or_give_up(self, answer: Answer, tries: int) -> None:
         if answer.status == 401:

@@ -40,7 +40,7 @@ class Ledger:
         memory: Memory | None = None,
     ) -> None:
         self.engine = engine
-        self._seal = seal
+        self.seal = seal
         self._memory = memory
         self._marked = Mark()
         self.account = account
@@ -64,11 +64,8 @@ class Ledger:
                 # Also where nothing changes: a ledger that cannot be written must be found out
                 # before anything is sent.
                 if not connection.execute(update(schema.ledger).values(id=schema.ledger.c.id)).rowcount:
-                    connection.execute(
-                        insert(schema.ledger).values(
-                            id=1, account=self.account, salt=secrets.token_bytes(16), created_at=now()
-                        )
-                    )
+                    mine = {"id": 1, "account": self.account, "salt": secrets.token_bytes(16)}
+                    connection.execute(insert(schema.ledger).values(mine))
         except IntegrityError:
             pass  # another task wrote the row first
         except SQLAlchemyError as error:
@@ -98,11 +95,6 @@ class Ledger:
     def remembers(self) -> bool:
         """Whether its high-water mark is kept."""
         return self._memory is not None
-
-    @property
-    def seal(self) -> Callable[[bytes], bytes] | None:
-        """What seals the payloads of quarantined records, if they are kept."""
-        return self._seal
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -39,21 +39,13 @@ def delivered_rows(ledger: Ledger, entity: Entity) -> int:
 
 def newest_delivered(ledger: Ledger, entity: Entity, *, most: int) -> list[str]:
     """Return the places of *most* of the rows of *entity* that the API got last."""
-    table = schema.batch
-    last = (
-        select(table.c.id)
-        .where(table.c.entity == entity, table.c.state == BatchState.DELIVERED)
-        .order_by(table.c.id.desc())
-        .limit(3)
-    )
-    places: list[str] = []
+    batches = _last_batches(schema.batch.c.entity == entity, most=3)
     with ledger.reading() as connection:
-        ids = connection.execute(last).scalars().all()
+        ids = connection.execute(batches).scalars().all()
         theirs = select(_RECORD.c.place).where(
             _RECORD.c.has_batch.in_(ids), _RECORD.c.entity == entity, _RECORD.c.gone_run.is_(None)
         )
-        places += connection.execute(theirs.limit(most)).scalars()
-    return places
+        return list(connection.execute(theirs.limit(most)).scalars())
 
 
 def delivered_after(
@@ -112,13 +104,7 @@ def batch_sent_at(ledger: Ledger, batch: int) -> datetime:
 
 def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
     """Return a key of each of the last *batches* batches of *entity* that *run* delivered."""
-    table = schema.batch
-    latest = (
-        select(table.c.id)
-        .where(table.c.run == run, table.c.entity == entity, table.c.state == BatchState.DELIVERED)
-        .order_by(table.c.sent_at.desc(), table.c.id.desc())
-        .limit(batches)
-    )
+    latest = _last_batches(schema.batch.c.run == run, schema.batch.c.entity == entity, most=batches)
     with ledger.reading() as connection:
         ids = connection.execute(latest).scalars().all()
         last = select(func.max(_RECORD.c.key)).where(_RECORD.c.has_batch.in_(ids)).group_by(_RECORD.c.has_batch)
@@ -197,3 +183,10 @@ def is_of(whose: ColumnElement[Any], customers: Sequence[str], dialect: str) -> 
         and_(one_of(today, customers, dialect), whose == today),
         and_(one_of(whose, customers, dialect), whose != today),
     )
+
+
+def _last_batches(*which: ColumnElement[bool], most: int) -> Select[Any]:
+    """Select the *most* batches, of *which*, that the API accepted last."""
+    batch = schema.batch
+    accepted = select(batch.c.id).where(*which, batch.c.state == BatchState.DELIVERED)
+    return accepted.order_by(batch.c.sent_at.desc(), batch.c.id.desc()).limit(most)

@@ -7,11 +7,10 @@ Every question is answered from ``masivo_record``; nothing is folded together fr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, and_, or_, select
+from sqlalchemy import Column, ColumnElement, and_, or_, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -50,13 +49,11 @@ class Known(NamedTuple):
     has_email: bytes | None
     has_handle: str | None
     has_run: int | None
-    confirmed_at: datetime | None
     strays: int
     stray_hash: bytes | None
     judged: bytes | None
     run: int
     slice: int
-    fence: int
     gone_run: int | None
 
     @property
@@ -131,7 +128,22 @@ class Rows:
         Return the rows of *entity* that name one of *customers*, by customer: by what they say now,
         by what is out, or by what has arrived.
         """
-        return rows_of_customers(self._ledger, entity, customers)
+        record, wanted = schema.record, set(customers)
+        found: dict[str, dict[str, Known]] = {}
+        columns = (
+            (record.c.customer, None),
+            (record.c.has_customer, record.c.has_customer != record.c.customer),
+            (record.c.out_customer, record.c.out_customer != record.c.customer),
+        )
+        with self._ledger.reading() as connection:
+            for some in at_once(sorted(wanted), connection.dialect.name):
+                for column, is_other in columns:
+                    among = one_of(column, some, connection.dialect.name)
+                    conditions = [record.c.entity == entity, among, *([] if is_other is None else [is_other])]
+                    for row in map(Known._make, connection.execute(select(*_COLUMNS).where(*conditions))):
+                        for name in {row.customer, row.has_customer, row.out_customer} & wanted:
+                            found.setdefault(name or "", {})[row.place] = row
+        return {name: list(rows.values()) for name, rows in found.items()}
 
     def of_emails(self, digests: Collection[bytes]) -> list[Known]:
         """Return the customers that have one of the addresses of *digests*, now, out or arrived."""
@@ -139,11 +151,33 @@ class Rows:
 
     def sent_events(self, customers: Collection[str], *, run: int) -> Iterator[SentEvent]:
         """Yield the events of *customers* that the API has, but for those that *run* has seen."""
-        yield from sent_events(self._ledger, customers, run=run)
+        record, wanted = schema.record, set(customers)
+        columns = [record.c[name] for name in ("has_customer", "has_handle", "key", "place", "has_hash")]
+        which = (record.c.entity == Entity.EVENTS, record.c.run != run, schema.has_arrived)
+        with self._ledger.reading() as connection:
+            for some in at_once(sorted(wanted), connection.dialect.name):
+                among = one_of(record.c.customer, some, connection.dialect.name)
+                for row in connection.execute(select(*columns).where(*which, among)):
+                    if row.has_customer in wanted:
+                        yield SentEvent(*row)
 
     def parents(self, customers: Collection[str]) -> dict[str, Parent]:
         """Return what is known of *customers*; whoever was never read is missing."""
-        return parents(self._ledger, customers)
+        record, found = schema.record, dict[str, Parent]()
+        wanted = set(customers)
+        names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
+        with self._ledger.reading() as connection:
+            for some in at_once(sorted(wanted), connection.dialect.name):
+                among = one_of(record.c.key, some, connection.dialect.name)
+                statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
+                for key, has_hash, out_batch, state, worth in connection.execute(statement):
+                    if key not in wanted or (key in found and found[key].has_arrived):
+                        continue
+                    is_there = has_hash is not None
+                    found[key] = Parent(
+                        is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
+                    )
+        return found
 
     def digest(self, email: str) -> bytes:
         """Return an e-mail address as the ledger keeps it."""
@@ -160,28 +194,6 @@ def rows_where(ledger: Ledger, entity: Entity, column: Column[Any], values: Coll
             for row in connection.execute(statement).all():
                 if row[index] in wanted:  # MySQL's comparison ignores blanks at the end
                     yield Known._make(row)
-
-
-def rows_of_customers(ledger: Ledger, entity: Entity, customers: Collection[str]) -> dict[str, list[Known]]:
-    """
-    Return the rows of *entity* that name one of *customers*, by customer; see `Rows.of_customers`.
-    """
-    record, wanted = schema.record, set(customers)
-    found: dict[str, dict[str, Known]] = {}
-    columns = (
-        (record.c.customer, None),
-        (record.c.has_customer, record.c.has_customer != record.c.customer),
-        (record.c.out_customer, record.c.out_customer != record.c.customer),
-    )
-    with ledger.reading() as connection:
-        for some in at_once(sorted(wanted), connection.dialect.name):
-            for column, is_other in columns:
-                among = one_of(column, some, connection.dialect.name)
-                conditions = [record.c.entity == entity, among, *([] if is_other is None else [is_other])]
-                for row in map(Known._make, connection.execute(select(*_COLUMNS).where(*conditions))):
-                    for name in {row.customer, row.has_customer, row.out_customer} & wanted:
-                        found.setdefault(name or "", {})[row.place] = row
-    return {name: list(rows.values()) for name, rows in found.items()}
 
 
 def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
@@ -207,47 +219,3 @@ def has_email(digests: Sequence[bytes], dialect: str) -> Iterator[ColumnElement[
     for column in (record.c.has_email, record.c.out_email):
         is_another = and_(column.is_not(None), or_(record.c.email.is_(None), column != record.c.email))
         yield and_(one_of(column, digests, dialect), is_another)
-
-
-def sent_events(ledger: Ledger, customers: Collection[str], *, run: int) -> Iterator[SentEvent]:
-    """Yield the events of *customers* that the API has, but for those that *run* has seen."""
-    record, wanted = schema.record, set(customers)
-    columns = [record.c[name] for name in ("has_customer", "has_handle", "key", "place", "has_hash")]
-    which = (record.c.entity == Entity.EVENTS, record.c.run != run, schema.has_arrived)
-    with ledger.reading() as connection:
-        for some in at_once(sorted(wanted), connection.dialect.name):
-            among = one_of(record.c.customer, some, connection.dialect.name)
-            for row in connection.execute(select(*columns).where(*which, among)):
-                if row.has_customer in wanted:
-                    yield SentEvent(*row)
-
-
-def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:
-    """Return what is known of *customers*; whoever was never read is missing."""
-    record, found = schema.record, dict[str, Parent]()
-    wanted = set(customers)
-    names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
-    with ledger.reading() as connection:
-        for some in at_once(sorted(wanted), connection.dialect.name):
-            among = one_of(record.c.key, some, connection.dialect.name)
-            statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
-            for key, has_hash, out_batch, state, worth in connection.execute(statement):
-                if key not in wanted or (key in found and found[key].has_arrived):
-                    continue
-                is_there = has_hash is not None
-                found[key] = Parent(
-                    is_there, state if out_batch is None else State.IN_DOUBT, worth if is_there else None
-                )
-    return found
-
-
-def has_rows(ledger: Ledger, entity: Entity) -> bool:
-    """Whether anything of *entity* was ever read."""
-    with ledger.reading() as connection:
-        one: Select[Any] = select(schema.record.c.place).where(schema.record.c.entity == entity).limit(1)
-        return connection.execute(one).first() is not None
-
-
-def arrived_or_out() -> ColumnElement[bool]:
-    """Whether the API has something of a row, or may have."""
-    return or_(schema.has_arrived, schema.is_out)

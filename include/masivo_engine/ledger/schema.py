@@ -122,7 +122,6 @@ ledger = Table(
     #: What a second sending of a customer does to its points, as a probe has shown; empty is not
     #: known.
     Column("resends", String(ledger_capacity.STATE), nullable=False, default=""),
-    Column("created_at", _Time, nullable=False),
     **_MYSQL,
 )
 
@@ -175,7 +174,6 @@ batch = Table(
     Column("entity", String(ledger_capacity.ENTITY), nullable=False),
     Column("slice", Integer, nullable=False),
     Column("number", Integer, nullable=False),
-    Column("fence", Integer, nullable=False),
     Column("state", String(ledger_capacity.STATE), nullable=False),
     Column("records", Integer, nullable=False),
     Column("customers", Integer, nullable=False),
@@ -236,7 +234,6 @@ record = Table(
     Column("confirmed_at", _Time),
     # what was given up, and what was refused
     Column("strays", SmallInteger, nullable=False, default=0),
-    Column("stray_batch", _Id),
     Column("stray_hash", _Digest),
     Column("judged", _Digest),
     # who saw it
@@ -267,10 +264,10 @@ record = Table(
 # What of a record is put on the wire is what it says at that moment, and what is on the wire is
 # what arrives.
 CONTENT = ("hash", "customer", "points", "worth", "email", "handle")
-OUT = {f"out_{name}": record.c[name] for name in CONTENT}
-HAS = {f"has_{name}": record.c[f"out_{name}"] for name in CONTENT}
-NOTHING_OUT: dict[str, Any] = {"out_batch": None} | dict.fromkeys(OUT)
-NOTHING_THERE: dict[str, Any] = {"has_batch": None, "has_run": None, "confirmed_at": None} | dict.fromkeys(HAS)
+NOTHING_OUT: dict[str, Any] = dict.fromkeys(("out_batch", *(f"out_{name}" for name in CONTENT)))
+NOTHING_THERE: dict[str, Any] = dict.fromkeys(
+    ("has_batch", "has_run", "confirmed_at", *(f"has_{name}" for name in CONTENT))
+)
 
 history = Table(
     "masivo_history",
@@ -284,7 +281,6 @@ history = Table(
     Column("state", String(ledger_capacity.STATE), nullable=False),
     Column("reason", String(ledger_capacity.REASON), nullable=False),
     Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),
-    Column("hash", _Digest),
     Column("points", _Points, nullable=False),
     Column("batch", _Id),
     Column("until_run", _Id, nullable=False),
@@ -455,7 +451,3 @@ def state_in(number: int | ColumnElement[int]) -> ColumnElement[str]:
         (is_confirmed, State.CONFIRMED.value),
         else_=record.c.state,
     )
-
-
-# The state of a row over all runs.
-state_now = case((is_confirmed, State.CONFIRMED.value), else_=record.c.state)

@@ -9,7 +9,7 @@ is open is added when its entity's turn comes, because customers of the run may 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
@@ -102,8 +102,10 @@ class Planning:
         self._overrides = overrides
         self._by = by
         self._dry_run = dry_run
-        self._twins: dict[Entity, dict[str, int]] = {}
-        self._read_whole: set[Entity] = set()
+        #: Places of several rows that `plan` has counted, with their number.
+        self.twins: dict[Entity, dict[str, int]] = {}
+        #: Entities of which this run reads every row.
+        self.read_whole: set[Entity] = set()
 
     def plan(self, legacies: Iterable[Source]) -> list[Planned]:
         """
@@ -113,16 +115,6 @@ class Planning:
         counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
         self.let_pass(alarm for one in counted for alarm in one.alarms)
         return [self._entered(one) for one in counted]
-
-    @property
-    def twins(self) -> dict[Entity, dict[str, int]]:
-        """The places of several rows that `plan` has counted, with their number."""
-        return self._twins
-
-    @property
-    def read_whole(self) -> Collection[Entity]:
-        """The entities of which this run reads every row."""
-        return self._read_whole
 
     def let_pass(self, found: Iterable[guards.Alarm]) -> None:
         """Enter who let the alarms *found* pass. Raises `Misconfigured` where nobody did."""
@@ -154,14 +146,14 @@ class Planning:
         found = guards.alarms(
             self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future, is_increment=is_increment
         )
-        self._twins[legacy.entity] = dict(legacy.twins(window))
+        self.twins[legacy.entity] = dict(legacy.twins(window))
         if window.since is None and not window.customers and window.places is None:
-            self._read_whole.add(legacy.entity)
+            self.read_whole.add(legacy.entity)
         return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 
     def _entered(self, one: _Counted) -> Planned:
         if not self._dry_run:
-            keep_twins(self._ledger, self._run.number, one.entity, self._twins[one.entity].items())
+            keep_twins(self._ledger, self._run.number, one.entity, self.twins[one.entity].items())
             plan_slices(
                 self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
             )

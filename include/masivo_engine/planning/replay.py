@@ -122,10 +122,11 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
     """
     made = []
     for entity in chosen.entities:
-        settled = rows = 0
+        settled = 0
         for which in _narrowed(chosen):
-            rows += ask(ledger, run.number, entity, _RECORD.c.state.in_(_WAITS), *_for_reasons(chosen), *which)
-            settled += _settle(ledger, run.number, entity, chosen, which)
+            for_reasons = [*which, *_for_reasons(chosen)]
+            ask(ledger, run.number, entity, _RECORD.c.state.in_(_WAITS), *for_reasons)
+            settled += _settle(ledger, run.number, entity, chosen, for_reasons)
             if ADOPTED in chosen.reasons:
                 _give_back(ledger, run.number, entity, which)
         rows = plan_asked(ledger, run.number, entity, most=rows_per_slice(entity, limits))
@@ -139,7 +140,6 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
 
 def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: list[ColumnElement[bool]]) -> int:
     """Do with rows in doubt what a person said of them; return how many there are."""
-    which = [*which, *_for_reasons(chosen)]
     if chosen.in_doubt == LEAVE:
         return 0
     if chosen.in_doubt == DELIVERED:
@@ -147,9 +147,8 @@ def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: lis
         return strays + doubts.arrived(ledger, run, entity, *which)
     # Before they are given up: a try that dies in between finds them asked for.
     asked = ask(ledger, run, entity, _RECORD.c.state == State.IN_DOUBT, *which)
-    if entity is not Entity.TRANSACTIONS:
-        doubts.settle_strays(ledger, run, entity, *which, has_it=False)
     if entity is not Entity.TRANSACTIONS:  # the slice reads those back first
+        doubts.settle_strays(ledger, run, entity, *which, has_it=False)
         doubts.give_up(ledger, run, entity, *which)
     return asked
 

@@ -31,7 +31,7 @@ from itertools import combinations, islice
 from typing import NamedTuple
 
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.rows import Known, rows_of_customers, rows_where
+from masivo_engine.ledger.rows import Known, Rows, rows_where
 from masivo_engine.ledger.schema import record
 from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.rows import Entity
@@ -239,7 +239,7 @@ def purchases_of(ledger: Ledger, customers: Collection[str]) -> dict[str, Purcha
     there than the ledger sent: events that were given up, or that a person stated, or a customer of
     whom it is not known with which metrics the API has it.
     """
-    events = rows_of_customers(ledger, Entity.EVENTS, customers)
+    events = Rows(ledger).of_customers(Entity.EVENTS, customers)
     migrated = _migrated(ledger, customers)
     found: dict[str, Purchases] = {}
     for name, rows in events.items():

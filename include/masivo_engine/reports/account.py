@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Row, Select, case, func, select
 
 from masivo_engine.batching.lower_bound import least_with_tail
 from masivo_engine.ledger import schema
@@ -151,12 +151,16 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
     limits = limits or Limits()
     with ledger.reading() as connection:
         run = connection.execute(_run(run_id)).first()
+        if run is None and run_id is None:
+            raise LedgerError("the ledger has no run yet")
         if run is None:
-            return _nothing(run_id)
+            raise UnknownRun(f"the ledger knows no run {run_id!r}")
         counted = tallies.count(connection, run.id)
+        slices = {row.entity: row for row in connection.execute(_slices(run.id))}
         entities = tuple(
-            _entity(connection, run.id, entity, [one for one in counted if one.entity is entity], limits)
-            for entity in _entities(connection, run.id)
+            _entity(connection, run.id, slices[entity], [one for one in counted if one.entity is entity], limits)
+            for entity in Entity
+            if entity in slices
         )
     troubles = tuple(_troubles(counted, has_ended=run.frozen_at is not None))
     return Account(
@@ -175,31 +179,24 @@ def _run(run_id: str | None) -> Any:
     return statement.where((table.c.run_id == run_id) | (table.c.id == number)).order_by(by_name).limit(1)
 
 
-def _nothing(run_id: str | None) -> Account:
-    if run_id is None:
-        raise LedgerError("the ledger has no run yet")
-    raise UnknownRun(f"the ledger knows no run {run_id!r}")
-
-
-def _entities(connection: Connection, run: int) -> list[Entity]:
-    table = schema.part
-    found = {
-        Entity(row.entity) for row in connection.execute(select(table.c.entity).where(table.c.run == run).distinct())
-    }
-    return [entity for entity in Entity if entity in found]
-
-
-def _entity(
-    connection: Connection, run: int, entity: Entity, counted: Sequence[Tally], limits: Limits
-) -> EntityAccount:
-    part, batch = schema.part, schema.batch
-    slices = connection.execute(
+def _slices(run: int) -> Select[Any]:
+    part = schema.part
+    return (
         select(
+            part.c.entity,
             func.count().label("slices"),
             func.count(part.c.finished_at).label("finished"),
             func.coalesce(func.sum(part.c.read_rows - part.c.met_again), 0).label("read"),
-        ).where(part.c.run == run, part.c.entity == entity)
-    ).one()
+        )
+        .where(part.c.run == run)
+        .group_by(part.c.entity)
+    )
+
+
+def _entity(
+    connection: Connection, run: int, slices: Row[Any], counted: Sequence[Tally], limits: Limits
+) -> EntityAccount:
+    entity, batch = Entity(slices.entity), schema.batch
     states: dict[str, int] = {}
     points: dict[str, Decimal] = {}
     for one in counted:

@@ -34,7 +34,6 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
@@ -217,26 +216,16 @@ class Triage:
     def _sort(self, made: Judgement) -> None:
         """Fill in what is to be done from what was judged."""
         sendable = [one.row for one in made.judged if one.verdict.is_sent and isinstance(one.row, Record)]
-        if self._entity is Entity.CUSTOMERS:
-            units = [[record] for record in sendable]
-        elif self._entity is Entity.EVENTS:
-            units = [list(group) for _, group in groupby(sendable, key=lambda record: record.customer)]
-        else:
-            units = list(by_customer(sendable).values())
-        for unit in units:
-            is_suspect = any(
-                record.is_outlier
-                or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
-                for record in unit
-            )
+        in_company = {place for place, row in made.known.items() if row.reason == REFUSED_IN_COMPANY}
+        for unit in by_customer(sendable).values():
+            is_suspect = any(record.is_outlier or record.place in in_company for record in unit)
             (made.suspects if is_suspect else made.units).append(unit)
-        doubtful = {one.place for one in made.judged if one.verdict.state is State.IN_DOUBT}
-        names = {one.row.customer for one in made.judged if one.verdict.state is State.IN_DOUBT}
-        names |= {one.row.customer for one in made.judged if one.verdict.reason == "earlier_in_doubt"}
-        is_set = self._entity is Entity.TRANSACTIONS
-        made.unsettled = [
-            one.row for one in made.judged if one.place in doubtful or (is_set and one.row.customer in names)
-        ]
+        doubtful = [one for one in made.judged if one.verdict.state is State.IN_DOUBT]
+        if self._entity is Entity.TRANSACTIONS:
+            waiting = [one for one in made.judged if one.verdict.reason == "earlier_in_doubt"]
+            names = {one.row.customer for one in (*doubtful, *waiting)}
+            doubtful = [one for one in made.judged if one.row.customer in names]
+        made.unsettled = [one.row for one in doubtful]
         made.probes = [
             one.row for one in made.judged if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)
         ]

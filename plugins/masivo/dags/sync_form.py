@@ -59,6 +59,14 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"{shown} (did you mean {near}?)" if near else shown
 
 
+def run_of(params: Mapping[str, Any]) -> int | None:
+    """Return the number of the run that *params* name, if they name one. Raises `Misconfigured`."""
+    run = str(params.get("run") or "").strip()
+    if run and not run.isdecimal():
+        raise Misconfigured(f"run ({run!r}) is no number of a run in the ledger; the account prints it")
+    return int(run) if run else None
+
+
 def is_by_person(context: Context) -> bool:
     """Whether a person started the run in *context*: by hand, or as part of a backfill."""
     return context["dag_run"].run_type in ("manual", "backfill")

@@ -160,7 +160,9 @@ class Bench:
     def states(self) -> dict[str, tuple[str, str]]:
         """State and reason of every record, by key."""
         record = schema.record
-        statement = select(record.c.key, schema.state_now.label("s"), record.c.reason).order_by(record.c.key)
+        statement = select(record.c.key, schema.state_in(record.c.has_run).label("s"), record.c.reason).order_by(
+            record.c.key
+        )
         with self.ledger.reading() as connection:
             return {row.key: (row.s, row.reason) for row in connection.execute(statement)}
 

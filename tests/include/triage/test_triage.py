@@ -47,7 +47,7 @@ def known(row, **fields):
     base = {"home": row.owner, "place": row.place, "key": row.key, "customer": row.customer, "owner": row.owner}
     base |= {"changed": row.changed, "hash": getattr(row, "content_hash", None), "points": row.points}
     base |= {"state": "held", "reason": "", "column_name": "", "since_run": 1, "strays": 0, "run": 1}
-    return Known(**nothing | base | {"slice": 1, "fence": 1} | fields)
+    return Known(**nothing | base | {"slice": 1} | fields)
 
 
 def has(row, **fields):

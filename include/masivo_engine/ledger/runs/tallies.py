@@ -63,14 +63,11 @@ def count(connection: Connection, run: int) -> list[Tally]:
     frozen_at = connection.execute(select(schema.run.c.frozen_at).where(schema.run.c.id == run)).scalar()
     found: dict[tuple[str, ...], Tally] = {}
     for one in (_written if frozen_at else _live)(connection, run):
-        before = found.get(one[:4])
-        found[one[:4]] = (
-            one
-            if before is None
-            else before._replace(
-                rows=before.rows + one.rows, points=before.points + one.points, new=before.new + one.new
-            )
-        )
+        if before := found.get(one[:4]):
+            sums = before.rows + one.rows, before.points + one.points, before.new + one.new
+            found[one[:4]] = Tally(*one[:4], *sums)
+        else:
+            found[one[:4]] = one
     return [one for one in found.values() if one.rows]
 
 
@@ -153,8 +150,8 @@ def _written(connection: Connection, run: int) -> Iterator[Tally]:
 
 
 def _live(connection: Connection, run: int) -> Iterator[Tally]:
-    yield from _tallies(connection, _seen(run))
-    yield from _tallies(connection, _left(run))
+    yield from _tallies(connection, _summed(as_left().where(schema.record.c.run == run)))
+    yield from _tallies(connection, _summed(select(schema.left).where(schema.left.c.run == run)))
     yield from _tallies(connection, _gone(run))
 
 
@@ -178,53 +175,33 @@ def as_left() -> Select[Any]:
         record.c.entity,
         record.c.place,
         record.c.slice,
-        schema.state_in(record.c.run),
+        schema.state_in(record.c.run).label("state"),
         record.c.reason,
         record.c.column_name,
         record.c.points,
-        case((_is_new(record.c.run), 1), else_=0),
+        case((_is_new(), 1), else_=0).label("new"),
     )
 
 
-def _is_new(run: int | ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether a row is in trouble since *run*, and had not been so before."""
+def _is_new() -> ColumnElement[bool]:
+    """Whether a row is in trouble since the run that saw it last, and had not been so before."""
     record, history = schema.record, schema.history
     was_so = exists().where(
         history.c.entity == record.c.entity,
         history.c.home == record.c.home,
         history.c.place == record.c.place,
-        history.c.until_run == run,
+        history.c.until_run == record.c.run,
         history.c.state == record.c.state,
         history.c.reason == record.c.reason,
     )
-    return and_(record.c.state.in_(OPEN), record.c.since_run == run, ~was_so)
+    return and_(record.c.state.in_(OPEN), record.c.since_run == record.c.run, ~was_so)
 
 
-def _seen(run: int) -> Select[Any]:
-    """Count the rows that *run* has seen last."""
-    record = schema.record
-    seen = (
-        select(
-            record.c.entity,
-            schema.state_in(run).label("state"),
-            record.c.reason,
-            record.c.column_name,
-            record.c.points,
-            case((_is_new(run), 1), else_=0).label("new"),
-        )
-        .where(record.c.run == run)
-        .subquery()
-    )
-    kind = (seen.c.entity, seen.c.state, seen.c.reason, seen.c.column_name)
-    return select(*kind, func.count(), func.sum(seen.c.points), func.sum(seen.c.new)).group_by(*kind)
-
-
-def _left(run: int) -> Select[Any]:
-    """Count the rows of *run* that another run has seen since."""
-    left = schema.left
-    kind = (left.c.entity, left.c.state, left.c.reason, left.c.column_name)
-    amounts = (func.count(), func.sum(left.c.points), func.sum(left.c.new))
-    return select(*kind, *amounts).where(left.c.run == run).group_by(*kind)
+def _summed(ended: Select[Any]) -> Select[Any]:
+    """Sum up rows that *ended* has as `schema.left` has them."""
+    each = ended.subquery()
+    kind = (each.c.entity, each.c.state, each.c.reason, each.c.column_name)
+    return select(*kind, func.count(), func.sum(each.c.points), func.sum(each.c.new)).group_by(*kind)
 
 
 def _gone(run: int) -> Select[Any]:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.encoding import as_worth
-from masivo_engine.ledger.rows import Known, rows_of_customers
+from masivo_engine.ledger.rows import Known, Rows
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.reasons import NOT_SHOWN
@@ -97,7 +97,7 @@ def sent_to(ledger: Ledger, customers: Collection[str]) -> list[Sent]:
     """Return what was sent to *customers* in all runs and may be there, oldest first."""
     found: list[Sent] = []
     for entity in Entity:
-        for name, rows in rows_of_customers(ledger, entity, customers).items():
+        for name, rows in Rows(ledger).of_customers(entity, customers).items():
             found += [one for row in rows for one in _sent(entity, row) if one.customer == name]
     return sorted(found, key=lambda one: (one.batch or 0, one.home, one.place))
 
@@ -179,23 +179,12 @@ def choose_all(ledger: Ledger, runs: Collection[int], due: datetime) -> None:
         )
         known = connection.execute(before.group_by(finding.c.customer)).all()
         connection.execute(delete(finding).where(finding.c.run.in_(list(runs))))
-        columns = ["run", "entity", "key", "customer", "bucket", "reward", "expected", "found", "found_at"]
-        connection.execute(
-            insert(finding).from_select(
-                columns,
-                select(
-                    everybody.c.run,
-                    literal(Entity.CUSTOMERS.value),
-                    everybody.c.customer,
-                    everybody.c.customer,
-                    literal(WAITING),
-                    literal(""),
-                    literal(EVERYBODY),
-                    literal("0"),
-                    literal(due, finding.c.found_at.type),
-                ),
-            )
-        )
+        new = _waiting(everybody.c.run, everybody.c.customer, EVERYBODY, due)
+        values = [
+            value if isinstance(value, ColumnElement) else literal(value, finding.c[name].type)
+            for name, value in new.items()
+        ]
+        connection.execute(insert(finding).from_select(list(new), select(*values)))
         if known:
             connection.execute(insert(finding), [_waiting(row.run, row.customer, "found before", due) for row in known])
 
@@ -213,7 +202,9 @@ def choose(ledger: Ledger, runs: Collection[int], chosen: Mapping[str, tuple[int
         for first in range(0, len(names), _PORTION):
             some = names[first : first + _PORTION]
             connection.execute(delete(finding).where(of_runs, finding.c.customer.in_(some)))
-            connection.execute(insert(finding), [_waiting(*_run_first(chosen[name], name), due) for name in some])
+            connection.execute(
+                insert(finding), [_waiting(chosen[name][0], name, chosen[name][1], due) for name in some]
+            )
 
 
 def waiting_ids(ledger: Ledger, runs: Collection[int]) -> list[int]:
@@ -398,10 +389,10 @@ def is_unconfirmed() -> ColumnElement[bool]:
     return and_(record.c.confirmed_at.is_(None), record.c.reason != NOT_SHOWN)
 
 
-def _waiting(run: int, customer: str, why: str, due: datetime) -> dict[str, Any]:
+def _waiting(run: Any, customer: Any, why: str, due: datetime) -> dict[str, Any]:
     return {
         "run": run,
-        "entity": Entity.CUSTOMERS,
+        "entity": Entity.CUSTOMERS.value,
         "key": customer,
         "customer": customer,
         "bucket": WAITING,
@@ -410,8 +401,3 @@ def _waiting(run: int, customer: str, why: str, due: datetime) -> dict[str, Any]
         "found": "0",
         "found_at": due,
     }
-
-
-def _run_first(chosen: tuple[int, str], name: str) -> tuple[int, str, str]:
-    run, why = chosen
-    return run, name, why

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Double, Select, bindparam, case, delete, exists, insert, select, update
+from sqlalchemy import Connection, Double, Select, Update, bindparam, case, delete, exists, insert, select, update
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
@@ -95,13 +95,31 @@ def _is_another_sending(dialect: str) -> Select[tuple[bool]]:
     )
 
 
+def hold(connection: Connection, lease: Lease) -> bool:
+    """
+    Lock the slice of *lease* until the transaction ends, and show that its try lives; False where
+    another try has it.
+    """
+    mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
+    return connection.execute(_holding(connection.dialect.name), mine).rowcount == 1
+
+
+@cache
+def _holding(dialect: str) -> Update:
+    """Return the statement of `hold`; it is run by every write, and made once."""
+    part = schema.part
+    return (
+        update(part)
+        .where(part.c.run == bindparam("of_run"), part.c.entity == bindparam("of_entity"))
+        .where(part.c.number == bindparam("of_slice"), part.c.fence == bindparam("of_fence"))
+        .values(renewed_at=clock(dialect))
+    )
+
+
 def renew(ledger: Ledger, lease: Lease) -> None:
     """Show that the try of *lease* lives, if the slice is still its own."""
-    part = schema.part
-    mine = (part.c.run == lease.run, part.c.entity == lease.entity, part.c.number == lease.slice)
-    alive: dict[str, Any] = {"renewed_at": clock(ledger.engine.dialect.name)}
     with ledger.engine.begin() as connection:
-        connection.execute(update(part).where(*mine, part.c.fence == lease.fence).values(alive))
+        hold(connection, lease)
 
 
 def let_go(ledger: Ledger, run: int) -> None:

@@ -10,7 +10,8 @@ lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     select,
     update,
 )
@@ -35,10 +35,10 @@ from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
 from masivo_engine.ledger.rows import Known, Rows, has_email
 from masivo_engine.ledger.runs import tallies
-from masivo_engine.ledger.runs.doubts import STRAYING
+from masivo_engine.ledger.runs.doubts import GIVEN_UP, SHOWN, arriving, changing, new_state
 from masivo_engine.ledger.writing.bulk_insert import Same, add
 from masivo_engine.ledger.writing.handles import handle_of
-from masivo_engine.ledger.writing.leases import Lease, is_my_turn
+from masivo_engine.ledger.writing.leases import Lease, hold, is_my_turn
 from masivo_engine.ledger.writing.sealed_payloads import keep
 from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
@@ -51,6 +51,8 @@ from masivo_engine.sql import at_once, one_of
 
 
 _RECORD = schema.record
+# Why a row is delivered that was not, as far as is known, before.
+_SENT_AGAIN = case((_RECORD.c.strays > 0, SENT_AGAIN), else_="")
 
 
 def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> SliceLedger | None:
@@ -81,7 +83,7 @@ def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: flo
             )
         )
         fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
-        take_over(connection, run, entity, number, at=now())
+        take_over(connection, run, entity, number)
         newest = connection.execute(select(func.max(schema.batch.c.id))).scalar() or 0
     return SliceLedger(ledger, Lease(run, entity, number, fence), newest)
 
@@ -119,15 +121,14 @@ class SliceLedger:
                 changed.append((one, row))
         old = [*same, *(row for _, row in changed)]
         try:
-            with self._many_rows() as connection:
-                self._hold(connection)
+            with self._held(many_rows=True) as connection:
                 self._leave_to_their_runs(connection, old)
                 if self._mark(connection, same) + self._rewrite(connection, changed) != len(old):
                     raise Moved(f"a row of {self._entity} was read by two slices at this moment")
                 if fresh:
                     add(connection, _RECORD, self._columns(sorted(fresh, key=_where)))
                 adopted = [one.place for one in judged if one.verdict.has_it]
-                self._change(connection, adopted, **self._adopted())
+                self._change(connection, adopted, self._adopted())
                 self._keep_payloads(connection, judged)
         except IntegrityError:
             new = [one.place for one in fresh] + [one.place for one, row in changed if one.place != row.place]
@@ -140,8 +141,7 @@ class SliceLedger:
         Note that *rows* came out of the cursors that another slice of the run has seen before.
         """
         table = schema.part
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        with self._held() as connection:
             connection.execute(update(table).where(*self._this()).values(met_again=table.c.met_again + rows))
 
     def pack(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> int:
@@ -153,8 +153,7 @@ class SliceLedger:
         address are another row's meanwhile.
         """
         places = [record.place for record in batch.records]
-        with self._many_rows() as connection:
-            self._hold(connection)
+        with self._held(many_rows=True) as connection:
             self._refuse_taken(connection, batch.records)
             made = connection.execute(insert(schema.batch), self._packed(batch, purpose))
             batch_id = int((made.inserted_primary_key or (0,))[0])
@@ -169,14 +168,13 @@ class SliceLedger:
                 f"out_{name}": _RECORD.c[name] for name in schema.CONTENT
             }
             values |= {"state": State.HELD, "reason": NOT_YET_SENT}
-            if self._change(connection, places, *mine, **values) != len(places):
+            if self._change(connection, places, values, *mine) != len(places):
                 raise Moved(f"a row of {self._entity} changed between reading and packing")
         return batch_id
 
     def mark_sending(self, batch_id: int) -> None:
         """Commit that the batch is being sent: the last write before its POST."""
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        with self._held() as connection:
             # By the one clock of all workers: what was sent later can prove something of what was
             # sent before.
             at = stamp(connection)
@@ -185,8 +183,7 @@ class SliceLedger:
     def mark_not_sent(self, batch_id: int, *, status: int, words: str) -> None:
         """Note that the request was provably not accepted: the batch may be sent again."""
         values = {"state": BatchState.PACKED, "status": status, "words": kept(words, ledger_capacity.WORDS)}
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        with self._held() as connection:
             self._move(connection, batch_id, BatchState.SENDING, **values)
 
     def enter_receipt(self, batch_id: int, receipt: Receipt) -> None:
@@ -197,10 +194,7 @@ class SliceLedger:
         yet, so it is in doubt: also where the API refused the request, and what it accepted where
         the receipt gives a *reason* to doubt that.
         """
-        with self.ledger.engine.begin() as connection:
-            # Before the stamp, which others compare with the moment when this is committed: the
-            # lock may be waited for.
-            self._hold(connection)
+        with self._held() as connection:
             self._move(
                 connection,
                 batch_id,
@@ -213,19 +207,17 @@ class SliceLedger:
                 settled_at=stamp(connection),
             )
             if receipt.state is BatchState.DELIVERED and not receipt.reason:
-                connection.execute(_arriving(self.lease.run, ()).where(_RECORD.c.out_batch == batch_id))
-                return
-            reason = "refusal_unproven" if receipt.state is BatchState.REFUSED else receipt.reason
-            pairs = ((_RECORD.c[name], value) for name, value in self._new_state(State.IN_DOUBT, reason).items())
-            connection.execute(update(_RECORD).where(_RECORD.c.out_batch == batch_id).ordered_values(*pairs))
+                statement = arriving(self.lease.run, _SENT_AGAIN, NOT_YET_SENT)
+            else:
+                reason = "refusal_unproven" if receipt.state is BatchState.REFUSED else receipt.reason
+                statement = changing(new_state(self.lease.run, State.IN_DOUBT, reason))
+            connection.execute(statement.where(_RECORD.c.out_batch == batch_id))
 
     def arrived(self, places: Sequence[str], batch_id: int) -> None:
         """Enter that a read-back has shown what *batch_id* carried of *places*, as it was sent."""
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
-            for some in at_once(places, connection.dialect.name):
-                these = (one_of(_RECORD.c.place, some, connection.dialect.name), _RECORD.c.out_batch == batch_id)
-                connection.execute(_arriving(self.lease.run, _SHOWN).where(_RECORD.c.entity == self._entity, *these))
+        with self._held() as connection:
+            statement = arriving(self.lease.run, _SENT_AGAIN, NOT_YET_SENT, SHOWN)
+            self._execute(connection, statement, places, _RECORD.c.out_batch == batch_id)
 
     def absent(self, places: Sequence[str], batch_id: int, *, was_refused: bool) -> None:
         """
@@ -237,24 +229,21 @@ class SliceLedger:
         may still come: it stays a stray.
         """
         state = (State.QUARANTINED, REFUSED_IN_COMPANY) if was_refused else (State.HELD, NOT_YET_SENT)
-        given_up = () if was_refused else STRAYING
-        settled = (*given_up, *schema.NOTHING_OUT.items())
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
-            values = (*settled, *self._new_state(*state).items())
-            self._change_in_order(connection, places, values, _RECORD.c.out_batch == batch_id)
+        settled = schema.NOTHING_OUT if was_refused else GIVEN_UP
+        with self._held() as connection:
+            values = settled | new_state(self.lease.run, *state)
+            self._change(connection, places, values, _RECORD.c.out_batch == batch_id)
 
     def convict(self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes) -> None:
         """
         Quarantine *records*, which the API refused by themselves, and remember what it *judged*:
         their content, or that of their set. They are out in *batch_id*, or not any more.
         """
-        values = self._new_state(State.QUARANTINED, reason, shape=shape) | {"judged": judged}
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        state = new_state(self.lease.run, State.QUARANTINED, reason, shape=shape)
+        with self._held() as connection:
             places = [record.place for record in records]
             is_it = _RECORD.c.out_batch.is_(None) if batch_id is None else _RECORD.c.out_batch == batch_id
-            self._change_in_order(connection, places, (*schema.NOTHING_OUT.items(), *values.items()), is_it)
+            self._change(connection, places, schema.NOTHING_OUT | state | {"judged": judged}, is_it)
             if self.ledger.seal:
                 keep(connection, self.ledger.seal, self._entity, records)
 
@@ -263,30 +252,19 @@ class SliceLedger:
         Let rows be judged again that were convicted, because nothing shows that the fault is
         theirs.
         """
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
-            self._change(
-                connection,
-                places,
-                _RECORD.c.state == State.QUARANTINED,
-                judged=None,
-                **self._new_state(State.HELD, "run_stopped"),
-            )
+        with self._held() as connection:
+            values = new_state(self.lease.run, State.HELD, "run_stopped") | {"judged": None}
+            self._change(connection, places, values, _RECORD.c.state == State.QUARANTINED)
 
-    def hold(self, places: Sequence[str], state: State, reason: str, shape: str = "") -> None:
+    def hold(self, places: Sequence[str], state: State, reason: str) -> None:
         """Give rows that are not out another *state*: they were to be sent, and are not."""
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
-            values = self._new_state(state, reason, shape=shape)
-            self._change(connection, places, _RECORD.c.out_batch.is_(None), **values)
+        with self._held() as connection:
+            self._change(connection, places, new_state(self.lease.run, state, reason), _RECORD.c.out_batch.is_(None))
 
     def doubt(self, places: Sequence[str], reason: str) -> None:
         """Say of rows that are out why they stay in doubt."""
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
-            self._change(
-                connection, places, _RECORD.c.out_batch.is_not(None), **self._new_state(State.IN_DOUBT, reason)
-            )
+        with self._held() as connection:
+            self._change(connection, places, new_state(self.lease.run, State.IN_DOUBT, reason), schema.is_out)
 
     def give_back(self, batch_id: int, reason: str) -> None:
         """
@@ -294,15 +272,12 @@ class SliceLedger:
         is.
         """
         table = schema.batch
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        with self._held() as connection:
             this = (table.c.id == batch_id, table.c.state == BatchState.PACKED)
             values = {"state": BatchState.GIVEN_BACK, "settled_at": now()}
             if connection.execute(update(table).where(*this).values(values)).rowcount:
-                state = self._new_state(State.HELD, reason)
-                connection.execute(
-                    update(_RECORD).where(_RECORD.c.out_batch == batch_id).values(schema.NOTHING_OUT | state)
-                )
+                values = schema.NOTHING_OUT | new_state(self.lease.run, State.HELD, reason)
+                connection.execute(changing(values).where(_RECORD.c.out_batch == batch_id))
 
     def finish(self, rows: int) -> None:
         """
@@ -310,8 +285,7 @@ class SliceLedger:
         database, and those that only an earlier try met, whoever has seen them since.
         """
         part = schema.part
-        with self.ledger.engine.begin() as connection:
-            self._hold(connection)
+        with self._held() as connection:
             earlier = select(func.count()).where(
                 _RECORD.c.run == self.lease.run,
                 _RECORD.c.entity == self._entity,
@@ -380,7 +354,7 @@ class SliceLedger:
         """
         places = [row.place for row in rows]
         is_free = (_RECORD.c.run != self.lease.run) | (_RECORD.c.slice == self.lease.slice)
-        return self._change(connection, places, is_free, run=self.lease.run, **self._seen())
+        return self._change(connection, places, self._seen(), is_free)
 
     def _rewrite(self, connection: Connection, changed: Sequence[tuple[Judged, Known]]) -> int:
         """Write rows anew, and what they were into their history; return how many, likewise."""
@@ -402,9 +376,7 @@ class SliceLedger:
             | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
             for index, (one, row) in enumerate(changed)
         ]
-        return connection.execute(
-            _rewriting(self._entity, tuple(columns)).values(run=run, **self._seen()), rows
-        ).rowcount
+        return connection.execute(_rewriting(self._entity, tuple(columns)).values(self._seen()), rows).rowcount
 
     def _is_as_judged(self, one: Judged, row: Known) -> bool:
         is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
@@ -431,7 +403,6 @@ class SliceLedger:
                     "state": row.state,
                     "reason": row.reason,
                     "column_name": row.column_name,
-                    "hash": row.hash,
                     "points": row.points,
                     "batch": row.out_batch or row.has_batch,
                     "until_run": self.lease.run,
@@ -471,18 +442,8 @@ class SliceLedger:
         return values | {"has_run": self.lease.run, "confirmed_at": None} | schema.NOTHING_OUT
 
     def _seen(self) -> dict[str, Any]:
-        return {"slice": self.lease.slice, "fence": self.lease.fence, "gone_run": None}
-
-    def _new_state(self, state: State, reason: str, *, shape: str = "") -> dict[str, Any]:
-        is_as_before = (_RECORD.c.state == state.value) & (_RECORD.c.reason == reason)
-        return {
-            # First: MySQL would compare with the new state else.
-            "since_run": case((is_as_before, _RECORD.c.since_run), else_=literal(self.lease.run)),
-            "state": state,
-            "reason": reason,
-            "column_name": "",
-            "shape": kept(shape, ledger_capacity.SHAPE),
-        }
+        lease = self.lease
+        return {"run": lease.run, "slice": lease.slice, "fence": lease.fence, "gone_run": None}
 
     def _packed(self, batch: Batch, purpose: Purpose) -> dict[str, Any]:
         lease = self.lease
@@ -490,7 +451,6 @@ class SliceLedger:
             "run": lease.run,
             "entity": lease.entity,
             "slice": lease.slice,
-            "fence": lease.fence,
             "number": batch.number,
             "state": BatchState.PACKED,
             "records": len(batch.records),
@@ -554,31 +514,39 @@ class SliceLedger:
 
     # How it is written.
 
-    def _many_rows(self) -> Any:
-        return self.ledger.engine.execution_options(**{MANY_ROWS: True}).begin()
+    @contextmanager
+    def _held(self, *, many_rows: bool = False) -> Iterator[Connection]:
+        """
+        Open a transaction that has locked the slice, and shows that its try lives.
+
+        It locks before anything else, and does not only look: under READ COMMITTED a claim could
+        slip in between a look and the write.
+        """
+        engine = self.ledger.engine.execution_options(**{MANY_ROWS: True}) if many_rows else self.ledger.engine
+        with engine.begin() as connection:
+            if not hold(connection, self.lease):
+                raise Fenced(self._lost())
+            yield connection
 
     def _change(
-        self, connection: Connection, places: Collection[str], *conditions: ColumnElement[bool], **values: Any
-    ) -> int:
-        """Change the rows at *places* where *conditions* hold; return how many."""
-        return self._change_in_order(connection, places, tuple(values.items()), *conditions)
-
-    def _change_in_order(
         self,
         connection: Connection,
         places: Collection[str],
-        values: Sequence[tuple[str, Any]],
+        values: Mapping[str, Any],
         *conditions: ColumnElement[bool],
     ) -> int:
-        """
-        Do so in the order of *values*: MySQL takes what it has changed already for what was there.
-        """
+        """Set *values* of the rows at *places* where *conditions* hold; return how many."""
+        return self._execute(connection, changing(values), places, *conditions)
+
+    def _execute(
+        self, connection: Connection, statement: Update, places: Collection[str], *conditions: ColumnElement[bool]
+    ) -> int:
         changed = 0
         for some in at_once(list(places), connection.dialect.name):
             these = one_of(_RECORD.c.place, some, connection.dialect.name)
-            pairs = [(_RECORD.c[name], value) for name, value in values]
-            statement = update(_RECORD).where(_RECORD.c.entity == self._entity, these, *conditions)
-            changed += connection.execute(statement.ordered_values(*pairs)).rowcount
+            changed += connection.execute(
+                statement.where(_RECORD.c.entity == self._entity, these, *conditions)
+            ).rowcount
         return changed
 
     def _move(self, connection: Connection, batch_id: int, expected: BatchState, **values: Any) -> None:
@@ -586,15 +554,6 @@ class SliceLedger:
         this = {"of_batch": batch_id, "of_state": expected}
         new = {f"new_{name}": value for name, value in values.items()}
         if connection.execute(_moving(tuple(values)), this | new).rowcount != 1:
-            raise Fenced(self._lost())
-
-    def _hold(self, connection: Connection) -> None:
-        """Lock the slice for this transaction, if it is still ours, and show that its try lives."""
-        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and
-        # the write.
-        lease = self.lease
-        mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
-        if connection.execute(_holding(connection.dialect.name), mine).rowcount != 1:
             raise Fenced(self._lost())
 
     def _this(self) -> tuple[Any, ...]:
@@ -622,40 +581,6 @@ def _where(one: Judged) -> tuple[str, str]:
     return one.row.owner, one.place
 
 
-# What a read-back has shown is there is no stray any more.
-_IS_SHOWN = _RECORD.c.stray_hash == _RECORD.c.out_hash
-_SHOWN: tuple[tuple[Any, Any], ...] = (
-    (_RECORD.c.strays, case((_IS_SHOWN, 0), else_=_RECORD.c.strays)),
-    (_RECORD.c.stray_batch, case((_IS_SHOWN, None), else_=_RECORD.c.stray_batch)),
-    (_RECORD.c.stray_hash, case((_IS_SHOWN, None), else_=_RECORD.c.stray_hash)),
-)
-
-
-def _arriving(run: int, then: tuple[tuple[Any, Any], ...]) -> Update:
-    """
-    Return the statement by which what is out is what the API has, and *then* changes.
-
-    The row is delivered if that is what it says now; if it changed meanwhile, it is judged anew. In
-    this order: MySQL takes what it has changed already for what was there.
-    """
-    is_as_sent = (_RECORD.c.hash == _RECORD.c.out_hash) & (_RECORD.c.customer == _RECORD.c.out_customer)
-    is_again = is_as_sent & (_RECORD.c.strays > 0)
-    return update(_RECORD).ordered_values(
-        (_RECORD.c.state, case((is_as_sent, State.DELIVERED.value), else_=State.HELD.value)),
-        (_RECORD.c.reason, case((is_again, SENT_AGAIN), (is_as_sent, ""), else_=NOT_YET_SENT)),
-        *then,
-        (_RECORD.c.column_name, ""),
-        (_RECORD.c.shape, ""),
-        (_RECORD.c.since_run, run),
-        (_RECORD.c.judged, None),
-        *((_RECORD.c[f"has_{name}"], _RECORD.c[f"out_{name}"]) for name in schema.CONTENT),
-        (_RECORD.c.has_batch, _RECORD.c.out_batch),
-        (_RECORD.c.has_run, run),
-        (_RECORD.c.confirmed_at, None),
-        *((_RECORD.c[name], None) for name in schema.NOTHING_OUT),
-    )
-
-
 # These are run for every page or batch. Making them takes longer than running them, so each is made
 # once.
 
@@ -671,18 +596,6 @@ def _rewriting(entity: str, names: tuple[str, ...]) -> Update:
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     values |= {"place": bindparam("new_place"), "since_run": bindparam("new_since")}
     return update(_RECORD).where(*this).values(values)
-
-
-@cache
-def _holding(dialect: str) -> Update:
-    """Return the statement that shows that the try of a slice lives, if the slice is its own."""
-    part = schema.part
-    return (
-        update(part)
-        .where(part.c.run == bindparam("of_run"), part.c.entity == bindparam("of_entity"))
-        .where(part.c.number == bindparam("of_slice"), part.c.fence == bindparam("of_fence"))
-        .values(renewed_at=clock(dialect))
-    )
 
 
 @cache

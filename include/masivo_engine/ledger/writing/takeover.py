@@ -17,8 +17,6 @@ Whatever else was left is in the ledger as it was judged, and judged again when 
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from masivo_engine.ledger import schema
@@ -30,14 +28,14 @@ from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.rows import Entity, State
 
 
-def take_over(connection: Connection, run: int, entity: Entity, number: int, *, at: datetime) -> None:
+def take_over(connection: Connection, run: int, entity: Entity, number: int) -> None:
     """
     Settle what earlier tries of this slice left, and fence every other run off *entity*.
 
     Two runs that worked on one entity at once would both find a record unsent, and send it twice.
     """
-    _settle(connection, run, entity, number, at)
-    _fence(connection, run, entity, at)
+    _settle(connection, run, entity, number)
+    _fence(connection, schema.part.c.run != run, schema.part.c.entity == entity)
 
 
 def settle_dead(ledger: Ledger, run: int, entity: Entity, *, lease_s: float) -> None:
@@ -45,24 +43,22 @@ def settle_dead(ledger: Ledger, run: int, entity: Entity, *, lease_s: float) -> 
     Settle what tries of *entity*, of runs other than *run*, left behind that have been silent for
     *lease_s*; and fence them off.
     """
+    part = schema.part
     with ledger.engine.begin() as connection:
         # As whoever claims a slice does it: so none is claimed meanwhile.
         connection.execute(select(schema.ledger.c.id).with_for_update())
-        _fence(connection, run, entity, utc(), schema.part.c.renewed_at < now(connection) - lease_s)
+        is_silent = part.c.renewed_at < now(connection) - lease_s
+        _fence(connection, part.c.run != run, part.c.entity == entity, is_silent)
 
 
 def settle_run(ledger: Ledger, run: int) -> None:
     """Settle what tries of *run* left behind that nobody will go on with, and fence them off."""
-    part = schema.part
-    mine = (part.c.run == run, part.c.finished_at.is_(None), part.c.started_at.is_not(None))
     with ledger.engine.begin() as connection:
         connection.execute(select(schema.ledger.c.id).with_for_update())
-        for row in connection.execute(select(part.c.entity, part.c.number).where(*mine)).all():
-            _settle(connection, run, row.entity, row.number, utc())
-        connection.execute(update(part).where(*mine).values(fence=part.c.fence + 1, renewed_at=None))
+        _fence(connection, schema.part.c.run == run)
 
 
-def _settle(connection: Connection, run: int, entity: Entity, number: int, at: datetime) -> None:
+def _settle(connection: Connection, run: int, entity: str, number: int) -> None:
     batch, record = schema.batch, schema.record
     this = (batch.c.run == run, batch.c.entity == entity, batch.c.slice == number)
     left = select(batch.c.id, batch.c.state).where(*this, batch.c.state.in_([BatchState.SENDING, BatchState.PACKED]))
@@ -70,10 +66,10 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
         theirs = update(record).where(record.c.out_batch == row.id)
         mine = update(batch).where(batch.c.id == row.id)
         if row.state == BatchState.SENDING:
-            connection.execute(mine.values(state=BatchState.IN_DOUBT, reason="task_died", settled_at=at))
+            connection.execute(mine.values(state=BatchState.IN_DOUBT, reason="task_died", settled_at=utc()))
             connection.execute(theirs.values(state=State.IN_DOUBT, reason="task_died", since_run=run))
         else:
-            connection.execute(mine.values(state=BatchState.GIVEN_BACK, settled_at=at))
+            connection.execute(mine.values(state=BatchState.GIVEN_BACK, settled_at=utc()))
             connection.execute(theirs.values(schema.NOTHING_OUT | {"state": State.HELD, "reason": "run_stopped"}))
     unsent = (record.c.run == run, record.c.entity == entity, record.c.slice == number)
     connection.execute(
@@ -83,17 +79,12 @@ def _settle(connection: Connection, run: int, entity: Entity, number: int, at: d
     )
 
 
-def _fence(connection: Connection, run: int, entity: Entity, at: datetime, *which: ColumnElement[bool]) -> None:
+def _fence(connection: Connection, *which: ColumnElement[bool]) -> None:
+    """Fence off the tries of *which* slices that did not finish, and settle what they left."""
     part = schema.part
-    unfinished = (
-        *which,
-        part.c.run != run,
-        part.c.entity == entity,
-        part.c.finished_at.is_(None),
-        part.c.renewed_at.is_not(None),
-    )
-    others = connection.execute(select(part.c.run, part.c.number).where(*unfinished)).all()
-    if others:
+    unfinished = (*which, part.c.finished_at.is_(None), part.c.renewed_at.is_not(None))
+    left = connection.execute(select(part.c.run, part.c.entity, part.c.number).where(*unfinished)).all()
+    if left:
         connection.execute(update(part).where(*unfinished).values(fence=part.c.fence + 1, renewed_at=None))
-    for other in others:
-        _settle(connection, other.run, entity, other.number, at)
+    for one in left:
+        _settle(connection, one.run, one.entity, one.number)

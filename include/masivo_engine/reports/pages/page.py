@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from masivo_engine.model.limits import hours
 from masivo_engine.model.rows import State
 from masivo_engine.reports.pages import charts, figures, outcome
 from masivo_engine.reports.pages.charts import Columns, Piece
@@ -115,6 +116,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "bound": figures.bound,
         "count": figures.count,
+        "hours": hours,
         "took": figures.length,
         "moment": figures.moment,
         "off": figures.off,

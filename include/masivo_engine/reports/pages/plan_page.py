@@ -16,21 +16,6 @@ from masivo_engine.reports.pages.outcome import Headline, Tone
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What will be sent of one entity."""
-
-    entity: str
-    records: int
-    resent: int
-    again: int
-    requests: int
-    least: int
-    fill: float
-    bytes: int
-    time: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reward:
     """
     What will be sent of one reward: points of balances, and of the transactions that made them.
@@ -54,7 +39,7 @@ def plan_page(known: Facts, plan: Mapping[str, Any], *, has_account: bool) -> st
         tiers=tiers,
         months=months,
         groups=outcome.foretold(plan["reasons"]),
-        requests=[_request(name, one) for name, one in entities.items()],
+        requests=entities,
         time=hours(plan["hours"]),
         token_refreshes=plan["token_refreshes"],
         has_account=has_account,
@@ -95,17 +80,3 @@ def _rewards(worth: Mapping[str, Any]) -> list[Reward]:
         for reward in {**balances, **transactions}
     ]
     return sorted(made, key=lambda one: (-abs(one.balances), one.reward))
-
-
-def _request(name: str, one: Mapping[str, Any]) -> Request:
-    return Request(
-        name,
-        one["records"],
-        one["resent"],
-        one["again"],
-        one["requests"],
-        one["least_requests"],
-        one["fill"],
-        one["bytes"],
-        hours(one["hours"]) if one["requests"] else "",
-    )

@@ -89,7 +89,6 @@ def upgrade() -> None:
         Column("state", String(12), nullable=False),
         Column("reason", String(40), nullable=False),
         Column("column_name", String(190), nullable=False),
-        Column("hash", _Digest),
         Column("points", _Points, nullable=False),
         Column("batch", _Id),
         Column("until_run", _Id, nullable=False),
@@ -113,7 +112,6 @@ def upgrade() -> None:
         Column("account", String(64), nullable=False),
         Column("salt", _Digest, nullable=False),
         Column("resends", String(12), nullable=False),
-        Column("created_at", _Time, nullable=False),
         **_MYSQL,
     )
     op.create_table(
@@ -159,7 +157,6 @@ def upgrade() -> None:
         Column("has_run", _Id),
         Column("confirmed_at", _Time),
         Column("strays", SmallInteger(), nullable=False),
-        Column("stray_batch", _Id),
         Column("stray_hash", _Digest),
         Column("judged", _Digest),
         Column("run", _Id, nullable=False),
@@ -233,7 +230,6 @@ def upgrade() -> None:
         Column("entity", String(12), nullable=False),
         Column("slice", Integer(), nullable=False),
         Column("number", Integer(), nullable=False),
-        Column("fence", Integer(), nullable=False),
         Column("state", String(12), nullable=False),
         Column("records", Integer(), nullable=False),
         Column("customers", Integer(), nullable=False),
