@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import delete, update
 
+from masivo_engine.model.errors import Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import shown_customer
 from masivo_engine.sandbox.faults.faults import Rule, Script
@@ -202,3 +203,31 @@ def test_more_fields_are_asked_about_before_everybody_is_sent_again(opened):
         with pytest.raises(Exception, match="50 of 50 customers that the API has read otherwise"):
             on.sync("sweep")
         assert set(on.sent(CUSTOMERS).values()) == {1}
+
+
+def test_change_times_of_another_zone_than_the_mapping_says_are_no_empty_windows(opened):
+    """The shop writes Bogota's time, five hours behind, and the mapping says UTC."""
+    with opened() as on:
+        on.shop.add_person("A", ago=3_000)
+        on.run()
+        on.clock.pass_minutes(60)
+        on.shop.add_person("B", ago=300)
+        with pytest.raises(Misconfigured, match="written in another zone or form than the mapping says"):
+            on.run()
+        assert on.sent(CUSTOMERS) == {"A": 1}
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_an_id_that_an_address_has_to_encode_is_read_back_or_stays_in_doubt(opened, is_shown):
+    """A control with a plain id proves nothing of an id with a slash."""
+    lost = Script(rules=(Rule(faults=("close_after_accept",), path="/customers/migrate", nth=(1,)),))
+    with opened({"records": 1}, faults=lost) as on:
+        on.shop.add_person("ES/1001", points=5)
+        on.shop.add_person("ES2", points=5)
+        if not is_shown:
+            ask = on.trip.place.hook.get_customer
+            on.trip.api.get_customer = lambda key: ask("nobody" if "/" in key else key)
+        on.run()
+        later(on, "increment")
+        assert on.sent(CUSTOMERS)["ES/1001"] == 1
+        assert on.stand(CUSTOMERS, "ES/1001")[-1] == ("delivered" if is_shown else "in_doubt no_answer")
