@@ -187,7 +187,7 @@ class Triage:
         self.decided = decided
         self._run = run
         self._number = number
-        self._twins = twins or {}
+        self._twins = dict(twins or {})
 
     def judge(self, page: Sequence[Row]) -> Judgement:
         """Judge the rows of one page."""
@@ -252,6 +252,7 @@ class Triage:
         named = self._of_names(fresh)
         known |= self._retyped(fresh, named)
         known |= self._renamed(alike, known)
+        self._count(alike, known)
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
@@ -279,6 +280,20 @@ class Triage:
         """Return what the ledger has under each of *keys*, names for the API."""
         found = self._rows.of_keys(self._entity, keys) if keys else {}
         return {key: found.get(key, []) for key in keys}
+
+    def _count(self, alike: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> None:
+        """
+        Ask how many rows the source has at each place that is open, or has moved: the plan counted
+        those of its window only, and the others of a place may be on another page.
+        """
+        asked = [
+            place
+            for place, rows in alike.items()
+            if (one := known.get(place)) is not None
+            and (not (one.has_arrived or one.is_out) or any(row.owner != one.owner for row in rows))
+        ]
+        if asked:
+            self._twins |= {place: rows for place, rows in self._source.rows_at(asked).items() if rows > 1}
 
     def _first_of(self, rows: Sequence[Row], place: str, found: Known | None) -> int | None:
         """
@@ -352,10 +367,8 @@ class Triage:
         by_place: dict[str, list[tuple[Row, str]]] = {}
         for row, place in placed:
             by_place.setdefault(row.place, []).append((row, place))
-        moved = [place for place, rows in by_place.items() if place in known and known[place].owner != rows[0][0].owner]
-        counted = {**self._twins, **(self._source.rows_at(moved) if moved else {})}
         for place, rows in by_place.items():
-            number = max(counted.get(place, 1), len(rows))
+            number = max(self._twins.get(place, 1), len(rows))
             if number == 1:
                 continue
             is_copied = len(rows) == number and _are_copies([row for row, _ in rows])
