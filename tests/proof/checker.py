@@ -86,7 +86,8 @@ class Proof:
 
 def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[str] = ()) -> Proof:
     """
-    Compare the three. An empty journal is a problem: nothing was proved.
+    Compare the three. An empty journal is a problem, unless something is in doubt: nothing was
+    proved.
 
     *spoils* are the entities in whose queue a fault was played, so that what fails there is not the
     pipeline's fault.
@@ -94,8 +95,9 @@ def prove(truth: Truth, sandbox: Sandbox, ledger: Engine, *, spoils: Collection[
     findings = _findings(ledger)
     journal = _journal(sandbox)
     problems = [*_of_ledger(ledger)]
-    if not journal:
-        problems.append("empty: the journal accepted nothing, so this proves nothing")
+    said_all = [finding for entity in findings.values() for finding in entity.values()]
+    if not journal and not any(finding.fate == "in_doubt" for finding in said_all):
+        problems.append("empty: nothing was accepted or is in doubt, so this proves nothing")
     for entity in ENTITIES:
         held = {accepted.key: accepted for accepted in sandbox.accepted(entity)}
         fates, said = truth[entity], findings.get(entity, {})

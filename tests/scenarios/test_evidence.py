@@ -148,6 +148,7 @@ def test_of_a_set_that_was_taken_in_part_nothing_goes_again(opened, is_alone):
     ) as on:
         stock(on, (10, 3, -3), (5, 5), (5,))
         on.run()
+        assert {end(on, TRANSACTIONS, key) for key in ("C1-2", "C1-3")} == {"held transactions_already_migrated"}
         on.run(SWEEP)
         on.run(SWEEP)
         assert times(on) == {"C1-1": 1, "C2-1": 1, "C2-2": 1, "C3-1": 1}

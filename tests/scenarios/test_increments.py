@@ -480,6 +480,108 @@ def test_what_is_unusual_stops_a_run_before_anything_is_sent_until_a_person_type
     site.sync()  # and it does not stop the next one
 
 
+def add_people(site, prefix, count, *, ago):
+    rows = [{"id": f"{prefix}{n}", "name": "Ana", "points": 0, "changed_at": site.clock.ago(ago)} for n in range(count)]
+    with site.shop.engine.begin() as connection:
+        connection.execute(person.insert(), rows)
+
+
+def stops(site, guard, sentence, kind="sync"):
+    """Whether a run of *kind* stops for *guard*, sends nothing, and goes on with its name."""
+    before = site.everything_sent()
+    with pytest.raises(AirflowFailException, match=sentence) as refused:
+        site.sync(kind)
+    assert f"trigger again with override '{guard}'" in str(refused.value)
+    assert site.everything_sent() == before
+    site.sync(kind, override=[guard])
+
+
+@pytest.mark.slow
+def test_news_in_times_before_the_window_stop_a_run(opened):
+    """The shop writes another zone since yesterday: what is new lies hours before what was read."""
+    site = opened()
+    site.shop.add_person("A", ago=600)
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.add_person("B", ago=300)
+    stops(site, Guard.NO_ROWS, "the newest change of customers moved from .* holds none of them")
+
+
+@pytest.mark.slow
+def test_no_news_after_runs_with_much_of_it_stop_a_run(opened):
+    site = opened()
+    for number in range(3):
+        add_people(site, f"P{number}-", 100, ago=30)
+        site.sync()
+        site.clock.pass_minutes(60)
+    stops(site, Guard.NO_ROWS, "no customers changed in .* and the last 3 runs found")
+
+
+@pytest.mark.parametrize(("rows", "is_stopped"), [(10, False), (11, True)])
+@pytest.mark.slow
+def test_rows_that_read_otherwise_although_nothing_says_why_stop_a_run(opened, rows, is_stopped):
+    site = opened(policies={"changed": {"customers": "resend"}})
+    add_people(site, "P", 60, ago=30)
+    site.sync()
+    site.clock.pass_minutes(60)
+    for number in range(rows):
+        site.shop.change(person, f"P{number}", name="Berta", ago=None)
+    if is_stopped:
+        stops(site, Guard.ROWS_DIFFER, "11 of 60 customers that the API has read otherwise .* or a driver did", "sweep")
+    else:
+        site.sync("sweep")
+    assert site.sent(CUSTOMERS)["P0"] == 2
+
+
+@pytest.mark.slow
+def test_rows_that_changed_by_themselves_stop_no_run_however_many(opened):
+    site = opened(policies={"changed": {"customers": "resend"}})
+    add_people(site, "P", 60, ago=30)
+    site.sync()
+    site.clock.pass_minutes(60)
+    for number in range(60):
+        site.shop.change(person, f"P{number}", name="Berta", ago=10)
+    site.sync("sweep")
+    assert set(site.sent(CUSTOMERS).values()) == {2}
+
+
+@pytest.mark.parametrize(("rows", "is_stopped"), [(10, False), (11, True)])
+@pytest.mark.slow
+def test_rows_that_are_gone_stop_a_sweep(opened, rows, is_stopped):
+    site = opened()
+    for age, prefix in ((600, "old"), (30, "new")):
+        add_people(site, prefix, 60, ago=age)
+        site.sync()
+        site.clock.pass_minutes(60)
+    for number in range(rows):
+        site.shop.delete(person, f"old{number}")
+    if is_stopped:
+        stops(site, Guard.ROWS_GONE, "11 of 120 delivered customers are not there any more", "sweep")
+    else:
+        site.sync("sweep")
+
+
+@pytest.mark.slow
+def test_a_column_that_is_there_no_more_stops_a_run(opened):
+    site = opened()
+    site.remaps({"customers.sql": "SELECT * FROM people"})
+
+    def view(columns):
+        with site.shop.engine.begin() as connection:
+            connection.exec_driver_sql("DROP VIEW IF EXISTS people")
+            connection.exec_driver_sql(f"CREATE VIEW people AS {FILES['customers.sql'].replace(columns, '')}")
+
+    view("nothing")
+    site.shop.add_person("A")
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.shop.add_person("B", ago=20)
+    view(" '2020-01-01T00:00:00Z' AS registration_date,")
+    with pytest.raises(AirflowFailException, match="columns of customers changed since the last run: 'registr"):
+        site.sync()
+    assert site.sent(CUSTOMERS) == {"A": 1}
+
+
 def test_a_dry_run_that_overrides_a_guard_decides_nothing(site):
     site.sync()
     in_the_future(site)

@@ -113,6 +113,16 @@ def test_only_what_was_not_sent_again_meanwhile_becomes_confirmed(ledger):
     assert states_of(ledger, [later]) == {(Entity.CUSTOMERS, "delivered"): 1}
 
 
+def test_a_confirmation_is_of_the_content_that_was_read_back(ledger):
+    run = begin(ledger)
+    deliver(ledger, run, customer("A"))
+    settle(ledger, sent_to(ledger, ["A"]), [], [])
+    assert in_state(ledger.engine, "confirmed") == {("customers", "A")}
+    deliver(ledger, begin(ledger, "later"), customer("A", content="new"))
+    assert in_state(ledger.engine, "confirmed") == set()
+    assert in_state(ledger.engine, "delivered") == {("customers", "A")}
+
+
 def test_what_is_in_doubt_by_now_is_confirmed_as_it_was_delivered(ledger):
     run = begin(ledger)
     deliver(ledger, run, customer("A", points=3))

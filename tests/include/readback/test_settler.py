@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from masivo_engine.batching.packers import one_request
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.limits import Patience
+from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.doubt import Content, Doubt, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
@@ -154,6 +156,13 @@ def test_a_customer_that_is_neither_as_it_was_sent_nor_as_it_was_before_differs(
         assert states == {"C1": ("in_doubt", "differs"), "C2": DELIVERED}
 
 
+def test_a_change_that_the_api_does_not_show_shows_nobody_that_the_queue_has_passed(tmp_path):
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, "rst_before", 2)) as on:
+        on.migrate([customer(1)])
+        other = customer(1, registration_date="2022-02-02T00:00:00Z")
+        assert on.migrate([customer(5)], [other]) == {"C5": IN_DOUBT, "C1": DELIVERED}
+
+
 def test_a_customer_who_was_there_before_does_not_show_that_the_queue_has_passed(tmp_path):
     script = lost(Entity.CUSTOMERS, "rst_after_accept", 2)
     with bench(tmp_path, faults=script, duplicates=Refusal.IN_QUEUE, outages=((1.0, 3600.0),)) as on:
@@ -162,6 +171,57 @@ def test_a_customer_who_was_there_before_does_not_show_that_the_queue_has_passed
         states = on.migrate([customer(5)], [customer(1, name="Another")])
         assert states["C5"] == IN_DOUBT
         assert on.accepted().count("C5") == 1
+
+
+@pytest.mark.parametrize(("later", "end"), [("C2", IN_DOUBT), ("C 2", AGAIN)])
+def test_absence_is_shown_by_somebody_whose_id_is_written_alike_in_an_address(tmp_path, later, end):
+    """An account, or what stands before it, may not understand an address with a blank in it."""
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, "rst_before")) as on:
+        blank, other = named("C 1", 1), named(later, 2)
+        assert on.migrate([blank], [other]) == {"C 1": end, later: DELIVERED}
+
+
+def named(key, number):
+    """A customer with an id of its own."""
+    body = customer(number, id=key)
+    return body._replace(key=key, customer=key, place=place_of(key), owner=place_of(key))
+
+
+@pytest.mark.parametrize(("reads", "at"), [(1, 1), (2, 1), (2, 2)])
+def test_what_comes_within_its_time_is_not_called_absent(tmp_path, reads, at):
+    """
+    The request is on its way while something that was sent later is there already; it comes in the
+    pause number *at*.
+    """
+    with bench(tmp_path, faults=lost(Entity.CUSTOMERS, "rst_before")) as on:
+        writer = on.writer(Entity.CUSTOMERS)
+        delivery = on.delivery(writer)
+        for number in (1, 2):
+            on.deliver(delivery, writer, [customer(number)], number)
+        pauses = []
+
+        def sleep(seconds):
+            pauses.append(seconds)
+            if seconds and len(pauses) == at:
+                assert on.hook.post(Entity.CUSTOMERS, one_request([[customer(1)]], 1).body).status == 201
+
+        patience = Patience(3600.0, 7200.0, reads)
+        settler = Settler(on.ledger, on.hook, Entity.CUSTOMERS, patience, sleep=sleep)
+        doubts = doubts_at(on.ledger, Entity.CUSTOMERS, [place_of("C1")])
+        assert settler.settle(doubts) == {place_of("C1"): Finding.PRESENT}
+
+
+def test_a_transaction_with_other_points_than_were_sent_differs(tmp_path):
+    with bench(tmp_path, faults=lost(Entity.TRANSACTIONS, "rst_before", 1)) as on:
+        with_customers(on)
+        writer = on.writer(Entity.TRANSACTIONS)
+        delivery = on.delivery(writer)
+        on.deliver(delivery, writer, [transaction("T1", "C1", 5)])
+        others = one_request([[transaction("T1", "C1", 6), transaction("T9", "C1", -1)]], 1)
+        assert on.hook.post(Entity.TRANSACTIONS, others.body).status == 201
+        on.deliver(delivery, writer, [transaction("T2", "C2")], 2)
+        delivery.settle(())
+        assert {key: on.states()[key] for key in ("T1", "T2")} == {"T1": ("in_doubt", "differs"), "T2": DELIVERED}
 
 
 def test_metrics_that_equal_the_events_prove_nothing(tmp_path):

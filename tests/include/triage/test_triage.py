@@ -533,6 +533,15 @@ def test_a_set_goes_only_if_it_is_the_balance_reward_by_reward(ledger):
     ]
 
 
+@pytest.mark.parametrize(("other", "verdict"), [("7", "goes"), ("6", "points_do_not_sum")])
+def test_a_set_of_two_rewards_is_the_balance_of_each(ledger, other, verdict):
+    balance = {"r1": Decimal(5), "r2": Decimal(other)}
+    delivered(ledger, customer("A")._replace(points=sum(balance.values()), balance=balance))
+    moves = {"T1": ("r1", 5), "T2": ("r2", 7)}
+    page = [transaction(key, "A", points)._replace(reward=reward) for key, (reward, points) in moves.items()]
+    assert Try(ledger, Entity.TRANSACTIONS).judge(*page) == [("T1", verdict), ("T2", verdict)]
+
+
 def test_points_are_summed_without_a_rounding_error(ledger):
     delivered(ledger, customer("A", points=0)._replace(balance={"r": Decimal("0.3")}))
     amounts = {"1": "0.1", "2": "0.2"}
