@@ -29,7 +29,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex  # noqa: E402
 from masivo.connections import engines  # noqa: E402
 from masivo_engine.ledger import schema  # noqa: E402
 from masivo_engine.ledger.connection import Ledger  # noqa: E402
-from masivo_engine.ledger.counts import delivered_rows  # noqa: E402
+from masivo_engine.ledger.counts import delivered_rows, newest_delivered  # noqa: E402
 from masivo_engine.ledger.rows import Rows  # noqa: E402
 from masivo_engine.ledger.runs import tallies  # noqa: E402
 from masivo_engine.ledger.runs.asked import ask_open, plan_asked  # noqa: E402
@@ -104,12 +104,15 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
     newest = f"run {RUNS}"
 
     def start() -> str:
-        counted = 0
+        newest = 0
         for entity in Entity:
             covered(ledger, "bench", _HASH, entity)
             last_seen(ledger, "bench", entity, runs=3)
-            counted += delivered_rows(ledger, entity)
-        return f"{counted:,} rows are delivered"
+            newest += len(newest_delivered(ledger, entity, most=50))
+        return f"{newest:,} rows are asked for"
+
+    def delivered() -> str:
+        return f"{sum(delivered_rows(ledger, entity) for entity in Entity):,} rows"
 
     def open_rows() -> str:
         run = _begin(ledger, "next").number
@@ -131,6 +134,7 @@ def _questions(ledger: Ledger) -> Iterator[tuple[str, Callable[[], Any]]]:
         return ", ".join(f"{one.rows:,}" for one in release(ledger, run, chosen, Limits(), by="bench")) + " rows"
 
     yield "a run's start: coverage, guards", start
+    yield "a plan of everything: how much is delivered", delivered
     yield "a run's start: what is open, in slices", open_rows
     yield from _lookups(ledger)
     yield "the newest run's account, while it is under way", lambda: read(newest)

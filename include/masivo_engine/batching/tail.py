@@ -28,8 +28,10 @@ class Tail:
         It must be one of whom the API has nothing, and may have nothing, so none of the places
         *touched*: then it can show how far the queue is. It is as small as can be.
         """
+        if not self._is_needed:
+            return units
         clean = [unit for unit in units if not any(record.place in touched for record in unit)]
-        if not self._is_needed or not clean:
+        if not clean:
             return units
         self._is_needed = False
         smallest = min(reversed(clean), key=len)

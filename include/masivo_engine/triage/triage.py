@@ -220,26 +220,28 @@ class Triage:
             units = [list(group) for _, group in groupby(sendable, key=lambda record: record.customer)]
         else:
             units = list(by_customer(sendable).values())
+        in_company = {place for place, known in made.known.items() if known.reason == REFUSED_IN_COMPANY}
         for unit in units:
-            is_suspect = any(
-                record.is_outlier
-                or (record.place in made.known and made.known[record.place].reason == REFUSED_IN_COMPANY)
-                for record in unit
-            )
+            is_suspect = any(record.is_outlier or record.place in in_company for record in unit)
             (made.suspects if is_suspect else made.units).append(unit)
-        doubtful = {one.place for one in made.judged if one.verdict.state is State.IN_DOUBT}
-        names = {one.row.customer for one in made.judged if one.verdict.state is State.IN_DOUBT}
-        names |= {one.row.customer for one in made.judged if one.verdict.reason == "earlier_in_doubt"}
+        # Of most rows there is no more to say.
+        waits = [one for one in made.judged if one.verdict is not UNCHANGED and not one.verdict.is_sent]
+        doubtful = {one.place for one in waits if one.verdict.state is State.IN_DOUBT}
+        names = {
+            one.row.customer
+            for one in waits
+            if one.verdict.state is State.IN_DOUBT or one.verdict.reason == "earlier_in_doubt"
+        }
         is_set = self._entity is Entity.TRANSACTIONS
         made.unsettled = [
-            one.row for one in made.judged if one.place in doubtful or (is_set and one.row.customer in names)
+            one.row
+            for one in (made.judged if is_set and names else waits)
+            if one.place in doubtful or (is_set and one.row.customer in names)
         ]
-        made.probes = [
-            one.row for one in made.judged if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)
-        ]
+        made.probes = [one.row for one in waits if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)]
         made.never_sent = sum(
             one.verdict.has_it and (one.place not in made.known or made.known[one.place].has_batch is None)
-            for one in made.judged
+            for one in waits
         )
 
     # Which row is which.

@@ -54,7 +54,7 @@ def settle_strays(ledger: Ledger, run: int, entity: Entity, *which: ColumnElemen
     Enter what a person says of rows of which an older content may have arrived since: that the API
     *has_it* as it is now, or else that it is to be sent again. Return how many.
     """
-    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.IN_DOUBT, _RECORD.c.reason == "stray")
+    these = (_RECORD.c.entity == entity, schema.is_waiting(State.IN_DOUBT), _RECORD.c.reason == "stray")
     now: dict[str, Any] = (
         {"state": State.DELIVERED, "reason": "settled_by_person"}
         if has_it
@@ -91,6 +91,6 @@ def give_up(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool
 def _change(ledger: Ledger, entity: Entity, values: list[tuple[Any, Any]], *which: ColumnElement[bool]) -> int:
     # In this order: MySQL takes what it has changed already for what was there. What is on its way
     # at this moment is not in doubt.
-    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.IN_DOUBT, schema.is_out, *which)
+    these = (_RECORD.c.entity == entity, schema.is_waiting(State.IN_DOUBT), schema.is_out, *which)
     with ledger.engine.begin() as connection:
         return int(connection.execute(update(_RECORD).where(*these).ordered_values(*values)).rowcount)
