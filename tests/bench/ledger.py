@@ -219,6 +219,9 @@ def _fill(ledger: Ledger) -> None:
     for run in runs[:-1]:
         finish_run(ledger, run, "adds up")
     with engine.begin() as connection:
+        # With an index SQLite drops what the ledger says of it.
+        is_sqlite = dialect == "sqlite"
+        said = connection.execute(text("SELECT tbl, idx, stat FROM sqlite_stat1")).all() if is_sqlite else []
         for index in schema.record.indexes:
             connection.execute(DropIndex(index))
         batch = 1
@@ -231,6 +234,12 @@ def _fill(ledger: Ledger) -> None:
             batch += count // 1000 + 1
         for index in schema.record.indexes:
             connection.execute(CreateIndex(index))
+        if is_sqlite:
+            connection.execute(text("DELETE FROM sqlite_stat1"))
+            connection.execute(
+                text("INSERT INTO sqlite_stat1 VALUES (:tbl, :idx, :stat)"), [dict(row._mapping) for row in said]
+            )
+            connection.execute(text("ANALYZE sqlite_schema"))
         connection.execute(schema.run.update().where(schema.run.c.id < RUNS).values(frozen_at=_AT))
     # Where autovacuum would; SQLite keeps a ledger without statistics, and so it is asked here.
     if dialect == "postgresql":

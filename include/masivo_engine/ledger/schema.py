@@ -444,7 +444,8 @@ payload = Table(
 # reason.
 is_delivered = record.c.state == State.DELIVERED.value
 is_confirmed = and_(is_delivered, record.c.confirmed_at.is_not(None))
-# Word by word the condition of the index of open rows: SQLite takes it for nothing else.
+# Word by word the condition of the index of open rows: a prepared statement may be planned before
+# its values are known.
 is_open = record.c.state != literal_column(f"'{State.DELIVERED}'")
 has_arrived = record.c.has_hash.is_not(None)
 is_out = record.c.out_batch.is_not(None)
