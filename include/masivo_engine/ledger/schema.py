@@ -254,7 +254,7 @@ record = Table(
     Index("masivo_record_arrived", "has_run", "has_batch", **_some("has_run IS NOT NULL")),
     Index("masivo_record_asked", "asked_run", "entity", **_some("asked_run IS NOT NULL")),
     Index("masivo_record_gone", "gone_run", **_some("gone_run IS NOT NULL")),
-    Index("masivo_record_of_batch", "has_batch"),
+    Index("masivo_record_of_batch", "has_batch", **_some("has_batch IS NOT NULL")),
     Index("masivo_record_of_email", "email", **_some("email IS NOT NULL")),
     # Whose address or customer is another one than the row's today, in what is out or has arrived.
     Index("masivo_record_had_email", "has_email", **_some(_ANOTHER.format("has_email"))),

@@ -14,7 +14,6 @@ transactions    ``y``: the day it was issued; ``d``: digest of its ``details``; 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -29,20 +28,24 @@ def handle_of(record: Record, digest: Callable[[str], bytes]) -> str:
     match record.entity:
         case Entity.CUSTOMERS:
             name = str(payload.get("name") or "")
-            return json.dumps({"n": digest(name).hex()}) if name else "{}"
+            return _written({"n": digest(name).hex()} if name else {})
         case Entity.EVENTS:
             order = payload.get("order")
             spent = order.get("discounted_value", order.get("value")) if isinstance(order, dict) else None
-            return json.dumps({"p": payload.get("type") == "PURCHASE", "v": str(spent or 0)})
+            return _written({"p": payload.get("type") == "PURCHASE", "v": str(spent or 0)})
         case _:
             text = str(payload.get("details") or "")
             day = str(payload.get("issued_at") or "")[:10]
-            return json.dumps({"y": day, "d": digest(text).hex(), "t": names(text, record.key)})
+            return _written({"y": day, "d": digest(text).hex(), "t": names(text, record.key)})
+
+
+def _written(handle: dict[str, Any]) -> str:
+    return orjson.dumps(handle).decode()
 
 
 def as_handle(text: str | None) -> dict[str, Any]:
     """Read what `handle_of` wrote."""
-    return json.loads(text) if text else {}
+    return orjson.loads(text) if text else {}
 
 
 def names(text: str, key: str) -> bool:
