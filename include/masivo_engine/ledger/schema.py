@@ -452,7 +452,7 @@ is_out = record.c.out_batch.is_not(None)
 
 
 def is_waiting(*states: State) -> ColumnElement[bool]:
-    """Whether a row has ended in one of *states*, which are open ones: there is an index of them."""
+    """Whether a row has ended in one of *states*, which are open: there is an index of them."""
     return and_(is_open, record.c.state.in_(states))
 
 
