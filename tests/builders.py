@@ -35,7 +35,7 @@ def customer(key: str, *, points: int = 0, content: str = "", email: str = "") -
 
 def event(key: str, owner: str, *, content: str = "") -> Record:
     """A purchase."""
-    return _record(Entity.EVENTS, key, owner, f'{{"order":"{key}","content":"{content}"}}'.encode())
+    return _record(Entity.EVENTS, key, owner, f'{{"order":"{key}","content":"{content}","type":"PURCHASE"}}'.encode())
 
 
 def transaction(key: str, owner: str, points: int = 5, *, content: str = "") -> Record:

@@ -23,17 +23,18 @@ from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Rows
-from masivo_engine.ledger.runs.asked import asked_places, close_asked
+from masivo_engine.ledger.runs.asked import asked_places, close_asked, unmet_places
 from masivo_engine.ledger.runs.doubts import doubts_unread
 from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Moved
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
+from masivo_engine.model.places import first_of
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import AS_USUAL, RunPolicies, Slice, Window
 from masivo_engine.readback.settler import Settler
@@ -41,7 +42,7 @@ from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import MOST_KEYS
+from masivo_engine.sql import MOST_KEYS, portions
 from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Triage
 
 
@@ -146,7 +147,7 @@ class _Migration:
         settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
         gives_up = getattr(source.policies.unproven, entity.value) == "resend"
         delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
-        probe = Probe(ledger, destination.api, destination.patience, log=log)
+        probe = Probe(writer, destination.api, settler, destination.patience, run=task.run, log=log)
         # Behind the rows of a window come those that are open, of which maybe none goes.
         alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
         # Of a customer that is replaced nothing has to be proved.
@@ -166,9 +167,10 @@ class _Migration:
                     self._deliver_suspects()
             self._deliver_suspects()
             self._deliver_open()
+            self._deliver_probe()
             self._deliver_tail()
             self._settle()
-            self._probe()
+            self._learn()
         crash_point("finishing")
         self.writer.finish(self.rows)
         if self.task.part.selects == "places":
@@ -178,15 +180,23 @@ class _Migration:
     def _pages(self) -> Iterator[Sequence[Row]]:
         """
         Yield the slice's rows: those of the window, or those that the ledger asks for, a page of
-        places at a time.
+        places at a time. Transactions are asked for by their owners: of what has moved meanwhile,
+        the new owners' are read, too.
         """
         task = self.task
         if task.part.selects == "window":
             yield from record_pages(self.source, task.part, task.window)
             return
         everywhere = Slice.everything(task.part.entity)
+        read: set[str] = set()
         for places in asked_places(self.writer.ledger, task.run, task.part, most=MOST_KEYS):
+            read.update(places)
             yield from record_pages(self.source, everywhere, Window(places=tuple(places)))
+        if task.part.entity is Entity.TRANSACTIONS:
+            unmet = unmet_places(self.writer.ledger, task.run, task.part)
+            owners = self.source.owners_at(map(first_of, unmet)) - read if unmet else set()
+            for some in portions(sorted(owners), most=MOST_KEYS):
+                yield from record_pages(self.source, everywhere, Window(places=tuple(some)))
 
     def _judge(self, rows: Sequence[Row]) -> list[Unit]:
         """Judge *rows*, write down where they have ended, and return what may be sent."""
@@ -207,8 +217,6 @@ class _Migration:
         self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
         self.suspects += [unit for unit in made.suspects if not self.delivery.was_refused(unit)]
         self.unsettled |= {row.place: row for row in made.unsettled}
-        if made.unsettled:
-            self.delivery.has_earlier_doubts = True
         self.probe.take(made.probes, made.known)
         units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
         touched = {
@@ -244,8 +252,8 @@ class _Migration:
         if tail := self.tail.take():
             self._send(one_request([tail], self.batches + 1))
 
-    def _send(self, batch: Batch) -> None:
-        self.delivery.deliver(batch)
+    def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
+        self.delivery.deliver(batch, purpose)
         self.batches += 1
         self.records += len(batch.records)
 
@@ -258,7 +266,7 @@ class _Migration:
             if not places:
                 return
             self.unsettled = {}
-            settled, refused = self.delivery.settle(places)
+            settled, refused = self.delivery.settle(places, rows)
             apart = {record.place for one in refused for unit in one.units for record in unit}
             self._judge_settled(rows, settled, apart | {record.place for record in refused_before})
             lost: set[str] = set()
@@ -304,10 +312,14 @@ class _Migration:
             self._deliver_suspects()
             self._deliver_open()
 
-    def _probe(self) -> None:
-        """Send one changed customer again to learn what that does, and then the others."""
+    def _deliver_probe(self) -> None:
+        """Send one changed customer again by itself, unless that was done."""
         for unit in self.probe.candidate():
-            self._send(one_request([unit], self.batches + 1))
+            self._send(one_request([unit], self.batches + 1), Purpose.PROBE)
+
+    def _learn(self) -> None:
+        """Learn from the probe what a second sending does, and then send the others."""
+        self._deliver_probe()
         if rows := self.probe.learned():
             self.triage.decided = self.triage.decided._replace(resends=self.writer.ledger.resends)
             self._deliver(self._judge(rows))

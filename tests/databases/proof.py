@@ -78,8 +78,8 @@ class Fate:
     What must become of one legacy row: *payload* goes to the API, unless there is a *reason* why it
     must not.
 
-    *points* is what a transaction moves. *behind* is the key of a row that goes before this one: where
-    the API has not taken that one, this one may go in its place.
+    *points* is what a transaction moves. *behind* is the key of a row that goes before this one:
+    where the API has not taken that one, this one may go in its place.
     """
 
     customer: str
@@ -154,8 +154,8 @@ class _Shop:
         self._member("X1", 1, [], email=f"{MARK}.broken", reason="email_malformed")
         self._sale("SX1", "X1", reason="customer_quarantined")
         self._member("X2", 1, [], email=f"{MARK}.{number}@shop.invalid", name=f"{MARK} twin")
-        # An address belongs to the lowest place that can go, so this one goes only if the API refuses
-        # the other.
+        # An address belongs to the lowest place that can go, so this one goes only if the API
+        # refuses the other.
         twin = {"email": f"{MARK}.{number}@shop.invalid", "name": f"{MARK} twin", "behind": "X2"}
         self._member("X3", 1, [], reason="email_shared", **twin)
         self._sale("SX2", "nobody", reason="customer_missing")

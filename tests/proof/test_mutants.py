@@ -28,7 +28,7 @@ from masivo_engine.model.answers import Answer
 from masivo_engine.model.batches import Batch, BatchState
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind
-from masivo_engine.readback import settler
+from masivo_engine.readback import evidence, settler
 from masivo_engine.readback.doubt import Finding
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import Leaves, Refusal
@@ -89,7 +89,7 @@ def a_doubt_is_called_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def absence_believed_without_a_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settler.Settler, "_controls", lambda *_: {True, False})
+    monkeypatch.setattr(evidence.Evidence, "controls", lambda *_: {True, False})
 
 
 def refusals_taken_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:

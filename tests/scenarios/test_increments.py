@@ -674,3 +674,48 @@ def test_a_legacy_clock_that_was_ahead_for_a_while_hides_no_row(opened):
     site.clock.pass_minutes(12 * 60)
     site.run()
     assert site.sent(CUSTOMERS) == {"A": 1, "P0": 1, "P1": 1, "P2": 1, "P3": 1}
+
+
+def test_an_open_transaction_that_moved_without_a_new_change_time_is_judged_with_its_new_owner(site):
+    site.shop.add_booking("M", "Z", points=5)  # a customer whom nobody knows
+    site.shop.add_person("N", points=5)
+    site.sync()
+    assert site.stand(TRANSACTIONS, "M")[-1] == "held customer_missing"
+    site.clock.pass_minutes(60)
+    site.shop.change(booking, "M", person="N", ago=None)
+    site.sync()
+    assert site.stand(TRANSACTIONS, "M")[-1] == "delivered"
+    assert site.sent(TRANSACTIONS)["M"] == 1
+
+
+def test_of_two_that_moved_to_one_customer_both_go_together(site):
+    for key in ("M1", "M2"):
+        site.shop.add_booking(key, f"Z-{key}", points=5)
+    site.shop.add_person("N", points=10)
+    site.sync()
+    site.clock.pass_minutes(60)
+    for key in ("M1", "M2"):
+        site.shop.change(booking, key, person="N", ago=None)
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.sync()
+    assert (site.sent(TRANSACTIONS)["M1"], site.sent(TRANSACTIONS)["M2"]) == (1, 1)
+
+
+def test_no_new_transaction_goes_while_an_older_one_of_the_customer_waits(site):
+    """The older one spells its customer with a blank, so that they are not read together."""
+    site.remaps(policies={"new_transactions": "send"})
+    site.shop.add_person("N", points=5)
+    site.shop.add(booking, id="OLD", person="N ", points=None, changed_at=site.clock.ago(60))
+    site.sync()
+    assert site.stand(TRANSACTIONS, "OLD")[-1].startswith("quarantined")
+    site.clock.pass_minutes(60)
+    site.shop.add_booking("NEW", "N", points=5, ago=20)
+    site.sync()
+    assert site.stand(TRANSACTIONS, "NEW")[-1] == "held sibling_not_sendable"
+    site.clock.pass_minutes(60)
+    site.shop.delete(booking, "OLD")
+    site.sync()
+    site.clock.pass_minutes(60)
+    site.sync()
+    assert site.sent(TRANSACTIONS)["NEW"] == 1

@@ -11,8 +11,11 @@ import pytest
 from sqlalchemy import update
 
 from masivo_engine.model.rows import Entity
+from masivo_engine.planning import plan as planning
+from masivo_engine.planning import slices as cutting
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import Existing, Refusal
+from masivo_engine.triage.triage import Decisions
 from tests.databases.changing import FILES, SWEEP, TOLERANT, booking, person, sale, site, states
 from tests.whole_migration import UNLIMITED
 
@@ -119,7 +122,8 @@ def test_the_first_changed_customer_is_a_probe_and_the_others_follow_what_it_sho
         on.clock.pass_minutes(60)
         for name in "ABC":
             on.shop.change(person, name, name="Berta", ago=20)
-        on.run()
+        for _ in range(3 if existing is Existing.REFUSE else 1):  # one refusal may have another cause
+            on.run()
         assert sorted(on.sent(CUSTOMERS).values())[:2] == [times, times]
         ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
         assert ends.count(stand) >= 2
@@ -127,3 +131,93 @@ def test_the_first_changed_customer_is_a_probe_and_the_others_follow_what_it_sho
         on.shop.change(person, "B", name="Carla", ago=20)
         on.run()
         assert on.stand(CUSTOMERS, "B")[-1] == stand
+
+
+def test_a_probe_that_is_refused_in_the_queue_teaches_it_once_another_one_was(opened):
+    with opened(existing=Existing.REFUSE, duplicates=Refusal.IN_QUEUE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        for later in "DEF":
+            on.shop.add_person(later, points=5, ago=20)
+            on.run()
+            on.clock.pass_minutes(60)
+        for _ in range(2):
+            assert sum(on.sent(CUSTOMERS).values()) == 3 + 2 + 3
+            on.run(SWEEP)
+            assert {on.stand(CUSTOMERS, name)[-1] for name in "ABC"} == {"held resend_unsafe"}
+
+
+def test_one_probe_waits_for_something_later_and_no_other_customer_is_tried_meanwhile(opened):
+    """Nobody new comes for two runs, so that nothing shows how far the queue is."""
+    with opened(existing=Existing.REFUSE, duplicates=Refusal.IN_QUEUE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        for _ in range(3):
+            on.run()
+            ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
+            assert ends == ["held awaits_probe", "held awaits_probe", "in_doubt probe_unproven"]
+            assert sum(on.sent(CUSTOMERS).values()) == 3 + 1
+            on.clock.pass_minutes(60)
+        on.shop.add_person("D", points=5, ago=20)
+        on.run()
+        ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
+        assert ends == ["held awaits_probe", "in_doubt probe_unproven", "quarantined refused"]
+        on.clock.pass_minutes(60)
+        on.shop.add_person("E", points=5, ago=20)
+        on.run()
+        on.run(SWEEP)
+        assert {on.stand(CUSTOMERS, name)[-1] for name in "ABC"} == {"held resend_unsafe"}
+        assert sum(on.sent(CUSTOMERS).values()) == 3 + 2 + 2
+
+
+def test_a_probe_that_is_refused_for_what_it_says_teaches_nothing_of_the_others(opened):
+    """The first changed customer has a name that the API does not take; it replaces all others."""
+    refused = Script(rules=(Rule(faults=("422_opaque",), path=PATHS[CUSTOMERS], nth=(3,)),))
+    with opened(faults=refused) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        assert len(on.trip.posts()) == 2  # the third one is the probe
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        for _ in range(2):
+            on.run()
+        ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC")
+        assert ends == ["delivered", "delivered", "quarantined refused"]
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_slices_that_read_at_one_time_send_one_probe(opened, monkeypatch, slices):
+    """None of them knows yet what the others will have learned."""
+    with opened(existing=Existing.DOUBLE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        monkeypatch.setattr(planning, "rows_per_slice", lambda *_: 3 // slices)
+        monkeypatch.setattr(cutting, "rows_per_slice", lambda *_: 3 // slices)
+        run = on.trip.begin("many", asked=SWEEP)
+        parts = on.trip.slices(run, CUSTOMERS)
+        assert len(parts) == slices
+        with monkeypatch.context() as patch:
+            patch.setattr(Decisions, "of", of_the_first_moment(on))
+            for part in parts:
+                on.trip.work_off(run, part)
+        assert sorted(on.sent(CUSTOMERS).values()) == [1, 1, 2]
+
+
+def of_the_first_moment(on):
+    """Let every slice decide by what was known when the first one began."""
+    resends, of = on.trip.place.ledger.resends, Decisions.of
+    return lambda entity, policies, run, _: of(entity, policies, run, resends)

@@ -1,7 +1,7 @@
 """
 The last request of an entity in a run: one clean record, or a customer's smallest set.
 
-Whatever was sent before it can be proved by it (`masivo_engine.readback.settler`), and if it is
+Whatever was sent before it can be proved by it (`masivo_engine.readback.evidence`), and if it is
 lost itself, it is only one.
 """
 
@@ -26,17 +26,22 @@ class Tail:
         Return *units* without the one that is kept, unless there is one already.
 
         It must be one of whom the API has nothing, and may have nothing, so none of the places
-        *touched*: then it can show how far the queue is. It is as small as can be.
+        *touched*: then it can show how far the queue is. It is as small as can be: what is refused
+        by itself is judged at once where it is one record, and waits for something later where it
+        is more. So a smaller one that comes later takes its place.
         """
         if not self._is_needed:
             return units
         clean = [unit for unit in units if not any(record.place in touched for record in unit)]
         if not clean:
             return units
-        self._is_needed = False
         smallest = min(reversed(clean), key=len)
+        before = [] if self._kept is None else [self._kept]
+        if self._kept is not None and len(smallest) >= len(self._kept):
+            return units
         self._kept, rest = (smallest, []) if self._is_set else (smallest[-1:], smallest[:-1])
-        return [one for unit in units if (one := rest if unit is smallest else unit)]
+        self._is_needed = len(self._kept) > 1
+        return before + [one for unit in units if (one := rest if unit is smallest else unit)]
 
     def take(self) -> Unit | None:
         """Return what was kept, if anything was; nothing is kept from then on."""

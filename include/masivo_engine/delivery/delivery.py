@@ -8,7 +8,7 @@ leaves behind is not documented (docs/api-facts.md#u8). A single record that was
 never sent before, is refused: there is nothing that could have been taken of it.
 
 Doubts are settled when the slice has been sent, because proof takes something that was sent later
-(`masivo_engine.readback.settler`). What has arrived is delivered. What was refused and has not
+(`masivo_engine.readback.evidence`). What has arrived is delivered. What was refused and has not
 arrived is taken apart (`isolation`). What was never answered and has not arrived may be sent again,
 and is a stray from then on: it may still come, so a later refusal of it convicts nobody.
 
@@ -21,7 +21,7 @@ accepted: an API that is down, or refuses all, is met with as little as can be.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from masivo_engine.batching.packers import one_request
@@ -30,17 +30,20 @@ from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.breaker import Breaker
 from masivo_engine.delivery.isolation import Refused, is_too_large, isolate
 from masivo_engine.delivery.sender import Sending
-from masivo_engine.ledger.counts import doubts_in_a_row, isolated_within_hour
+from masivo_engine.ledger.counts import doubts_in_a_row, isolated_within_hour, refused_again
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.answers import Answer, Verdict, verdict, words
 from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log
-from masivo_engine.model.rows import Entity, Record, State
-from masivo_engine.readback.doubt import Doubt, Finding, doubts_at
+from masivo_engine.model.rows import Entity, Record, Rejection, State
+from masivo_engine.readback.doubt import NOT_TAKEN, Doubt, Finding, doubts_at
 from masivo_engine.readback.settler import Settler
 
+
+Row = Record | Rejection
+NO_ROWS: Mapping[str, Row] = {}
 
 # After so many doubts in a row the API is down, and every further batch would only be one more.
 _DOUBTS_IN_A_ROW = 3
@@ -86,9 +89,6 @@ class Delivery:
         #: By batch of the ledger: what the API refused together, and what it said.
         self._refusals: dict[int, Refused] = {}
         self._doubtful: list[Record] = []
-        #: Whether the slice met doubts of others, so that what is sent meanwhile can prove
-        #: something of them.
-        self.has_earlier_doubts = bool(self._doubts_in_a_row)
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
         self._strays: set[str] = set()
@@ -110,26 +110,27 @@ class Delivery:
         """Whether an earlier try sent *unit*, or a part of it, in a batch that was refused."""
         return not self._refused_before.isdisjoint(record.place for record in unit)
 
-    def deliver(self, batch: Batch) -> None:
+    def deliver(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
         """Send *batch*; what is not accepted waits for `settle`."""
         if not self._is_accepting:
             rest = units_of(batch.records)
             for _ in range(min(_PROBES, len(rest))):
-                if self._send(one_request([rest.pop(0)], batch.number)):
+                if self._send(one_request([rest.pop(0)], batch.number), purpose):
                     break
             if not rest:
                 return
             batch = one_request(rest, batch.number)
-        self._send(batch)
+        self._send(batch, purpose)
 
     @property
     def doubtful(self) -> list[Record]:
         """The records of this try that wait for `settle`."""
         return list(self._doubtful)
 
-    def settle(self, places: Iterable[str]) -> tuple[set[str], list[Refused]]:
+    def settle(self, places: Iterable[str], rows: Mapping[str, Row] = NO_ROWS) -> tuple[set[str], list[Refused]]:
         """
-        Read back what is in doubt of *places* and of what this try sent.
+        Read back what is in doubt of *places* and of what this try sent; *rows* are what some of
+        them say now.
 
         Returns the places of which something was settled, to be judged again, and what is to be
         taken apart: it was refused, and has not arrived.
@@ -140,39 +141,63 @@ class Delivery:
         findings = self._find(doubts)
         settled: set[str] = set()
         refused: list[Refused] = []
-        for number, some in groupby(doubts, key=lambda doubt: doubt.batch):
-            members = list(some)
-            by_finding = {
-                finding: [doubt for doubt in members if findings[doubt.place] is finding] for finding in Finding
-            }
-            present, absent = by_finding[Finding.PRESENT], by_finding[Finding.ABSENT]
-            if self._gives_up and members[0].run < self._writer.lease.run and not members[0].is_refused:
-                absent += by_finding[Finding.UNPROVEN]
-            self._writer.arrived([doubt.place for doubt in present], number)
-            self._writer.absent([doubt.place for doubt in absent], number, was_refused=members[0].is_refused)
-            self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
-            settled |= {doubt.place for doubt in (*present, *absent)}
-            if number in self._refusals:
-                unproven = by_finding[Finding.UNPROVEN]
-                self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
-            if not members[0].is_refused:
-                self._strays |= {doubt.place for doubt in absent}
-            elif request := self._refusals.get(number):
-                mine = [records[doubt.place] for doubt in absent if doubt.place in records]
-                whole = self._whole(mine, {doubt.place for doubt in absent}, members)
-                if len(request.units) > 1:
-                    # Also where one unit is left: it was refused in company.
-                    refused += [Refused(whole, request.answer)] if whole else []
-                elif whole:
-                    settled -= self._refused_alone(whole[0], request.answer)
-            else:
-                self.take_apart_soon([doubt.place for doubt in absent])
+        for _, some in groupby(doubts, key=lambda doubt: doubt.batch):
+            these, apart = self._settle_batch(list(some), findings, records, rows)
+            settled |= these
+            refused += apart
         if doubts:
             self._log.info(
                 "read back: %d arrived, %d did not, %d are there and differ, %d stay in doubt",
                 *(sum(found is finding for found in findings.values()) for finding in Finding),
             )
         return settled, refused
+
+    def _settle_batch(
+        self,
+        members: Sequence[Doubt],
+        findings: Mapping[str, Finding],
+        records: Mapping[str, Record],
+        rows: Mapping[str, Row],
+    ) -> tuple[set[str], list[Refused]]:
+        """Enter what was found of *members*, all of one batch; return as `settle` does."""
+        one, number = members[0], members[0].batch
+        by_finding = {finding: [doubt for doubt in members if findings[doubt.place] is finding] for finding in Finding}
+        present, absent = by_finding[Finding.PRESENT], by_finding[Finding.ABSENT]
+        if self._gives_up and one.run < self._writer.lease.run and not one.is_answered:
+            absent += by_finding[Finding.UNPROVEN]
+        self._writer.arrived([doubt.place for doubt in present], number)
+        self._writer.absent([doubt.place for doubt in absent], number, was_refused=one.is_answered)
+        self._writer.doubt([doubt.place for doubt in by_finding[Finding.DIFFERS]], "differs")
+        settled = {doubt.place for doubt in (*present, *absent)}
+        if number in self._refusals:
+            unproven = by_finding[Finding.UNPROVEN]
+            self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
+        if not one.is_answered:
+            self._strays |= {doubt.place for doubt in absent}
+        elif request := self._refusals.get(number):
+            mine = [records[doubt.place] for doubt in absent if doubt.place in records]
+            whole = self._whole(mine, {doubt.place for doubt in absent}, members)
+            if len(request.units) > 1:
+                # Also where one unit is left: it was refused in company.
+                return settled, [Refused(whole, request.answer)] if whole else []
+            if whole:
+                settled -= self._refused_alone(whole[0], request.answer)
+        elif alone := _alone_as_now(members, absent, rows):
+            said = one.words if one.is_refused else NOT_TAKEN
+            settled -= self._refused_alone(alone, Answer(one.refused, text=said))
+        else:
+            self.take_apart_soon([doubt.place for doubt in absent])
+        if one.is_accepted:
+            self._learn(one, findings[one.place])
+        return settled, []
+
+    def _learn(self, probe: Doubt, finding: Finding) -> None:
+        """Keep what *probe*, that an earlier run sent, shows of the account by now."""
+        had_points = probe.before is not None and any(probe.before.worth.values())
+        if finding is Finding.PRESENT and had_points:
+            self._writer.ledger.learn_resends("replace")  # else they would have been added
+        elif finding is Finding.ABSENT and refused_again(self._writer.ledger) > 1:
+            self._writer.ledger.learn_resends("refuse")
 
     def take_apart(self, refused: Refused) -> set[str]:
         """
@@ -236,14 +261,11 @@ class Delivery:
     def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> bool:
         """Send *batch* and judge what can be judged at once; return whether it was accepted."""
         self._beware()
-        if self._doubtful or self.has_earlier_doubts:
-            self._settler.note_baseline(batch.records)
         number, answer = self._sending.send(batch, purpose)
         judged = verdict(answer)
         if judged is Verdict.IN_DOUBT:
             self._is_accepting = False
             self._doubtful += batch.records
-            self._settler.note_baseline(batch.records)
             self._doubts_in_a_row += 1
             if self._doubts_in_a_row >= _DOUBTS_IN_A_ROW:
                 msg = (
@@ -279,7 +301,6 @@ class Delivery:
             return
         self._refusals[number] = Refused(units, answer)
         self._doubtful += batch.records
-        self._settler.note_baseline(batch.records)
 
     def _convict(self, unit: Unit, number: int | None, refusal: Answer) -> None:
         reason = "too_large" if is_too_large(refusal) else "refused"
@@ -289,3 +310,18 @@ class Delivery:
         """Leave *units* to a later run, which sends them apart."""
         places = [record.place for unit in units for record in unit]
         self._writer.hold(places, State.QUARANTINED, REFUSED_IN_COMPANY)
+
+
+def _alone_as_now(members: Sequence[Doubt], absent: Sequence[Doubt], rows: Mapping[str, Row]) -> Unit:
+    """
+    Return the unit that was refused by itself, all of it *absent*, where its *rows* still say what
+    was sent; else nothing, because what they say now the API has not judged.
+    """
+    now = [rows.get(doubt.place) for doubt in members]
+    same = [
+        row
+        for row, doubt in zip(now, members, strict=True)
+        if isinstance(row, Record) and row.content_hash == doubt.content and row.customer == doubt.customer
+    ]
+    is_whole = members[0].is_answered and members[0].is_alone and len(absent) == len(members) == len(same)
+    return same if is_whole else []

@@ -5,6 +5,11 @@ What a second sending does to a customer's points is not documented (docs/api-fa
 put the new balance in the place of the old one, add it, or be refused. So one customer is sent
 again, with a balance above zero and something changed that can be read, and its wallet is read
 right before and after. What that teaches is kept with the ledger; until then the others are held.
+
+A 201 does not say that the queue takes it, so a probe is in doubt until it is read back. A run
+sends one, whichever slice has it, and none while an earlier one is in doubt. One that is refused,
+or that the queue did not take, may be so for what it says: that teaches something only where
+another customer was refused as well.
 """
 
 from __future__ import annotations
@@ -14,13 +19,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from masivo_engine.batching.units import Unit
-from masivo_engine.ledger.connection import Ledger
+from masivo_engine.batching.units import Unit, judged_as
+from masivo_engine.ledger.counts import has_probe, refused_again
 from masivo_engine.ledger.encoding import as_worth
-from masivo_engine.ledger.rows import Known, Rows
+from masivo_engine.ledger.rows import Known
 from masivo_engine.ledger.writing.handles import as_handle, handle_of
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
 from masivo_engine.model.limits import Log, Patience
 from masivo_engine.model.rows import Record
+from masivo_engine.readback.doubt import NOT_TAKEN, Finding, doubts_at
+from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader, Shown, shown_customer
 
 
@@ -29,16 +37,21 @@ class Probe:
 
     def __init__(
         self,
-        ledger: Ledger,
+        writer: SliceLedger,
         reader: Reader,
+        settler: Settler,
         patience: Patience,
         *,
+        run: int,
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._ledger = ledger
+        self._writer = writer
+        self._ledger = writer.ledger
         self._reader = reader
+        self._settler = settler
         self._patience = patience
+        self._run = run
         self._log = log
         self._sleep = sleep
         self._held: dict[str, Record] = {}
@@ -55,9 +68,11 @@ class Probe:
 
     def candidate(self) -> Iterator[Unit]:
         """
-        Yield the customer that is to be sent alone, if one can tell; read what the API shows of it
-        before.
+        Yield the customer that is to be sent alone, if one can tell, and no other slice has learned
+        it or tries it; read what the API shows of it before.
         """
+        if not self._candidates or self._ledger.resends or has_probe(self._ledger, self._run):
+            return
         for record in self._candidates:
             before = shown_customer(self._reader.get_customer(record.key), record.key)
             if before is not None and sum(before.balance.values(), Decimal(0)) > 0:
@@ -73,19 +88,33 @@ class Probe:
         """
         if not self._held:
             return []
-        found = self._found(self._chosen, self._before) if self._chosen and self._before else ""
+        chosen = self._chosen
+        found = self._found(chosen, self._before) if chosen and self._before else ""
         if found:
             self._ledger.learn_resends(found)
             self._log.info("a customer that is sent again: %s", found)
         known = self._ledger.resends
-        rest = [record for record in self._held.values() if record is not self._chosen or known == "refuse"]
+        rest = [record for record in self._held.values() if record is not chosen or found == "refuse"]
         self._held, self._candidates, self._chosen = {}, [], None
         return rest if known else []
 
     def _found(self, record: Record, before: Shown) -> str:
-        (row,) = Rows(self._ledger).at(record.entity, [record.place]).values()
-        if row.reason == "refused":
-            return "refuse"
+        doubts = doubts_at(self._ledger, record.entity, [record.place])
+        if not doubts:
+            return self._refused()
+        found, place, batch = self._shown(record, before), [record.place], doubts[0].batch
+        if found:
+            self._writer.arrived(place, batch)
+        elif doubts[0].is_accepted and self._settler.settle(doubts)[record.place] is Finding.ABSENT:
+            self._writer.convict([record], batch, "refused", NOT_TAKEN, judged_as([record]))
+            return self._refused()
+        return found
+
+    def _refused(self) -> str:
+        return "refuse" if refused_again(self._ledger) > 1 else ""
+
+    def _shown(self, record: Record, before: Shown) -> str:
+        """Return what the wallet shows, empty where it shows nothing."""
         for number in range(self._patience.reads):
             self._sleep(self._patience.settle_after_s / (1 if number == 0 else self._patience.reads))
             shown = shown_customer(self._reader.get_customer(record.key), record.key)

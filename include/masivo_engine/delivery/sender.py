@@ -142,7 +142,7 @@ class Sending:
             self._writer.mark_not_sent(batch_id, status=answer.status, words=words(answer))
             tries += answer.status != 429
             self._wait_or_give_up(answer, tries)
-        self._enter(batch_id, answer)
+        self._enter(batch_id, answer, purpose)
         self._at_hand = None
         crash_point("received")
         return batch_id, answer
@@ -199,7 +199,7 @@ class Sending:
             self._give_back("api_unavailable")
             raise
 
-    def _enter(self, batch_id: int, answer: Answer) -> None:
+    def _enter(self, batch_id: int, answer: Answer, purpose: Purpose) -> None:
         judged = verdict(answer)
         if judged is Verdict.STOP:
             if _may_be_accepted(answer):
@@ -212,6 +212,8 @@ class Sending:
         state, reason = _STATES[judged], ""
         if judged is Verdict.IN_DOUBT:
             reason = "server_error" if answer.status else "no_answer"
+        elif judged is Verdict.ACCEPTED and purpose is Purpose.PROBE:
+            reason = "probe_unproven"
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
         self._writer.enter_receipt(batch_id, receipt)
 

@@ -65,14 +65,15 @@ def as_markdown(plan: Mapping[str, Any]) -> str:
     lines = [
         f"**{plan['covers']}** · {plan['requests']:,} requests, {hours(plan['hours'])} on the lane",
         "",
-        "| | read | sent | unchanged | of these never sent | quarantined | held |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | read | sent | of these in doubt | unchanged | of these never sent | quarantined | held |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entity in plan["entities"].items():
         states = entity["states"]
         counts = [
             entity["rows"],
             entity["records"],
+            entity["again"],
             states[State.UNCHANGED],
             entity["never_sent"],
             *(states[s] for s in (State.QUARANTINED, State.HELD)),

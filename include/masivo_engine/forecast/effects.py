@@ -44,7 +44,7 @@ def effects(
             one.entity,
             arrived=one.arrived,
             remade=one.remade,
-            new=one.records - one.resent,
+            new=one.records - one.resent - one.again,
             is_everything=one.entity in read_whole,
             is_remapped=is_remapped(ledger, mapping, one.entity),
             limits=limits,

@@ -21,6 +21,7 @@ import orjson
 from masivo_engine.batching.lower_bound import least_with_tail
 from masivo_engine.batching.packers import Packer, one_request, packer_for
 from masivo_engine.batching.tail import Tail
+from masivo_engine.batching.units import by_customer, units_of
 from masivo_engine.forecast.projection import Projection
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.rows import Known
@@ -48,8 +49,9 @@ class Expected:
     """
     What will become of the rows of one entity.
 
-    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were
-    delivered before with other content, and *new* has a few of the customers who were not. Of
+    *records* are those that will be sent at most, in *requests* of *sent_bytes*; *resent* of them
+    were delivered before with other content, *again* of them are in doubt, and go only where a
+    read-back shows that they have not arrived. *new* has a few of the customers who were not. Of
     *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
     rows and points by state, reason and column, *news* those of them that had not ended so before.
@@ -59,6 +61,7 @@ class Expected:
     rows: int = 0
     records: int = 0
     resent: int = 0
+    again: int = 0
     never_sent: int = 0
     arrived: int = 0
     remade: int = 0
@@ -153,6 +156,7 @@ class Forecast:
             "states": {state.value: one.states[state] for state in State},
             "records": one.records,
             "resent": one.resent,
+            "again": one.again,
             "never_sent": one.never_sent,
             "requests": one.requests,
             "least_requests": least,
@@ -197,6 +201,11 @@ def as_text(made: Forecast) -> str:
             " content"
         ),
     ]
+    if again := sum(one.again for one in made.entities):
+        lines.append(
+            f"{again:,} of the records are in doubt: they are read back first, and sent again only if that shows that"
+            " the API does not have them"
+        )
     if never_sent := sum(one.never_sent for one in made.entities):
         lines.append(
             f"{never_sent:,} rows that this ledger never sent will count as delivered (adopted): nothing of them goes"
@@ -291,6 +300,7 @@ class _Slice:
         self._found = found
         self._worth = worth
         self._suspects: list[list[Record]] = []
+        self._doubtful: list[Record] = []
 
     def read(self, windows: Iterable[Window]) -> None:
         """Read and judge the rows of *windows*, pack what would be sent, and count."""
@@ -302,12 +312,24 @@ class _Slice:
                 for unit in self._tail.keep_back(judged.units, _touched(judged)):
                     self._take(self._packer.add(unit))
                 self._suspects += judged.suspects
+                self._doubtful += _sent_again(judged)
                 if len(self._suspects) > MOST_SUSPECTS:
                     self._take_suspects()
         self._take_suspects()
         self._take(self._packer.close())
         if tail := self._tail.take():
             self._take([one_request([tail], 1)])
+        self._take_doubtful()
+
+    def _take_doubtful(self) -> None:
+        """Count what is in doubt as if none of it had arrived: a plan says at most."""
+        self._found.again += len(self._doubtful)
+        for records in by_customer(self._doubtful).values():
+            self._found.customers[len(records)] += 1
+        for unit in units_of(self._doubtful):
+            self._take(self._packer.add(unit))
+        self._take(self._packer.close())
+        self._doubtful = []
 
     def _take_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
@@ -354,6 +376,12 @@ class _Slice:
         for counted in (self._found.why, self._found.news) if is_news else (self._found.why,):
             rows, points = counted.get(line, (0, Decimal(0)))
             counted[line] = rows + 1, points + one.row.points
+
+
+def _sent_again(judged: Judgement) -> list[Record]:
+    """Return what is sent again if a read-back shows that what is out has not arrived."""
+    stay = {one.place for one in judged.judged if one.verdict.reason in ("stray", "differs")}
+    return [row for row in judged.unsettled if isinstance(row, Record) and row.place not in stay]
 
 
 def _touched(judged: Judgement) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,8 +12,8 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import stamp
 from masivo_engine.model.batches import BatchState, Purpose
-from masivo_engine.model.rows import Entity
-from masivo_engine.sql import at_once, one_of
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.sql import one_of
 
 
 _RECORD = schema.record
@@ -54,21 +54,6 @@ def newest_delivered(ledger: Ledger, entity: Entity, *, most: int) -> list[str]:
         )
         places += connection.execute(theirs.limit(most)).scalars()
     return places
-
-
-def delivered_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
-    """Count the events of *customers* that the API has."""
-    return _count_events(ledger, customers, _RECORD.c.has_customer, schema.has_arrived)
-
-
-def open_events(ledger: Ledger, customers: Collection[str]) -> dict[str, int]:
-    """Count the events of *customers* that were sent and may have arrived."""
-    return _count_events(ledger, customers, _RECORD.c.out_customer, schema.is_out)
-
-
-def stray_events(ledger: Ledger, customers: Collection[str]) -> set[str]:
-    """Return the *customers* with an event that was given up and may have arrived all the same."""
-    return set(_count_events(ledger, customers, _RECORD.c.customer, _RECORD.c.strays > 0))
 
 
 def delivered_after(
@@ -113,21 +98,16 @@ def delivered_after(
         return [Delivered._make(row) for row in rows]
 
 
-def had_events_after(ledger: Ledger, customers: Collection[str], moment: datetime, batch: int) -> set[str]:
+def batch_sent_at(ledger: Ledger, batch: int) -> datetime:
     """
-    Return those of *customers* who have an event that was accepted, and packed and sent after
-    *batch* at *moment*.
+    Return when *batch* was sent last, or packed if it was not (UTC, no zone); long ago where there
+    is no such batch.
     """
     table = schema.batch
-    whose = _RECORD.c.has_customer
-    found: set[str] = set()
+    when = select(func.coalesce(table.c.sent_at, table.c.packed_at)).where(table.c.id == batch)
     with ledger.reading() as connection:
-        for some in at_once(sorted(customers), connection.dialect.name):
-            mine = (_RECORD.c.entity == Entity.EVENTS, is_of(whose, some, connection.dialect.name))
-            later = (table.c.state == BatchState.DELIVERED, table.c.sent_at > moment, table.c.id > batch)
-            statement = select(whose).join(table, table.c.id == _RECORD.c.has_batch).where(*mine, *later).distinct()
-            found.update(connection.execute(statement).scalars())
-    return found
+        found: datetime | None = connection.execute(when).scalar()
+    return found or datetime(1970, 1, 1)  # noqa: DTZ001 (as all times of the ledger)
 
 
 def last_delivered(ledger: Ledger, run: int, entity: Entity, *, batches: int) -> list[str]:
@@ -181,6 +161,30 @@ def isolated_within_hour(ledger: Ledger) -> int:
         return int(connection.execute(spent).scalar_one())
 
 
+def has_probe(ledger: Ledger, run: int) -> bool:
+    """
+    Whether *run* has a batch that is a probe, or an earlier run one of which something is out.
+    """
+    batch = schema.batch
+    is_out = select(_RECORD.c.place).where(_RECORD.c.entity == batch.c.entity, _RECORD.c.out_batch == batch.c.id)
+    is_mine = (batch.c.run == run) & (batch.c.state != BatchState.GIVEN_BACK)
+    with ledger.reading() as connection:
+        found = select(batch.c.id).where(batch.c.purpose == Purpose.PROBE, is_mine | is_out.exists())
+        return connection.execute(found.limit(1)).first() is not None
+
+
+def refused_again(ledger: Ledger) -> int:
+    """Count the customers that the API has, and of which it refused a change by itself."""
+    refused = (
+        _RECORD.c.entity == Entity.CUSTOMERS,
+        _RECORD.c.state == State.QUARANTINED,
+        _RECORD.c.reason == "refused",
+    )
+    with ledger.reading() as connection:
+        counted = select(func.count()).where(*refused, schema.has_arrived, _RECORD.c.judged.is_not(None))
+        return int(connection.execute(counted).scalar_one())
+
+
 def is_of(whose: ColumnElement[Any], customers: Sequence[str], dialect: str) -> ColumnElement[bool]:
     """
     Whether a record was sent to one of *customers*, by *whose*: ``out_customer`` or
@@ -193,15 +197,3 @@ def is_of(whose: ColumnElement[Any], customers: Sequence[str], dialect: str) -> 
         and_(one_of(today, customers, dialect), whose == today),
         and_(one_of(whose, customers, dialect), whose != today),
     )
-
-
-def _count_events(
-    ledger: Ledger, customers: Collection[str], name: ColumnElement[Any], condition: ColumnElement[bool]
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    with ledger.reading() as connection:
-        for some in at_once(sorted(customers), connection.dialect.name):
-            mine = (_RECORD.c.entity == Entity.EVENTS, is_of(name, some, connection.dialect.name), condition)
-            for customer, count in connection.execute(select(name, func.count()).where(*mine).group_by(name)):
-                found[customer] = int(count)
-    return found

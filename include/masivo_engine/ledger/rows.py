@@ -45,6 +45,7 @@ class Known(NamedTuple):
     has_batch: int | None
     has_hash: bytes | None
     has_customer: str | None
+    has_points: Decimal | None
     has_worth: str | None
     has_email: bytes | None
     has_handle: str | None
@@ -90,6 +91,16 @@ class Parent(NamedTuple):
         return as_worth(self.worth)
 
 
+class SentEvent(NamedTuple):
+    """An event that the API has: as little of it as tells whether another one is the same."""
+
+    customer: str
+    handle: str
+    key: str
+    place: str
+    hash: bytes
+
+
 NOBODY = Parent(has_arrived=False)
 
 _COLUMNS = [schema.record.c[name] for name in Known._fields]
@@ -125,6 +136,10 @@ class Rows:
     def of_emails(self, digests: Collection[bytes]) -> list[Known]:
         """Return the customers that have one of the addresses of *digests*, now, out or arrived."""
         return rows_of_emails(self._ledger, digests)
+
+    def sent_events(self, customers: Collection[str], *, run: int) -> Iterator[SentEvent]:
+        """Yield the events of *customers* that the API has, but for those that *run* has seen."""
+        yield from sent_events(self._ledger, customers, run=run)
 
     def parents(self, customers: Collection[str]) -> dict[str, Parent]:
         """Return what is known of *customers*; whoever was never read is missing."""
@@ -192,6 +207,19 @@ def has_email(digests: Sequence[bytes], dialect: str) -> Iterator[ColumnElement[
     for column in (record.c.has_email, record.c.out_email):
         is_another = and_(column.is_not(None), or_(record.c.email.is_(None), column != record.c.email))
         yield and_(one_of(column, digests, dialect), is_another)
+
+
+def sent_events(ledger: Ledger, customers: Collection[str], *, run: int) -> Iterator[SentEvent]:
+    """Yield the events of *customers* that the API has, but for those that *run* has seen."""
+    record, wanted = schema.record, set(customers)
+    columns = [record.c[name] for name in ("has_customer", "has_handle", "key", "place", "has_hash")]
+    which = (record.c.entity == Entity.EVENTS, record.c.run != run, schema.has_arrived)
+    with ledger.reading() as connection:
+        for some in at_once(sorted(wanted), connection.dialect.name):
+            among = one_of(record.c.customer, some, connection.dialect.name)
+            for row in connection.execute(select(*columns).where(*which, among)):
+                if row.has_customer in wanted:
+                    yield SentEvent(*row)
 
 
 def parents(ledger: Ledger, customers: Collection[str]) -> dict[str, Parent]:

@@ -28,6 +28,12 @@ class Reason:
 SENT_AGAIN = "sent_again"
 NOT_SHOWN = "not_shown"
 
+# Each run reads back what is in doubt. What it cannot prove, a person says.
+_IS_READ_BACK = (
+    "nothing yet: each run reads it back; if it stays, look in Masivo and say whether it arrived (masivo_replay,"
+    " in_doubt)"
+)
+
 _QUARANTINED = (
     ("missing_key", "the row has no key", "give it one in the mapping's SQL, or filter it out there"),
     ("missing_value", "a required field is empty", "fill it in the legacy database or give it a rule in the mapping"),
@@ -64,21 +70,33 @@ _QUARANTINED = (
     ("empty_list", "the API wants at least one element", "complete the list, or filter such rows out in SQL"),
     ("too_large", "the record alone is larger than a request may be", "shorten its free objects or lists"),
     ("unreadable_row", "the database driver refuses to hand the row out", "repair the column that is named"),
-    ("points_do_not_sum", "the transactions do not add up to the balance", "correct the ledger or the balance"),
+    (
+        "points_do_not_sum",
+        "the transactions do not add up to the balance",
+        "correct one of them in the legacy database",
+    ),
     ("negative_balance", "a balance below zero", "settle it in the legacy system first"),
     ("contract", "the API's contract does not allow the value", "see the column; correct the value or the mapping"),
-    ("refused", "the API refused this record by itself", "see the API's words in the batch's receipt"),
-    ("refused_in_company", "the API refused a batch that holds this record", "isolated later; or see the receipt"),
+    (
+        "refused",
+        "the API refused this record by itself",
+        "see the API's words in the batch's receipt, and correct it; to try the same again, release it (masivo_replay)",
+    ),
+    (
+        "refused_in_company",
+        "the API refused a batch that holds this record, and has not judged it by itself",
+        "nothing: the next run sends it apart from the others",
+    ),
 )
 _HELD = (
     ("customer_missing", "its customer was never read", "nothing, if the customer comes; else correct the reference"),
     ("customer_quarantined", "its customer is quarantined", "repair the customer"),
     ("customer_held", "its customer is held", "see the customer"),
-    ("customer_in_doubt", "its customer is in doubt", "settle the customer"),
+    ("customer_in_doubt", "its customer is in doubt", "nothing, if a run settles the customer; else see the customer"),
     (
         "sibling_not_sendable",
-        "another transaction of the customer cannot go, and they go together or not at all",
-        "repair it",
+        "another transaction of the customer cannot go, or was not read with it, and they go together or not at all",
+        "repair the one that cannot go; where the account names none, the next run takes them together",
     ),
     ("too_many_transactions", "the customer has more transactions than a request may carry", "fold the oldest in SQL"),
     (
@@ -109,7 +127,7 @@ _HELD = (
     (
         "earlier_in_doubt",
         "another transaction of the customer is in doubt, and they go together or not at all",
-        "settle that first",
+        "settle that first (masivo_replay, in_doubt, for this customer)",
     ),
     ("not_yet_sent", "it was read and is to be sent", "nothing: it is sent, by this run or the next one"),
     ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
@@ -117,9 +135,16 @@ _HELD = (
     ("released", "it was in doubt, and a person stated that it did not arrive", "nothing: the next run sends it"),
 )
 _IN_DOUBT = (
-    ("no_answer", "the request left and no answer came", "read back"),
-    ("server_error", "the API answered with an error of its own", "read back"),
-    ("refusal_unproven", "the API refused its batch, and it is not known whether it took part of it", "read back"),
+    ("no_answer", "the request left and no answer came", _IS_READ_BACK),
+    ("server_error", "the API answered with an error of its own, and may have taken it all the same", _IS_READ_BACK),
+    (
+        "refusal_unproven",
+        "the API refused its batch, and nothing that was sent later shows yet whether it took a part of it",
+        (
+            "nothing, if more is sent: a later run reads it back; else say that it did not arrive (masivo_replay,"
+            " in_doubt: send_again): transactions are read back first, and what was refused by itself is `refused` then"
+        ),
+    ),
     (
         "differs",
         "the API shows something else than what was sent",
@@ -130,7 +155,15 @@ _IN_DOUBT = (
         "an earlier request with other content was given up, and may have arrived since",
         "compare it with Masivo, then say whether it has what the row says (masivo_replay, in_doubt)",
     ),
-    ("task_died", "the task died while the request was out", "read back"),
+    (
+        "probe_unproven",
+        "a changed customer that was sent again and accepted, and the API does not show the change",
+        (
+            "nothing yet: each run reads it back, and a customer who is sent later decides; else look in Masivo and say"
+            " whether it arrived (masivo_replay, in_doubt)"
+        ),
+    ),
+    ("task_died", "the task died while the request was out", _IS_READ_BACK),
 )
 
 _UNCHANGED = (

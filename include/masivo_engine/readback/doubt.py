@@ -20,6 +20,9 @@ from masivo_engine.model.rows import Entity
 from masivo_engine.sql import at_once, one_of
 
 
+NOT_TAKEN = "accepted, and not taken by the queue"
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What of a record the API can show, as it was sent."""
@@ -37,7 +40,10 @@ class Doubt:
     *run*, at *sent_at* (UTC, no zone), and may have arrived.
 
     *refused* is the status with which the API refused the batch, and may have taken part of it all
-    the same, else 0. *before* is what the API had of it already, None if nothing.
+    the same, else 0; *words* are what it said, and *is_alone* is whether the batch carried nothing
+    that is judged apart from this. *is_accepted*: the answer was 201, and it is not known whether
+    the queue took it (`masivo_engine.delivery.probe`). *before* is what the API had of it already,
+    None if nothing.
     """
 
     entity: Entity
@@ -50,11 +56,20 @@ class Doubt:
     sent: Content
     before: Content | None = None
     refused: int = 0
+    is_accepted: bool = False
+    is_alone: bool = False
+    words: str = ""
+    content: bytes = b""
 
     @property
     def is_refused(self) -> bool:
         """Whether the API refused its batch."""
         return self.refused != 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether an answer came, so that what has not arrived is not on its way any more."""
+        return self.is_refused or self.is_accepted
 
 
 class Finding(StrEnum):
@@ -75,6 +90,9 @@ def doubts_at(ledger: Ledger, entity: Entity, places: Collection[str]) -> list[D
         batch.c.sent_at,
         batch.c.packed_at,
         batch.c.status,
+        batch.c.words,
+        batch.c.records,
+        batch.c.customers,
         batch.c.run.label("of_run"),
         batch.c.state.label("of_batch"),
     ).join(batch, batch.c.id == record.c.out_batch)
@@ -99,4 +117,8 @@ def _doubt(entity: Entity, row: Any) -> Doubt:
         Content(as_worth(row.out_worth), row.out_email, as_handle(row.out_handle)),
         Content(as_worth(row.has_worth), row.has_email, as_handle(row.has_handle)) if has_arrived else None,
         row.status or 0 if row.of_batch == BatchState.REFUSED else 0,
+        is_accepted=row.of_batch == BatchState.DELIVERED,
+        is_alone=(row.customers if entity is Entity.TRANSACTIONS else row.records) == 1,
+        words=row.words or "",
+        content=row.out_hash,
     )

@@ -191,18 +191,24 @@ class Source:
 
     def rows_at(self, places: Iterable[str]) -> Counter[str]:
         """Count the rows of each of *places*."""
-        rows: Counter[str] = Counter()
+        return Counter(place for place, _ in self._at(places))
+
+    def owners_at(self, places: Iterable[str]) -> set[str]:
+        """Return the places of the customers who own the rows at *places* now."""
+        return {owner for _, owner in self._at(places)}
+
+    def _at(self, places: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield place and owner of each row at *places*."""
         try:
             with self._database.reading() as connection:
                 for some in self._portions(places):
                     worth = ["amount"] if self._has_worth and _have_no_key(some) else []
                     wanted = set(some)
                     for found in streamed(connection, self._selection.at(some, *worth), PAGE):
-                        here = (place_of_row(key, customer, *amount) for customer, key, *amount in found)
-                        rows.update(place for place in here if place in wanted)
+                        here = ((place_of_row(key, owner, *amount), owner) for owner, key, *amount in found)
+                        yield from ((place, place_of(owner)) for place, owner in here if place in wanted)
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
-        return rows
 
     def _pages(self, part: Slice, window: Window, *, key: str) -> Iterator[list[Found]]:
         has_no_key = _have_no_key(window.places)

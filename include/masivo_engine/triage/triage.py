@@ -41,12 +41,14 @@ from masivo_engine.batching.capacity import fit_by_far, fits_alone
 from masivo_engine.batching.units import Unit, by_customer, set_digest
 from masivo_engine.ledger.encoding import as_worth
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
+from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.mapping.settings import Policies
 from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.places import copy_of
+from masivo_engine.model.places import copy_of, first_of, is_copy
 from masivo_engine.model.rows import Entity, Record, Rejection, State
 from masivo_engine.model.runs import AS_USUAL, RunPolicies
+from masivo_engine.records.json_text import canonical, content_hash
 
 
 Row = Record | Rejection
@@ -122,11 +124,12 @@ def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
         return Verdict(State.UNCHANGED, "change_ignored")
     if decided.changed == "hold":
         return Verdict(State.HELD, "changed_after_delivery")
+    has_points = row.entity is Entity.CUSTOMERS and bool(known.has_worth)
+    if has_points and decided.resends not in {"", "replace"}:
+        return Verdict(State.HELD, "resend_unsafe")
     if known.judged == row.content_hash:
         return Verdict(State.QUARANTINED, "refused")
-    if row.entity is Entity.CUSTOMERS and known.has_worth and decided.resends != "replace":
-        return Verdict(State.HELD, "resend_unsafe" if decided.resends else "awaits_probe")
-    return SENT
+    return Verdict(State.HELD, "awaits_probe") if has_points and not decided.resends else SENT
 
 
 @dataclass(slots=True)
@@ -261,6 +264,7 @@ class Triage:
         fresh = {rows[0].key: place for place, rows in alike.items() if place not in known and rows[0].key}
         named = self._of_names(fresh)
         known |= self._retyped(fresh, named)
+        known |= self._renamed(alike, known)
         placed: list[tuple[Row, str]] = []
         for place, rows in alike.items():
             found = known.get(place)
@@ -322,6 +326,37 @@ class Triage:
                 found[fresh[key]] = left[0]
         return found
 
+    def _renamed(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
+        """
+        Return what is known of events that have another key than before: under the old one each
+        would be what was sent to its customer, and the source has that no more.
+
+        Of customers the address tells it, of transactions that a customer's go once.
+        """
+        if self._entity is not Entity.EVENTS:
+            return {}
+        fresh: dict[str, list[Record]] = {}
+        for place, (row, *others) in places.items():
+            if place not in known and isinstance(row, Record) and not others:
+                fresh.setdefault(row.customer, []).append(row)
+        handles: dict[str, str] = {}
+        sent: dict[str, list[str]] = {}
+        for one in self._rows.sent_events(fresh, run=self._run) if fresh else ():
+            for row in fresh[one.customer]:
+                if row.place not in handles:
+                    handles[row.place] = handle_of(row, self._rows.digest)
+                if handles[row.place] == one.handle and _hash_under(one.key, row) == one.hash:
+                    sent.setdefault(row.place, []).append(one.place)
+        asked = {place for olds in sent.values() for place in olds}
+        left = asked.difference(self._source.rows_at(asked), places) if asked else set()
+        found: dict[str, str] = {}
+        for place in sorted(sent):
+            if old := min(left.intersection(sent[place]), default=""):
+                left.discard(old)
+                found[place] = old
+        olds = self._rows.at(self._entity, found.values()) if found else {}
+        return {place: olds[old] for place, old in found.items()}
+
     def _faults(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], named: Mapping[str, list[Known]]
     ) -> dict[str, Verdict]:
@@ -365,27 +400,32 @@ class Triage:
         faults: Mapping[str, Verdict],
         named: Mapping[str, list[Known]],
     ) -> dict[str, Verdict]:
-        """Return the rows whose name for the API is that of another place: the first one has it."""
+        """
+        Return the rows whose name for the API is that of another place.
+
+        A name belongs to whoever has it at the API, or has it out; else to whoever was seen first
+        of those that are there and can go. That is asked of every row that may still go, in every
+        run: a row that once was a duplicate is open, and read again.
+        """
         mine: dict[str, list[str]] = {}
         for row, place in placed:
             if isinstance(row, Record) and place not in faults:
                 mine.setdefault(row.key, []).append(place)
-        new = {key for key, places in mine.items() if any(place not in known for place in places)}
-        others = {**named, **self._of_names(new - named.keys())}
-        here = {row.place for row in known.values()}
+        own = {place for place, one in known.items() if one.has_arrived or one.is_out}
+        asked = {key for key, places in mine.items() if not own.issuperset(places)}
+        others = {**named, **self._of_names(asked - named.keys())}
+        here = {*(place for _, place in placed), *(one.place for one in known.values())}
         found: dict[str, Verdict] = {}
-        for key, places in mine.items():
-            rows = others[key] if key in new else ()
-            if len(places) == 1 and not rows:
-                continue
-            theirs = [
-                one.place
-                for one in rows
-                if one.place not in places and one.place not in here and not one.is_gone and _is_sendable(one)
-            ]
-            had = [place for place in places if place in known and (known[place].has_arrived or known[place].is_out)]
-            first = None if theirs else (had or sorted(places))[0]
-            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place != first}
+        for key in asked:
+            places = mine[key]
+            alike = {*places, *(known[place].place for place in places if place in known)}
+            is_taken = any(
+                one.has_arrived or one.is_out or (one.place not in here and _is_sendable(one) and not one.is_gone)
+                for one in others.get(key, ())
+                if one.place not in alike
+            )
+            first = own.intersection(places) or (set() if is_taken else {min(places)})
+            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place not in first}
         return found
 
     # What concerns several rows.
@@ -472,28 +512,50 @@ class Triage:
                 rest.setdefault(row.customer, []).append(place)
         earlier = self._rows.of_customers(self._entity, sets) if sets else {}
         here = {place for _, place in placed}
+        apart = self._apart(earlier, here)
         for customer, members in sets.items():
             verdict = self._on_set(
                 customer,
                 [record for record, _ in members],
-                rest.get(customer, ()),
+                bool(rest.get(customer)) or customer in apart,
                 earlier.get(customer, ()),
                 family.get(customer, NOBODY),
                 [made.known.get(place) for _, place in members],
-                here,
             )
             if verdict is not None:
                 verdicts.update((place, verdict) for _, place in members)
+
+    def _apart(self, earlier: Mapping[str, Sequence[Known]], here: Collection[str]) -> set[str]:
+        """
+        Return the customers with a transaction that waits and was not read with the others: the
+        source has it all the same, or another slice of the run has met it.
+        """
+        waiting = {
+            customer: [
+                one
+                for one in rows
+                if one.customer == customer
+                and one.place not in here
+                and not (one.has_arrived or one.is_gone or one.reason == "duplicate_row")
+            ]
+            for customer, rows in earlier.items()
+        }
+        asked = {first_of(one.place) for rows in waiting.values() for one in rows if one.run != self._run}
+        there = self._source.rows_at(asked) if asked else {}
+        return {
+            customer
+            for customer, rows in waiting.items()
+            if any(one.run == self._run or there.get(first_of(one.place), 0) > is_copy(one.place) for one in rows)
+        }
 
     def _on_set(
         self,
         customer: str,
         records: Sequence[Record],
-        rest: Sequence[str],
+        is_incomplete: bool,  # noqa: FBT001
         earlier: Sequence[Known],
         parent: Parent,
         known: Sequence[Known | None],
-        here: Collection[str],
     ) -> Verdict | None:
         """Return what keeps a customer's transactions back; None where they may go."""
         if any(one.is_out and one.out_customer == customer for one in earlier):
@@ -501,8 +563,7 @@ class Triage:
         there = [one for one in earlier if one.has_arrived and one.has_customer == customer]
         if there and not self.decided.takes_more:
             return Verdict(State.HELD, "transactions_already_migrated")
-        is_elsewhere = any(one.run == self._run and one.place not in here and not one.has_arrived for one in earlier)
-        if rest or is_elsewhere:
+        if is_incomplete:
             return Verdict(State.HELD, "sibling_not_sendable")
         if len(records) > self._limits.records or not fits_alone(records, self._limits):
             return Verdict(State.HELD, "too_many_transactions", shape=f"{len(records)} transactions")
@@ -545,6 +606,11 @@ def _are_copies(rows: Sequence[Row]) -> bool:
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
+
+
+def _hash_under(key: str, record: Record) -> bytes:
+    """Return the hash that *record* would have if *key* were its key."""
+    return content_hash(record.body.replace(canonical(record.key), canonical(key)))
 
 
 def _content_of(row: Rejection) -> bytes:

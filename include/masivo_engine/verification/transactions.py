@@ -1,8 +1,9 @@
 """
 A customer's transactions, one by one, against those that the API shows.
 
-They are told apart by their ``details``, the only text that comes back (docs/api-facts.md#u25),
-which should hold their key; where it does not, by amount, reward and date. What the API shows
+They are told apart by their ``details``, the only text that comes back (docs/api-facts.md#u25), of
+which the ledger keeps a digest as they were sent; where several have one text, by amount, reward
+and date. What the API shows
 besides (docs/api-facts.md#u4: it may write a line of its own for a migrated balance) is nobody's
 fault.
 """
@@ -10,7 +11,7 @@ fault.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from masivo_engine.ledger.verification.pending import Sent
@@ -35,14 +36,8 @@ class Compared:
 
 
 def years_of(owed: Expected) -> set[int]:
-    """
-    Return the years in which to look for the transactions of a customer: all of them, where the
-    source does not say any more.
-    """
-    dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
-    if any(date is None for date in dates):
-        return every_year()
-    return {date.year for date in dates if date is not None}
+    """Return the years in which to look for the transactions of a customer."""
+    return {int(_day(one)[:4]) for one in owed.transactions if not _is_too_old(one)}
 
 
 def every_year() -> set[int]:
@@ -50,8 +45,13 @@ def every_year() -> set[int]:
     return set(range(FIRST_YEAR_SHOWN, datetime.now(UTC).year + 1))
 
 
-def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
-    """Compare all that was delivered with all that is *shown* of the same years."""
+def of_transactions(owed: Expected, shown: Sequence[Movement], digest: Callable[[str], bytes]) -> Compared:
+    """
+    Compare all that was delivered with all that is *shown* of the same years; *digest* is the
+    ledger's.
+    """
+    texts = {movement.text: digest(movement.text).hex() for movement in shown}
+    shown = [replace(movement, told=texts[movement.text]) for movement in shown]
     compared = Compared()
     left = list(shown)
     open_: list[Delivered] = []
@@ -107,17 +107,12 @@ def _is_named(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_twin(one: Delivered, movement: Movement) -> bool:
-    return names(movement.text, one.key) or (one.body is not None and _agrees(one, movement))
+    return names(movement.text, one.key) or _agrees(one, movement)
 
 
 def _is_told(one: Delivered, movement: Movement) -> bool:
-    """
-    Whether the texts say that it is this one: they are the same, or hold its key where the source
-    cannot be asked.
-    """
-    if one.body is None:
-        return names(movement.text, one.key)
-    return movement.text == (one.body.get("details") or "")
+    """Whether the texts are the same."""
+    return movement.told == one.handle.get("d")
 
 
 def _is_worth(one: Delivered, movement: Movement) -> bool:
@@ -130,12 +125,13 @@ def _is_dated(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_too_old(one: Delivered) -> bool:
-    """
-    Whether the API does not show it; of a row that the source has otherwise by now, an earlier
-    reading may have said so.
-    """
-    issued_at = _issued_at(one)
-    return one.sent.is_not_shown if issued_at is None else issued_at.year < FIRST_YEAR_SHOWN
+    """Whether the API does not show it."""
+    return int(_day(one)[:4]) < FIRST_YEAR_SHOWN
+
+
+def _day(one: Delivered) -> str:
+    """Return the day in UTC that was sent as that of the transaction."""
+    return str(one.handle.get("y") or f"{FIRST_YEAR_SHOWN}")
 
 
 def _issued_at(one: Delivered) -> datetime | None:

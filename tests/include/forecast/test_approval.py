@@ -18,7 +18,9 @@ def plan(records=10, quarantined=1, points="7.5", never_sent=5, new=None):
         "covers": "full: everything",
         "requests": 1,
         "hours": 0.1,
-        "entities": {"events": {"rows": 100, "records": records, "states": states, "never_sent": never_sent}},
+        "entities": {
+            "events": {"rows": 100, "records": records, "states": states, "never_sent": never_sent, "again": 0}
+        },
         "reasons": [
             {
                 "entity": "events",
@@ -77,6 +79,6 @@ def test_an_empty_plan_exceeds_nothing():
 
 def test_the_person_sees_the_counts_and_what_would_not_go():
     shown = as_markdown(plan())
-    assert "| events | 100 | 10 | 0 | 5 | 1 | 0 |" in shown
+    assert "| events | 100 | 10 | 0 | 0 | 5 | 1 | 0 |" in shown
     assert "- 1 events: quarantined, missing_value (x), 7.5 points" in shown
     assert "adopted" not in shown

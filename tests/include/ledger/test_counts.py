@@ -6,16 +6,14 @@ from datetime import timedelta
 
 from masivo_engine.ledger.counts import (
     delivered_after,
-    delivered_events,
     delivered_rows,
     last_delivered,
     newest_delivered,
-    open_events,
-    stray_events,
 )
 from masivo_engine.ledger.writing.slice_ledger import claim
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.rows import Entity, State
+from masivo_engine.readback.purchase_counts import purchases_of
 from tests.builders import begin, customer, end, event, see, send
 
 
@@ -24,9 +22,12 @@ def events(ledger, run_id="run"):
 
 
 def test_events_count_for_the_customer_to_whom_they_were_sent(ledger):
+    people = claim(ledger, begin(ledger, "people"), Entity.CUSTOMERS, 1)
+    send(people, *map(customer, "ABC"))
+    people.finish(3)
     mine = events(ledger)
-    send(mine, event("1", "A"), event("2", "A"), event("3", "B"))
-    send(mine, event("4", "A"), event("5", "B"), state=BatchState.IN_DOUBT, reason="no_answer", number=2)
+    first = send(mine, event("1", "A"), event("2", "A"), event("3", "B"))
+    second = send(mine, event("4", "A"), event("5", "B"), state=BatchState.IN_DOUBT, reason="no_answer", number=2)
     given_up = send(mine, event("6", "C"), state=BatchState.IN_DOUBT, reason="no_answer", number=3)
     mine.absent([event("6", "C").place], given_up, was_refused=False)
     mine.finish(6)
@@ -34,10 +35,18 @@ def test_events_count_for_the_customer_to_whom_they_were_sent(ledger):
     moved = [event("2", "B"), event("4", "B")]
     see(later, *(end(one, State.HELD, "changed_after_delivery") for one in moved))
 
-    assert delivered_events(ledger, {"A", "B", "C"}) == {"A": 2, "B": 1}
-    assert open_events(ledger, {"A", "B", "C"}) == {"A": 1, "B": 1}
-    assert stray_events(ledger, {"A", "B", "C"}) == {"C"}
-    assert delivered_events(ledger, set()) == {}
+    found = purchases_of(ledger, {"A", "B", "C", "D"})
+    sent = {
+        name: [
+            (one.batch, one.is_accepted, [purchase.sent[1] for purchase in one.purchases]) for one in theirs.requests
+        ]
+        for name, theirs in found.items()
+    }
+    assert sent == {
+        "A": [(first, True, ["t1", "t2"]), (second, False, ["t4"])],
+        "B": [(first, True, ["t3"]), (second, False, ["t5"])],
+    }
+    assert purchases_of(ledger, set()) == {}
     assert delivered_rows(ledger, Entity.EVENTS) == 3
 
 

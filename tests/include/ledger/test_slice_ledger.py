@@ -29,7 +29,7 @@ from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, LedgerError, Moved
 from masivo_engine.model.judged import SENT, UNCHANGED, Judged
-from masivo_engine.model.places import copy_of
+from masivo_engine.model.places import copy_of, place_of
 from masivo_engine.model.rows import Entity, State
 from tests import builders
 from tests.builders import (
@@ -484,6 +484,20 @@ def test_a_batch_may_swap_addresses_among_its_own_records(ledger, mine):
     swapped = [customer("A", email="bea@example.invalid"), customer("B", email="ana@example.invalid")]
     see(again, *swapped)
     again.pack(batch(swapped))
+
+
+@pytest.mark.parametrize("receipt", [UNANSWERED, DELIVERED])
+def test_a_name_that_went_from_another_slice_keeps_this_one_back(ledger, run, receipt):
+    """Two slices that read at one moment see nothing of each other before they pack."""
+    first, second = claimed(ledger, run, E, 1), claimed(ledger, run, E, 2)
+    padded = event("1", "B")._replace(place=place_of(" 1"))
+    see(second, padded, event("2", "B"))
+    sent(first, event("1", "A"), receipt=receipt)
+    written = rows(ledger)
+    with pytest.raises(Moved, match="another row's meanwhile"):
+        second.pack(batch([event("2", "B"), padded]))
+    assert rows(ledger) == written
+    second.pack(batch([event("2", "B")]))
 
 
 # --- sending, and the receipt

@@ -107,6 +107,13 @@ def _places(ledger: Ledger, entity: Entity, which: Sequence[ColumnElement[bool]]
             yield new
 
 
+def unmet_places(ledger: Ledger, run: int, part: Slice) -> list[str]:
+    """Return what *part* asked for and has not met."""
+    unmet = select(_RECORD.c.place).where(*_is_asked(run, part.entity, part), _RECORD.c.run != run)
+    with ledger.reading() as connection:
+        return list(connection.execute(unmet).scalars())
+
+
 def close_asked(ledger: Ledger, run: int, part: Slice) -> None:
     """
     Note that *part* has been read to its end: what it asked for and did not meet is gone from the

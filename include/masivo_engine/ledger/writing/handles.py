@@ -5,8 +5,10 @@ row says today.
 ==============  ==================================================================================
 entity          handle
 ==============  ==================================================================================
-customers       ``n``: digest of the name; points and address have columns of their own
-events          ``p``: whether it counts as a purchase; ``v``: what was spent
+customers       ``n``: digest of the name; ``m``: the lifetime's number of purchases, and what was
+                spent; points and address have columns of their own
+events          ``p``: whether it counts as a purchase; ``v``: what was spent; ``w``: before
+                discounts, where that is another sum
 transactions    ``y``: the day it was issued; ``d``: digest of its ``details``; ``t``: whether
                 these hold its key, so that they tell it from others
 ==============  ==================================================================================
@@ -14,6 +16,7 @@ transactions    ``y``: the day it was issued; ``d``: digest of its ``details``; 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -28,24 +31,30 @@ def handle_of(record: Record, digest: Callable[[str], bytes]) -> str:
     match record.entity:
         case Entity.CUSTOMERS:
             name = str(payload.get("name") or "")
-            return _written({"n": digest(name).hex()} if name else {})
+            return json.dumps(({"n": digest(name).hex()} if name else {}) | _counted(payload))
         case Entity.EVENTS:
             order = payload.get("order")
-            spent = order.get("discounted_value", order.get("value")) if isinstance(order, dict) else None
-            return _written({"p": payload.get("type") == "PURCHASE", "v": str(spent or 0)})
+            worth = order.get("value") if isinstance(order, dict) else None
+            spent = order.get("discounted_value", worth) if isinstance(order, dict) else None
+            another = {"w": str(worth or 0)} if worth != spent else {}
+            return json.dumps({"p": payload.get("type") == "PURCHASE", "v": str(spent or 0)} | another)
         case _:
             text = str(payload.get("details") or "")
             day = str(payload.get("issued_at") or "")[:10]
-            return _written({"y": day, "d": digest(text).hex(), "t": names(text, record.key)})
+            return json.dumps({"y": day, "d": digest(text).hex(), "t": names(text, record.key)})
 
 
-def _written(handle: dict[str, Any]) -> str:
-    return orjson.dumps(handle).decode()
+def _counted(payload: dict[str, Any]) -> dict[str, Any]:
+    lifetime = (payload.get("metrics") or {}).get("lifetime") or {}
+    number, spent = lifetime.get("number_of_purchases"), lifetime.get("spend_total")
+    if number is None and spent is None:
+        return {}
+    return {"m": [int(number or 0), None if spent is None else str(spent)]}
 
 
 def as_handle(text: str | None) -> dict[str, Any]:
     """Read what `handle_of` wrote."""
-    return orjson.loads(text) if text else {}
+    return json.loads(text) if text else {}
 
 
 def names(text: str, key: str) -> bool:

@@ -149,14 +149,13 @@ class SliceLedger:
         Write *batch* down, and that its records are out; return its id.
 
         All or nothing: each must be as this try has seen it, with nothing of it out. Raises `Moved`
-        where one is not, or where its customer's transactions or its e-mail address are another
-        row's meanwhile.
+        where one is not, or where its name for the API, its customer's transactions or its e-mail
+        address are another row's meanwhile.
         """
         places = [record.place for record in batch.records]
         with self._many_rows() as connection:
             self._hold(connection)
-            if self._entity is not Entity.EVENTS:
-                self._refuse_taken(connection, batch.records)
+            self._refuse_taken(connection, batch.records)
             made = connection.execute(insert(schema.batch), self._packed(batch, purpose))
             batch_id = int((made.inserted_primary_key or (0,))[0])
             mine = (
@@ -195,7 +194,8 @@ class SliceLedger:
         Enter the receipt, and with it what every record of the batch has become.
 
         What was delivered is no longer out: the API has it. Of everything else nothing is proved
-        yet, so it is in doubt, also where the API refused the request.
+        yet, so it is in doubt: also where the API refused the request, and what it accepted where
+        the receipt gives a *reason* to doubt that.
         """
         with self.ledger.engine.begin() as connection:
             # Before the stamp, which others compare with the moment when this is committed: the
@@ -212,7 +212,7 @@ class SliceLedger:
                 words=kept(receipt.words, ledger_capacity.WORDS),
                 settled_at=stamp(connection),
             )
-            if receipt.state is BatchState.DELIVERED:
+            if receipt.state is BatchState.DELIVERED and not receipt.reason:
                 connection.execute(_arriving(self.lease.run, ()).where(_RECORD.c.out_batch == batch_id))
                 return
             reason = "refusal_unproven" if receipt.state is BatchState.REFUSED else receipt.reason
@@ -503,14 +503,17 @@ class SliceLedger:
 
     def _refuse_taken(self, connection: Connection, records: Sequence[Record]) -> None:
         """
-        Refuse a batch where the customers' transactions, or their e-mail addresses, are another
-        row's since they were judged.
+        Refuse a batch where names, the customers' transactions, or their e-mail addresses are
+        another row's since they were judged.
 
-        The lock lets packers of one kind go one after the other.
+        The lock lets packers go one after the other.
         """
         connection.execute(select(schema.ledger.c.id).with_for_update())
         mine = {record.place for record in records}
         dialect = connection.dialect.name
+        self._refuse_taken_names(connection, mine, {record.key for record in records})
+        if self._entity is Entity.EVENTS:
+            return
         if self._entity is Entity.CUSTOMERS:
             wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
             # Whoever has an address already keeps it, also where others were said to have it as
@@ -533,6 +536,16 @@ class SliceLedger:
             for place, *values in connection.execute(found):
                 if place not in mine and not wanted.isdisjoint(values):
                     raise Moved(f"what a batch of {self._entity} was to carry is another row's meanwhile")
+
+    def _refuse_taken_names(self, connection: Connection, mine: set[str], names: set[str]) -> None:
+        dialect = connection.dialect.name
+        for some in at_once(sorted(names), dialect):
+            these = (one_of(_RECORD.c.key, some, dialect), schema.has_arrived | schema.is_out)
+            found = select(_RECORD.c.place, _RECORD.c.key).where(_RECORD.c.entity == self._entity, *these)
+            had = [(place in mine, key) for place, key in connection.execute(found)]
+            own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
+            if not names.isdisjoint(theirs - own):
+                raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")
 
     def _keep_payloads(self, connection: Connection, judged: Sequence[Judged]) -> None:
         if self.ledger.seal:

@@ -22,6 +22,7 @@ class Request:
     entity: str
     records: int
     resent: int
+    again: int
     requests: int
     least: int
     fill: float
@@ -80,7 +81,11 @@ def _headline(plan: Mapping[str, Any]) -> Headline:
     requests = count(plan["requests"]) + (" requests" if plan["requests"] != 1 else " request")
     cannot = f" {count(stay)} cannot go now." if stay else " Every row can go."
     sentence = f"{count(records)} of {count(rows)} rows will go, in {requests} and {hours(plan['hours'])}."
-    return Headline(Tone.CARE if stay else Tone.GOOD, sentence + cannot)
+    again = sum(one["again"] for one in entities)
+    doubtful = (
+        f" {count(again)} of them are in doubt, and go only if Masivo is shown not to have them." if again else ""
+    )
+    return Headline(Tone.CARE if stay else Tone.GOOD, sentence + doubtful + cannot)
 
 
 def _rewards(worth: Mapping[str, Any]) -> list[Reward]:
@@ -97,6 +102,7 @@ def _request(name: str, one: Mapping[str, Any]) -> Request:
         name,
         one["records"],
         one["resent"],
+        one["again"],
         one["requests"],
         one["least_requests"],
         one["fill"],
