@@ -181,9 +181,7 @@ def upgrade() -> None:
     )
     op.create_index("masivo_record_out", "masivo_record", ["out_batch"], **_some("out_batch IS NOT NULL"))
     op.create_index("masivo_record_arrived", "masivo_record", ["has_run", "has_batch"], **_some("has_run IS NOT NULL"))
-    op.create_index(
-        "masivo_record_asked", "masivo_record", ["asked_run", "entity"], **_some("asked_run IS NOT NULL")
-    )
+    op.create_index("masivo_record_asked", "masivo_record", ["asked_run", "entity"], **_some("asked_run IS NOT NULL"))
     op.create_index("masivo_record_gone", "masivo_record", ["gone_run"], **_some("gone_run IS NOT NULL"))
     op.create_index("masivo_record_of_batch", "masivo_record", ["has_batch"], **_some("has_batch IS NOT NULL"))
     op.create_index("masivo_record_of_email", "masivo_record", ["email"], **_some("email IS NOT NULL"))
