@@ -219,7 +219,12 @@ class _Migration:
         self.unsettled |= {row.place: row for row in made.unsettled}
         self.probe.take(made.probes, made.known)
         units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
-        touched = {place for place, row in made.known.items() if row.has_arrived or row.is_out or row.strays}
+        touched = {
+            record.place
+            for unit in units
+            for record in unit
+            if (row := made.known.get(record.place)) is not None and (row.has_arrived or row.is_out or row.strays)
+        }
         return self.tail.keep_back(units, touched)
 
     def _deliver(self, units: Iterable[Unit]) -> None:

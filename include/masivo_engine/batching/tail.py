@@ -30,8 +30,10 @@ class Tail:
         by itself is judged at once where it is one record, and waits for something later where it
         is more. So a smaller one that comes later takes its place.
         """
+        if not self._is_needed:
+            return units
         clean = [unit for unit in units if not any(record.place in touched for record in unit)]
-        if not self._is_needed or not clean:
+        if not clean:
             return units
         smallest = min(reversed(clean), key=len)
         before = [] if self._kept is None else [self._kept]

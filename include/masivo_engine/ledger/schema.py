@@ -66,7 +66,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    literal,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects import mysql
@@ -249,8 +249,9 @@ record = Table(
     Index("masivo_record_open", "entity", "state", "reason", **_some("state <> 'delivered'")),
     Index("masivo_record_out", "out_batch", **_some("out_batch IS NOT NULL")),
     Index("masivo_record_arrived", "has_run", "has_batch", **_some("has_run IS NOT NULL")),
+    Index("masivo_record_asked", "asked_run", "entity", **_some("asked_run IS NOT NULL")),
     Index("masivo_record_gone", "gone_run", **_some("gone_run IS NOT NULL")),
-    Index("masivo_record_of_batch", "has_batch"),
+    Index("masivo_record_of_batch", "has_batch", **_some("has_batch IS NOT NULL")),
     Index("masivo_record_of_email", "email", **_some("email IS NOT NULL")),
     # Whose address or customer is another one than the row's today, in what is out or has arrived.
     Index("masivo_record_had_email", "has_email", **_some(_ANOTHER.format("has_email"))),
@@ -439,9 +440,16 @@ payload = Table(
 # reason.
 is_delivered = record.c.state == State.DELIVERED.value
 is_confirmed = and_(is_delivered, record.c.confirmed_at.is_not(None))
-is_open = record.c.state != literal(State.DELIVERED.value)
+# Word by word the condition of the index of open rows: a prepared statement may be planned before
+# its values are known.
+is_open = record.c.state != literal_column(f"'{State.DELIVERED}'")
 has_arrived = record.c.has_hash.is_not(None)
 is_out = record.c.out_batch.is_not(None)
+
+
+def is_waiting(*states: State) -> ColumnElement[bool]:
+    """Whether a row has ended in one of *states*, which are open: there is an index of them."""
+    return and_(is_open, record.c.state.in_(states))
 
 
 def state_in(number: int | ColumnElement[int]) -> ColumnElement[str]:

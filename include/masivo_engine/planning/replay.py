@@ -35,7 +35,7 @@ LEAVE, DELIVERED, SEND_AGAIN = "leave", "delivered", "send_again"
 IN_DOUBT = (LEAVE, DELIVERED, SEND_AGAIN)
 ADOPTED = "adopted"
 _RECORD = schema.record
-_WAITS = (State.HELD.value, State.QUARANTINED.value)
+_WAITS = (State.HELD, State.QUARANTINED)
 RELEASABLE = tuple(
     code
     for code, reason in REASONS.items()
@@ -125,7 +125,7 @@ def release(ledger: Ledger, run: Run, chosen: Chosen, limits: Limits, *, by: str
         settled = 0
         for which in _narrowed(chosen):
             for_reasons = [*which, *_for_reasons(chosen)]
-            ask(ledger, run.number, entity, _RECORD.c.state.in_(_WAITS), *for_reasons)
+            ask(ledger, run.number, entity, schema.is_waiting(*_WAITS), *for_reasons)
             settled += _settle(ledger, run.number, entity, chosen, for_reasons)
             if ADOPTED in chosen.reasons:
                 _give_back(ledger, run.number, entity, which)
@@ -146,7 +146,7 @@ def _settle(ledger: Ledger, run: int, entity: Entity, chosen: Chosen, which: lis
         strays = doubts.settle_strays(ledger, run, entity, *which, has_it=True)
         return strays + doubts.arrived(ledger, run, entity, *which)
     # Before they are given up: a try that dies in between finds them asked for.
-    asked = ask(ledger, run, entity, _RECORD.c.state == State.IN_DOUBT, *which)
+    asked = ask(ledger, run, entity, schema.is_waiting(State.IN_DOUBT), *which)
     if entity is not Entity.TRANSACTIONS:  # the slice reads those back first
         doubts.settle_strays(ledger, run, entity, *which, has_it=False)
         doubts.give_up(ledger, run, entity, *which)
@@ -167,7 +167,7 @@ def _give_back(ledger: Ledger, run: int, entity: Entity, which: list[ColumnEleme
     }
     nothing["has_hash"] = case((is_unsent, None), else_=doubts.NO_CONTENT)
     state = {"state": State.HELD, "reason": "released", "since_run": run, "asked_run": run}
-    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.UNCHANGED, _RECORD.c.reason == ADOPTED)
+    these = (_RECORD.c.entity == entity, schema.is_waiting(State.UNCHANGED), _RECORD.c.reason == ADOPTED)
     with ledger.engine.begin() as connection:
         connection.execute(update(_RECORD).where(*these, *which).values(nothing | state))
 

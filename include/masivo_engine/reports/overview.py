@@ -100,8 +100,7 @@ def open_rows(ledger: Ledger) -> list[Tally]:
     waits = (
         # All entities are named, or SQLite would read the whole table.
         record.c.entity.in_(list(Entity)),
-        record.c.state.in_(OPEN),
-        schema.is_open,
+        schema.is_waiting(*OPEN),
         record.c.reason != NOT_YET_SENT,
         record.c.gone_run.is_(None),
     )

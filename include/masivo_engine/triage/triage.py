@@ -220,18 +220,18 @@ class Triage:
         for unit in by_customer(sendable).values():
             is_suspect = any(record.is_outlier or record.place in in_company for record in unit)
             (made.suspects if is_suspect else made.units).append(unit)
-        doubtful = [one for one in made.judged if one.verdict.state is State.IN_DOUBT]
-        if self._entity is Entity.TRANSACTIONS:
-            waiting = [one for one in made.judged if one.verdict.reason == "earlier_in_doubt"]
+        # Of most rows there is no more to say.
+        waits = [one for one in made.judged if one.verdict is not UNCHANGED and not one.verdict.is_sent]
+        doubtful = [one for one in waits if one.verdict.state is State.IN_DOUBT]
+        if self._entity is Entity.TRANSACTIONS and waits:
+            waiting = [one for one in waits if one.verdict.reason == "earlier_in_doubt"]
             names = {one.row.customer for one in (*doubtful, *waiting)}
             doubtful = [one for one in made.judged if one.row.customer in names]
         made.unsettled = [one.row for one in doubtful]
-        made.probes = [
-            one.row for one in made.judged if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)
-        ]
+        made.probes = [one.row for one in waits if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)]
         made.never_sent = sum(
             one.verdict.has_it and (one.place not in made.known or made.known[one.place].has_batch is None)
-            for one in made.judged
+            for one in waits
         )
 
     # Which row is which.

@@ -19,7 +19,7 @@ from tests.builders import begin, customer, end, quarantined, rejection, see, se
 @pytest.fixture
 def sealing(ledger):
     """The ledger with a seal that a test can see through."""
-    ledger._seal = lambda body: b"sealed:" + body[::-1]
+    ledger.seal = lambda body: b"sealed:" + body[::-1]
     return ledger
 
 

@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, and_, func, insert, or_, select, true, upd
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.runs import slice_row
+from masivo_engine.ledger.runs.tallies import OPEN
 from masivo_engine.model.places import first_of
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice
 
 
@@ -36,7 +37,7 @@ def open_places(ledger: Ledger, entity: Entity, *, most: int) -> Iterator[list[s
 
 
 def _is_waiting() -> tuple[ColumnElement[bool], ...]:
-    return schema.is_open, _RECORD.c.state != State.UNCHANGED.value, _RECORD.c.gone_run.is_(None)
+    return schema.is_waiting(*OPEN), _RECORD.c.gone_run.is_(None)
 
 
 def ask(ledger: Ledger, run: int, entity: Entity, *which: ColumnElement[bool]) -> int:
@@ -125,7 +126,6 @@ def close_asked(ledger: Ledger, run: int, part: Slice) -> None:
 
 
 def _is_asked(run: int, entity: Entity, part: Slice | None = None) -> list[ColumnElement[bool]]:
-    # All that is asked for is open, and there is an index of what is.
     conditions = [_RECORD.c.entity == entity, _RECORD.c.asked_run == run]
     if part is not None and part.lower is not None:
         conditions.append(_RECORD.c.home >= part.lower)

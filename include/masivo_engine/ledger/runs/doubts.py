@@ -121,6 +121,6 @@ def doubts_unread(ledger: Ledger, run: int, entity: Entity) -> list[str]:
 
 def _change(ledger: Ledger, entity: Entity, statement: Update, *which: ColumnElement[bool]) -> int:
     # What is on its way at this moment is not in doubt.
-    these = (_RECORD.c.entity == entity, _RECORD.c.state == State.IN_DOUBT, *which)
+    these = (_RECORD.c.entity == entity, schema.is_waiting(State.IN_DOUBT), *which)
     with ledger.engine.begin() as connection:
         return int(connection.execute(statement.where(*these)).rowcount)

@@ -77,12 +77,13 @@ def freeze(ledger: Ledger, run: int) -> None:
     more.
     """
     record = schema.record
-    waits = (record.c.run == run, record.c.state == State.HELD, record.c.reason == NOT_YET_SENT)
+    unpacked = (schema.is_waiting(State.HELD), record.c.reason == NOT_YET_SENT, ~schema.is_out)
+    waits = (record.c.entity.in_(list(Entity)), *unpacked, record.c.run == run)
     with ledger.engine.begin() as connection:
         if frozen(connection, [run]):
             return
         # What is on the wire stays as it is: whoever goes on finds out what became of it.
-        unsent = update(record).where(*waits, ~schema.is_out)
+        unsent = update(record).where(*waits)
         connection.execute(unsent.values(reason="run_stopped", since_run=run))
         for one in _live(connection, run):
             add(connection, run, *one)

@@ -74,7 +74,7 @@ def _settle(connection: Connection, run: int, entity: str, number: int) -> None:
     unsent = (record.c.run == run, record.c.entity == entity, record.c.slice == number)
     connection.execute(
         update(record)
-        .where(*unsent, record.c.state == State.HELD, record.c.reason == NOT_YET_SENT, record.c.out_batch.is_(None))
+        .where(*unsent, schema.is_waiting(State.HELD), record.c.reason == NOT_YET_SENT, record.c.out_batch.is_(None))
         .values(reason="run_stopped")
     )
 
