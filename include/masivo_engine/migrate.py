@@ -211,9 +211,9 @@ class _Migration:
         if made.met_again:
             self.writer.met_again(made.met_again)
         crash_point("page_entered")
-        self.delivery.beware_of([place for place, known in made.known.items() if known.strays])
+        self.delivery.strays |= {place for place, known in made.known.items() if known.strays}
         in_company = (place for place, known in made.known.items() if known.reason == REFUSED_IN_COMPANY)
-        self.delivery.take_apart_soon([*in_company])
+        self.delivery.refused_before.update(in_company)
         self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
         self.suspects += [unit for unit in made.suspects if not self.delivery.was_refused(unit)]
         self.unsettled |= {row.place: row for row in made.unsettled}

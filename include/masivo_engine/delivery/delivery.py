@@ -21,7 +21,7 @@ accepted: an API that is down, or refuses all, is met with as little as can be.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from masivo_engine.batching.packers import one_request
@@ -91,24 +91,15 @@ class Delivery:
         self._doubtful: list[Record] = []
         #: What was refused and cannot be proved, before something that was sent later is accepted.
         self._unproven: list[Record] = []
-        self._strays: set[str] = set()
-        #: What was refused in company by an earlier try.
-        self._refused_before: set[str] = set()
-
-    def beware_of(self, strays: Collection[str]) -> None:
-        """
-        Note the places of which something was sent before, and may still arrive: no refusal
-        convicts them.
-        """
-        self._strays.update(strays)
-
-    def take_apart_soon(self, places: Collection[str]) -> None:
-        """Note what an earlier try sent in a batch that was refused: it is not sent so again."""
-        self._refused_before.update(places)
+        #: Places of which something was sent before, and may still arrive: no refusal convicts
+        #: them.
+        self.strays: set[str] = set()
+        #: Places of what an earlier try sent in a batch that was refused: it is not sent so again.
+        self.refused_before: set[str] = set()
 
     def was_refused(self, unit: Unit) -> bool:
         """Whether an earlier try sent *unit*, or a part of it, in a batch that was refused."""
-        return not self._refused_before.isdisjoint(record.place for record in unit)
+        return not self.refused_before.isdisjoint(record.place for record in unit)
 
     def deliver(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
         """Send *batch*; what is not accepted waits for `settle`."""
@@ -173,7 +164,7 @@ class Delivery:
             unproven = by_finding[Finding.UNPROVEN]
             self._unproven += [records[doubt.place] for doubt in unproven if doubt.place in records]
         if not one.is_answered:
-            self._strays |= {doubt.place for doubt in absent}
+            self.strays |= {doubt.place for doubt in absent}
         elif request := self._refusals.get(number):
             mine = [records[doubt.place] for doubt in absent if doubt.place in records]
             whole = self._whole(mine, {doubt.place for doubt in absent}, members)
@@ -186,7 +177,7 @@ class Delivery:
             said = one.words if one.is_refused else NOT_TAKEN
             settled -= self._refused_alone(alone, Answer(one.refused, text=said))
         else:
-            self.take_apart_soon([doubt.place for doubt in absent])
+            self.refused_before |= {doubt.place for doubt in absent}
         if one.is_accepted:
             self._learn(one, findings[one.place])
         return settled, []
@@ -229,7 +220,7 @@ class Delivery:
         still arrive convicts nobody, and is tried again by a later run. Returns its places.
         """
         places = {record.place for record in unit}
-        if self._strays.isdisjoint(places):
+        if self.strays.isdisjoint(places):
             self._convict(unit, None, refusal)
         else:
             self._park([unit])
@@ -293,7 +284,7 @@ class Delivery:
             self._breaker.refused_alone(units[0], answer)
         else:
             self._is_accepting = False
-        if len(batch.records) == 1 and batch.records[0].place not in self._strays:
+        if len(batch.records) == 1 and batch.records[0].place not in self.strays:
             self._convict(units[0], number, answer)
             return
         self._refusals[number] = Refused(units, answer)

@@ -77,7 +77,7 @@ def _parts(refused: Refused, *, is_first: bool) -> list[Sequence[Unit]]:
         return list(_halves_by_bytes(units))
     if len(units) <= _FEW:
         return [[unit] for unit in units]
-    named = {id(unit) for unit in culprits(refused.answer.text, units).units}
+    named = {id(unit) for unit in culprits(refused.answer.text, units)}
     others = [unit for unit in units if id(unit) not in named]
     size = len(others) if named and is_first else max(1, math.isqrt(len(others)))
     alone = [[unit] for unit in units if id(unit) in named]

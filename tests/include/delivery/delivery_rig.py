@@ -135,7 +135,7 @@ class Bench:
     def deliver(self, delivery: Delivery, writer: SliceLedger, records: list[Record], number: int = 1) -> None:
         """See *records* and send them in one request."""
         known = Rows(self.ledger).at(writer.lease.entity, [record.place for record in records])
-        delivery.beware_of(place for place, row in known.items() if row.strays)
+        delivery.strays |= {place for place, row in known.items() if row.strays}
         see(writer, *records)
         delivery.deliver(one_request(units_of(records), number))
 

@@ -312,7 +312,7 @@ def test_scattered_bad_rows_are_all_found(share, telling):
 def test_a_name_is_a_whole_word_and_spelt_exactly(text, named):
     keys = ["A1", "a1", "B2", "CUST-7", "CUST-77"]
     request = [[customer(key, email=f"{key.lower() if key != 'A1' else 'other'}@example.invalid")] for key in keys]
-    assert [unit[0].key for unit in culprits(text, request).units] == named
+    assert [unit[0].key for unit in culprits(text, request)] == named
 
 
 def test_a_customers_transactions_are_one_unit():

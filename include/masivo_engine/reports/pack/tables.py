@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -50,24 +51,6 @@ _COLUMNS = (
     "sent_at",
     "settled_at",
 )
-_BATCH_COLUMNS = (
-    "batch",
-    "entity",
-    "slice",
-    "state",
-    "reason",
-    "records",
-    "customers",
-    "bytes",
-    "body_hash",
-    "requests",
-    "request_status",
-    "seconds",
-    "packed_at",
-    "sent_at",
-    "settled_at",
-)
-
 Trouble = tuple[str, str, str, str]
 
 
@@ -138,12 +121,12 @@ def write_batches(ledger: Ledger, run: int, folder: Folder) -> Hashes:
     count, digest = 0, hashlib.sha256()
     with folder.text(BATCHES) as file:
         writer = csv.writer(file)
-        writer.writerow(_BATCH_COLUMNS)
-        for row in streamed(ledger, _batches(run)):
-            body = bytes(row.body_hash).hex()
-            digest.update(f"{body}\n".encode())
+        statement = _batches(run)
+        writer.writerow(statement.selected_columns.keys())
+        for row in streamed(ledger, statement):
+            digest.update(f"{bytes(row.body_hash).hex()}\n".encode())
             count += 1
-            writer.writerow(_batch_cells(row, body))
+            writer.writerow(map(_cell, row))
     return Hashes(count, digest.hexdigest())
 
 
@@ -171,24 +154,10 @@ def _cells(entity: Entity, row: Row[Any]) -> Sequence[Any]:
     )
 
 
-def _batch_cells(row: Row[Any], body: str) -> Sequence[Any]:
-    return (
-        row.id,
-        row.entity,
-        row.slice,
-        row.state,
-        row.reason,
-        row.records,
-        row.customers,
-        row.bytes,
-        body,
-        row.requests,
-        row.status,
-        row.seconds,
-        stamp(row.packed_at),
-        stamp(row.sent_at if row.requests else None),
-        stamp(row.settled_at),
-    )
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return stamp(value)
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
 
 
 def _rows(run: int, entity: Entity) -> Select[Any]:
@@ -227,7 +196,15 @@ def _rows(run: int, entity: Entity) -> Select[Any]:
 
 
 def _batches(run: int) -> Select[Any]:
-    return select(schema.batch).where(schema.batch.c.run == run).order_by(schema.batch.c.id)
+    batch = schema.batch.c
+    columns = (
+        batch.id.label("batch"),
+        *(batch.entity, batch.slice, batch.state, batch.reason, batch.records, batch.customers, batch.bytes),
+        *(batch.body_hash, batch.requests, batch.status.label("request_status"), batch.seconds, batch.packed_at),
+        case((batch.requests > 0, batch.sent_at)).label("sent_at"),
+        batch.settled_at,
+    )
+    return select(*columns).where(batch.run == run).order_by(batch.id)
 
 
 def streamed(ledger: Ledger, statement: Select[Any]) -> Iterator[Row[Any]]:
