@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,24 +58,22 @@ class Mapping:
         return tuple(entity for entity in Entity if entity in self.queries)
 
 
-def load(name_or_folder: str) -> Mapping:
+def load(name_or_folder: str, *, unsaid_zone: str = "") -> Mapping:
     """
     Load the mapping called *name_or_folder*, or that lies in that folder.
+
+    *unsaid_zone* is taken where `mapping.yaml` leaves the time zone to say; nothing that plans or
+    sends gives one.
 
     Raises `MappingError` with the file, the fault and what to do.
     """
     folder = folder_of(name_or_folder)
-    if len(folder.name) > MAPPING:
-        raise MappingError(
-            f"a mapping's folder with a name of {len(folder.name)} characters",
-            f"the ledger knows mappings by their names, of at most {MAPPING}",
-            "give it a shorter name",
-        )
+    _check_name(folder)
     if not (folder / "customers.sql").is_file():
         raise MappingError(
             str(folder), "has no customers.sql", "every mapping needs one: a SELECT with a row per customer"
         )
-    settings = settings_of(folder / "mapping.yaml")
+    settings = settings_of(folder / "mapping.yaml", unsaid_zone=unsaid_zone)
 
     queries: dict[Entity, Query] = {}
     lists: dict[Entity, dict[str, Query]] = {entity: {} for entity in Entity}
@@ -116,6 +115,31 @@ def folder_of(name_or_folder: str) -> Path:
     raise MappingError(
         f"mapping {name_or_folder!r}", "there is no such mapping and no such folder", f"known are {known}"
     )
+
+
+def new_folder(name_or_folder: str) -> Path:
+    """
+    Return where a new mapping called *name_or_folder* lies: among the others, or at that path.
+
+    Raises `MappingError` where something is there already, or no mapping can be called so.
+    """
+    given = Path(name_or_folder).expanduser()
+    folder = given.absolute() if len(given.parts) > 1 else MAPPINGS / given
+    if not given.name or given.name == "..":
+        raise MappingError(f"mapping {name_or_folder!r}", "that is no name of a folder", "give it a name of letters")
+    _check_name(folder)
+    if os.path.lexists(folder):
+        raise MappingError(str(folder), "is there already, and nothing is overwritten", "give it another name")
+    return folder
+
+
+def _check_name(folder: Path) -> None:
+    if len(folder.name) > MAPPING:
+        raise MappingError(
+            f"a mapping's folder with a name of {len(folder.name)} characters",
+            f"the ledger knows mappings by their names, of at most {MAPPING}",
+            "give it a shorter name",
+        )
 
 
 def _check_moves(file: Path, settings: Settings, lists: dict[Entity, dict[str, Query]]) -> None:
