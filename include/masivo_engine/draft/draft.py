@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Select, column, func, select, table
+from sqlalchemy import ColumnElement, Engine, column, func, quoted_name, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.draft import files, schema
@@ -109,7 +109,8 @@ class _Held:
 
     def values(self, of: schema.Table, wanted: schema.Column) -> Sequence[str]:
         """Return the values of the first rows; none if they are too many or too long for codes."""
-        first: Select[Any] = select(column(wanted.name).label("v")).select_from(table(of.name, schema=of.schema))
+        name: ColumnElement[Any] = column(quoted_name(wanted.name, quote=True))
+        first = select(name.label("v")).select_from(schema.rows_of(of.schema, of.name))
         some = first.limit(_FIRST_ROWS).subquery("some")
         statement = select(some.c.v, func.count()).group_by(some.c.v).order_by(func.count().desc())
         rows: Sequence[Any] = ()

@@ -24,6 +24,8 @@ _LETTERS = {
 }
 #: Joins texts, and is told what it joins.
 _CONCATENATES = frozenset({"mysql", "mariadb", "mssql", "postgresql"})
+# Elsewhere a name that is a word of SQL's own needs quotes there, too, and no list has all of them.
+_ANY_WORD_AFTER_A_DOT = frozenset({"mysql", "mariadb", "postgresql"})
 
 Values = Callable[[Table, Column], Sequence[str]]
 
@@ -37,13 +39,14 @@ class Writer:
         kind: Any = type(engine.dialect)
         self._names = kind(paramstyle="named").identifier_preparer
 
-    def quoted(self, name: str) -> str:
-        """Return *name* so that this database takes it, in quotes where it needs them."""
-        return str(self._names.quote(name) if name.strip() else self._names.quote_identifier(name))
+    def column(self, name: str) -> str:
+        """Return the name of a column behind that of a table, in quotes where it needs them."""
+        is_safe = self.dialect in _ANY_WORD_AFTER_A_DOT and name.strip()
+        return str(self._names.quote(name) if is_safe else self._names.quote_identifier(name))
 
     def table(self, table: Table) -> str:
-        """Return the name of *table*, with its schema if need be."""
-        return f"{self.quoted(table.schema)}.{self.quoted(table.name)}" if table.schema else self.quoted(table.name)
+        """Return the name of *table* in quotes, because it may be a word of SQL's own."""
+        return ".".join(self._names.quote_identifier(name) for name in (table.schema, table.name) if name is not None)
 
     def sql(self, file: FileGuess, values: Values) -> str:
         """Return the text of *file*; *values* are what a column of codes holds."""
@@ -57,17 +60,17 @@ class Writer:
             lines += _comment(f"It might also be {', '.join(file.chosen.others)}.", "")
         lines.append("SELECT")
         for place, guess in enumerate(file.guesses):
-            lines += self._column(file, guess, letters, values, comma="" if place == last else ",")
+            lines += self._line(file, guess, letters, values, comma="" if place == last else ",")
         lines.append(f"FROM {self.table(file.chosen.table)} {own}")
         if len(file.chosen.way) > 1:
             first = file.chosen.way[0]
-            on = f"{own}1.{self.quoted(first.target)} = {own}.{self.quoted(first.column)}"
+            on = f"{own}1.{self.column(first.target)} = {own}.{self.column(first.column)}"
             lines.append(f"LEFT JOIN {self.table(first.to)} {own}1 ON {on}")
         if file.sums:
             lines.append(f"GROUP BY {self._of(file.guesses[0], letters)[0]}")
         return "\n".join(lines) + "\n"
 
-    def _column(
+    def _line(
         self, file: FileGuess, guess: Guess, letters: dict[tuple[str | None, str], str], values: Values, comma: str
     ) -> list[str]:
         found = self._of(guess, letters)
@@ -85,7 +88,7 @@ class Writer:
         return [*_comment(said_of, "    "), f"    NULL AS {guess.alias}{comma}"]
 
     def _of(self, guess: Guess, letters: dict[tuple[str | None, str], str]) -> list[str]:
-        return [f"{letters[guess.table.place]}.{self.quoted(column.name)}" for column in guess.columns]
+        return [f"{letters[guess.table.place]}.{self.column(column.name)}" for column in guess.columns]
 
     def _expression(self, file: FileGuess, guess: Guess, found: list[str]) -> str:
         if guess.constant:

@@ -119,6 +119,8 @@ EVENTS = (
     ),
     Wanted("channel_id", "channel|canal|source|via", _LABEL, "the id of the channel in Masivo"),
     Wanted("store_id", "store|shop|branch|outlet|tienda|sucursal|warehouse|location", _LABEL),
+    Wanted("order__store_id", "store|shop|branch|outlet|tienda|sucursal|warehouse|location", _LABEL),
+    Wanted("order__metadata__currency", "currency code|currency|moneda", _TEXT),
     Wanted(
         "order__value",
         "subtotal|total amount|grand total|amount total|total|amount|importe|monto|valor|sum|value|price",

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Inspector, inspect, select, table, text, types
+from sqlalchemy import Engine, Inspector, TableClause, inspect, quoted_name, select, table, text, types
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from masivo_engine.source.database import Database
+from masivo_engine.sql import REFUSALS
 
 
 class Family(StrEnum):
@@ -94,15 +95,22 @@ def tables(engine: Engine) -> list[Table]:
         inspector = inspect(engine)
         for schema in _schemas(inspector, engine.dialect.name):
             for name in _names(inspector, schema):
-                with suppress(SQLAlchemyError):
-                    shown = _table(inspector, schema, name)
-                    if shown.columns and database.can_read(_nothing_of(shown)):
-                        found.append(shown)
-    return sorted(found, key=lambda one: (one.schema or "", one.name))
+                with suppress(SQLAlchemyError, *REFUSALS):
+                    found.append(_table(inspector, schema, name, _columns(database, schema, name)))
+    return sorted((one for one in found if one.columns), key=lambda one: (one.schema or "", one.name))
 
 
-def _nothing_of(shown: Table) -> Any:
-    return select(text("1")).select_from(table(shown.name, schema=shown.schema)).where(text("1 = 0"))
+def rows_of(schema: str | None, name: str) -> TableClause:
+    """Return the table as SQLAlchemy has it, by a name in quotes: a name may be any word."""
+    return table(quoted_name(name, quote=True), schema=quoted_name(schema, quote=True) if schema else None)
+
+
+def _columns(database: Database, schema: str | None, name: str) -> list[str]:
+    """Return the columns that the database hands out, as it calls them; raises if it does not."""
+    with database.reading() as connection:
+        return list(
+            connection.execute(select(text("*")).select_from(rows_of(schema, name)).where(text("1 = 0"))).keys()
+        )
 
 
 def _schemas(inspector: Inspector, dialect: str) -> Iterator[str | None]:
@@ -120,8 +128,10 @@ def _names(inspector: Inspector, schema: str | None) -> list[str]:
     return sorted(names)
 
 
-def _table(inspector: Inspector, schema: str | None, name: str) -> Table:
-    columns = tuple(Column(one["name"], _family(one["type"])) for one in inspector.get_columns(name, schema))
+def _table(inspector: Inspector, schema: str | None, name: str, handed_out: list[str]) -> Table:
+    of_none = Family.ANY if inspector.dialect.name == "sqlite" else Family.OTHER
+    kinds = {one["name"]: _family(one["type"], of_none) for one in inspector.get_columns(name, schema)}
+    columns = tuple(Column(one, kinds.get(one, Family.OTHER)) for one in handed_out)
     key: tuple[str, ...] = ()
     references: list[Reference] = []
     with suppress(SQLAlchemyError, NotImplementedError):
@@ -138,7 +148,6 @@ def _table(inspector: Inspector, schema: str | None, name: str) -> Table:
 
 # The first that fits counts: an Enum is a String, too.
 _FAMILIES: tuple[tuple[type[types.TypeEngine[Any]], Family], ...] = (
-    (types.NullType, Family.ANY),
     (types.Enum, Family.CODE),
     (types.Boolean, Family.FLAG),
     (types.Numeric, Family.NUMBER),
@@ -152,9 +161,12 @@ _FAMILIES: tuple[tuple[type[types.TypeEngine[Any]], Family], ...] = (
 )
 
 
-def _family(kind: Any) -> Family:
+def _family(kind: Any, of_none: Family) -> Family:
+    """Return the family of *kind*; *of_none* where SQLAlchemy knows no such type."""
     if isinstance(kind, postgresql.DOMAIN):
-        return _family(kind.data_type)
+        return _family(kind.data_type, of_none)
+    if isinstance(kind, types.NullType):
+        return of_none
     if isinstance(kind, types.Interval | types.ARRAY):
         return Family.OTHER
     return next((family for known, family in _FAMILIES if isinstance(kind, known)), Family.OTHER)

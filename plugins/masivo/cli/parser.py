@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         help="write a mapping to begin with, from what the database shows of itself",
         description=(
             "Looks at the tables of legacy_db and writes a mapping folder: which table and column is taken for"
-            " what, and why, stands in comments. Codes and money are never guessed: their lines are left to fill in. Overwrites"
-            " nothing, reads the database only."
+            " what, and why, stands in comments. Codes and money are never guessed: their lines are left to fill in."
+            " Overwrites nothing, and only reads the database."
         ),
     )
     command.add_argument("name", metavar="NAME", help="of the mapping, or the path of its folder")
