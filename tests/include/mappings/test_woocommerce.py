@@ -116,18 +116,31 @@ def test_orders_that_lost_their_dates_of_payment_are_counted_and_repaired_ones_g
             (902, "wc-completed", "2016-05-02 10:00:00"),
             (903, "wc-completed", "0000-00-00 00:00:00"),
         ):
-            for statement in (
-                "INSERT INTO wp_wc_orders (id, type, status, customer_id, parent_order_id, total_amount, payment_method,"
-                f" currency, date_created_gmt, date_updated_gmt) VALUES ({key}, 'shop_order', '{status}', 11, 0, 40, 'stripe',"
-                f" 'MXN', '{created}', '2024-01-01 00:00:00')",
-                f"INSERT INTO wp_wc_order_operational_data (order_id) VALUES ({key})",
-                "INSERT INTO wp_woocommerce_order_items (order_item_id, order_item_name, order_item_type, order_id)"
-                f" VALUES ({key}, 'Tea', 'line_item', {key})",
-                "INSERT INTO wp_woocommerce_order_itemmeta (order_item_id, meta_key, meta_value) VALUES"
-                f" ({key}, '_qty', '1'), ({key}, '_line_subtotal', '40'), ({key}, '_line_total', '40'),"
-                f" ({key}, '_product_id', '99')",
+            for table, columns, values in (
+                (
+                    "wp_wc_orders",
+                    (
+                        "id, type, status, customer_id, parent_order_id, total_amount, payment_method, currency,"
+                        " date_created_gmt, date_updated_gmt"
+                    ),
+                    f"{key}, 'shop_order', '{status}', 11, 0, 40, 'stripe', 'MXN', '{created}', '2024-01-01'",
+                ),
+                ("wp_wc_order_operational_data", "order_id", str(key)),
+                (
+                    "wp_woocommerce_order_items",
+                    "order_item_id, order_item_name, order_item_type, order_id",
+                    f"{key}, 'Tea', 'line_item', {key}",
+                ),
+                *(
+                    (
+                        "wp_woocommerce_order_itemmeta",
+                        "order_item_id, meta_key, meta_value",
+                        f"{key}, '{name}', '{value}'",
+                    )
+                    for name, value in (("_qty", 1), ("_line_subtotal", 40), ("_line_total", 40), ("_product_id", 99))
+                ),
             ):
-                connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({values})")
     with journey(mariadb_url, f"sqlite:///{tmp_path / 'ledger.sqlite'}", mapping="woocommerce") as trip:
         run = trip.begin("first")
         trip.foretell(run)
