@@ -23,12 +23,12 @@ from masivo_engine.mapping.loader import load
 from masivo_engine.model.errors import MappingError, Misconfigured
 from masivo_engine.source.database import Database
 from tests import servers
-from tests.databases import drafting, opencart, ready_mappings, woocommerce
+from tests.databases import drafting, opencart, prestashop, ready_mappings, woocommerce
 from tests.databases.sample import sample_shop
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "mappings" / "draft.md"
-SHOPS = {"woocommerce": woocommerce.SHOP, "opencart": opencart.SHOP}
+SHOPS = {"woocommerce": woocommerce.SHOP, "opencart": opencart.SHOP, "prestashop": prestashop.SHOP}
 
 
 def read(url):
