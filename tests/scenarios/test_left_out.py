@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from masivo_engine.checks.check import check
+from masivo_engine.checks.questions import Bounds
 from masivo_engine.ledger.runs.runs import finish_run
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.errors import MappingError
@@ -152,3 +153,26 @@ def test_what_is_left_out_decides_nothing_of_what_is_sent(tmp_path):
 def test_a_file_of_an_entity_that_is_not_read_is_refused(tmp_path):
     with pytest.raises(MappingError, match=r"events\.left_out\.sql.*but there is no events\.sql"):
         load(str(folder(tmp_path, events__left_out="SELECT order__purchase_id, reason FROM x")))
+
+
+def test_a_count_that_takes_too_long_is_a_note_and_the_check_goes_on(sqlite_url, tmp_path):
+    engine = create_engine(sqlite_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE TABLE customer (id INTEGER, name TEXT, email TEXT, registered TEXT, state TEXT DEFAULT 'open')"
+            )
+        )
+        connection.execute(
+            text(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+                " INSERT INTO customer (id, name) SELECT i, 'Ann' FROM n"
+            )
+        )
+    endless = "SELECT a.id AS id, 'x' AS reason FROM customer a, customer b, customer c"  # 27,000,000,000 rows
+    mapping = load(str(folder(tmp_path, customers__left_out=endless)))
+    said = list(check(mapping, engine, limits=Limits(), bounds=Bounds(100, 0.2)))
+    engine.dispose()
+    assert [one.where for one in said if one.code == "not_checked" and "how many rows are left out" in one.matter] == [
+        Entity.CUSTOMERS
+    ]

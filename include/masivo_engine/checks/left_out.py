@@ -13,7 +13,7 @@ from masivo_engine.checks.finding import Finding, blocker, note, several, warnin
 from masivo_engine.checks.questions import Asked, Unanswered
 from masivo_engine.mapping.aliases import KEY, Columns, Query
 from masivo_engine.mapping.lineage import column_behind
-from masivo_engine.model.errors import MappingError
+from masivo_engine.model.errors import MappingError, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.database import Database
 from masivo_engine.source.left_out import left_out, rows_of
@@ -28,13 +28,19 @@ def leaves_out(asked: Asked) -> Iterator[Finding]:
         except MappingError as error:
             yield blocker(entity, "sql_fails", f"{query.file_name}: {error.problem}", error.remedy)
             continue
+        except TryAgainLater as error:
+            yield note(entity, "not_checked", f"how many rows are left out: {error}")
+            continue
         for reason, rows in found.items():
             if not reason:
                 yield warning(entity, "left_out", f"{several(rows, 'row')} without a reason", "say why", rows=rows)
             else:
                 yield note(entity, "left_out", f"{several(rows, 'row')}: {reason}", rows=rows)
         if asked.has(entity):
-            yield from _against_what_is_read(asked, database, entity, query)
+            try:
+                yield from _against_what_is_read(asked, database, entity, query)
+            except Unanswered as why:
+                yield note(entity, "not_checked", f"whether all rows are read or left out: {why}")
 
 
 def _against_what_is_read(asked: Asked, database: Database, entity: Entity, query: Query) -> Iterator[Finding]:
@@ -43,10 +49,7 @@ def _against_what_is_read(asked: Asked, database: Database, entity: Entity, quer
     left_key = left.c[Columns(database.columns(query)).spelled(alias)]
     read = asked.table(own, sampled=False)
     read_key = asked.column(read, own, alias)
-    try:
-        (both,) = asked.counts(select(func.count()).select_from(left).where(_is_in(left_key, read, read_key)))
-    except Unanswered:
-        return
+    (both,) = asked.counts(select(func.count()).select_from(left).where(_is_in(left_key, read, read_key)))
     if both:
         yield warning(
             entity,
@@ -61,10 +64,7 @@ def _against_what_is_read(asked: Asked, database: Database, entity: Entity, quer
     source = table(behind[0])
     key: ColumnElement[object] = column(behind[1], _selectable=source)
     neither = not_(or_(_is_in(key, read, read_key), _is_in(key, left, left_key)))
-    try:
-        (missed,) = asked.counts(select(func.count()).select_from(source).where(neither))
-    except Unanswered:
-        return
+    (missed,) = asked.counts(select(func.count()).select_from(source).where(neither))
     if missed:
         yield warning(
             entity,
