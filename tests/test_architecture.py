@@ -89,7 +89,7 @@ LAYERS = (
     {"mapping", "batching"},
     {"source", "ledger"},
     {"records", "readback"},
-    {"triage", "delivery", "planning", "verification", "checks"},
+    {"triage", "delivery", "planning", "verification", "checks", "draft"},
     {"migrate", "forecast", "reports"},
 )
 # The same inside of the ledger; what is at its bottom may know each other.

@@ -25,7 +25,8 @@ from sqlalchemy import Engine, create_engine
 from masivo.hook import MasivoHook
 from masivo.services import Services
 from masivo.wire import tokens
-from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, slices_of
+from masivo_engine.forecast.forecast import Forecast, Forecaster
+from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, keep_plan, slices_of
 from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
 from masivo_engine.ledger.writing.takeover import settle_run
@@ -145,6 +146,16 @@ class Trip:
         )
         Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test").plan(legacies)
         return run
+
+    def foretell(self, run: Run) -> Forecast:
+        """Do the rest of the task *plan*: foretell what becomes of each row, and keep that."""
+        place, entities = self.place, Covers.from_json(run.covers).windows
+        made = Forecaster(place.ledger, run, place.hook.limits).forecast(
+            [place.legacy(entity) for entity in entities],
+            {entity: slices_of(place.ledger, run.number, entity) for entity in entities},
+        )
+        keep_plan(place.ledger, run.number, json.dumps(made.as_json()))
+        return made
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""

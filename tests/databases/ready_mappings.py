@@ -30,6 +30,7 @@ Table = tuple[str, Sequence[tuple[Any, ...]]]  # the columns, and rows of them
 _REWARDS = {
     "woocommerce": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1d01",
     "opencart": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1e01",
+    "prestashop": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1a01",
 }
 
 

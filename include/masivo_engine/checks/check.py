@@ -23,6 +23,7 @@ from masivo_engine.checks.coverage import looked_at
 from masivo_engine.checks.files import entities_left_out, opened, unmentioned
 from masivo_engine.checks.finding import Finding, blocker, note
 from masivo_engine.checks.indexes import missing
+from masivo_engine.checks.left_out import leaves_out
 from masivo_engine.checks.questions import Asked, Bounds, Unanswered, limited
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MigrationError
@@ -71,6 +72,7 @@ def check(
         yield from totals(asked, limits)
         yield from unmentioned(asked)
         yield from missing(asked)
+        yield from leaves_out(asked)
         if account is not None:
             yield from standing(asked, account)
 

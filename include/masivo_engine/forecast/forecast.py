@@ -55,6 +55,7 @@ class Expected:
     *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
     rows and points by state, reason and column, *news* those of them that had not ended so before.
+    *left_out* are rows of the whole database that the mapping does not read, by its reason.
     """
 
     entity: Entity
@@ -72,6 +73,7 @@ class Expected:
     news: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
     customers: Counter[int] = field(default_factory=Counter)
     new: Spread = field(default_factory=Spread)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -137,6 +139,11 @@ class Forecast:
             "token_refreshes": int(self.hours / _TOKEN_HOURS),
             "entities": {one.entity.value: self._entity(one) for one in self.entities},
             "reasons": self._reasons(),
+            "left_out": [
+                {"entity": one.entity.value, "reason": reason, "rows": rows}
+                for one in self.entities
+                for reason, rows in one.left_out.items()
+            ],
             "worth": {
                 "balances": _plain(self.worth.balances),
                 "transactions": _plain(self.worth.transactions),
@@ -221,6 +228,8 @@ def as_text(made: Forecast) -> str:
         reason = REASONS[line["reason"]]
         where = f"{line['entity']:<13}{line['state']}, {line['reason']}{column}"
         lines.append(f"  {line['rows']:>8,}  {where}: {reason.means}; {reason.do}")
+    for one in made.entities:
+        lines += [f"left out by the mapping: {rows:,} {one.entity}, {reason}" for reason, rows in one.left_out.items()]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -255,7 +264,7 @@ class Forecaster:
 
     def _entity(self, legacy: Source, slices: Sequence[Slice], projection: Projection, worth: Worth) -> Expected:
         entity = legacy.entity
-        found = Expected(entity)
+        found = Expected(entity, left_out=legacy.left_out())
         window = self._covers.windows[entity]
         for part in slices:
             _Slice(legacy, part, projection, self, found, worth).read([window])

@@ -10,11 +10,12 @@ account fails is red. Beside it stand the rows that Masivo has, and the source h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, case, func, select
 
@@ -66,6 +67,17 @@ class EntityAccount:
         return self.read == self.total and not self.on_the_way and not self.unfinished
 
 
+class LeftOut(NamedTuple):
+    """
+    Rows that the mapping does not read, and its *reason*; of the whole database, as the plan of the
+    run counted them.
+    """
+
+    entity: Entity
+    reason: str
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The account of one run."""
@@ -76,6 +88,7 @@ class Account:
     outcome: str
     entities: tuple[EntityAccount, ...]
     troubles: tuple[Tally, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def adds_up(self) -> bool:
@@ -163,9 +176,13 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
             if entity in slices
         )
     troubles = tuple(_troubles(counted, has_ended=run.frozen_at is not None))
-    return Account(
-        run.run_id, run.mapping, str(Covers.from_json(run.covers)), run.outcome or "not finished", entities, troubles
-    )
+    covers, outcome = str(Covers.from_json(run.covers)), run.outcome or "not finished"
+    return Account(run.run_id, run.mapping, covers, outcome, entities, troubles, tuple(_left_out(run.plan)))
+
+
+def _left_out(plan: str | None) -> Iterator[LeftOut]:
+    for one in json.loads(plan or "{}").get("left_out", []):
+        yield LeftOut(Entity(one["entity"]), one["reason"], one["rows"])
 
 
 def _run(run_id: str | None) -> Any:

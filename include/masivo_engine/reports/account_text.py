@@ -48,6 +48,7 @@ def as_json(made: Account) -> dict[str, Any]:
             }
             for trouble in made.troubles
         ],
+        "left_out": [{**one._asdict(), "entity": one.entity.value} for one in made.left_out],
     }
 
 
@@ -65,7 +66,7 @@ def as_text(made: Account) -> str:
         if entity.entity is not Entity.EVENTS:
             points = [entity.points.get(state, Decimal(0)) for state in states]
             lines.append(_row(entity.entity, ["", *map(_amount, points), ""]))
-    lines += ["", *_request_lines(made), *_gone_lines(made), "", *_reason_lines(made)]
+    lines += ["", *_request_lines(made), *_gone_lines(made), "", *_reason_lines(made), *_left_out_lines(made)]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
@@ -95,6 +96,11 @@ def _gone_lines(made: Account) -> list[str]:
         if e.gone
     ]
     return [f"gone from the legacy database, and Masivo has them: {', '.join(gone)}"] if gone else []
+
+
+def _left_out_lines(made: Account) -> list[str]:
+    lines = [f"  {one.rows:>8,}  {one.entity:<13}{one.reason}" for one in made.left_out]
+    return ["left out by the mapping, of the whole database when the plan was made", *lines] if lines else []
 
 
 def _amount(points: Decimal) -> str:

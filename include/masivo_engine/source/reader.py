@@ -28,6 +28,7 @@ from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
+from masivo_engine.source.left_out import left_out
 from masivo_engine.source.lists import ListReader
 from masivo_engine.source.statements import Position, SampleValues, Statements
 from masivo_engine.sql import MOST_KEYS, REFUSALS, at_once, kind_of, portions
@@ -70,6 +71,7 @@ class Source:
         self._key = self.columns.index(KEY[entity])
         self._customer = self.columns.index(CUSTOMER[entity])
         # Of a row that cannot go, only its worth is wanted.
+        self._left_out = mapping.left_out.get(entity)
         self._has_worth = entity is Entity.TRANSACTIONS and self.columns.index("amount") >= 0
         stored = self._stored(subquery(query, columns))
         self._selection = Statements(
@@ -99,6 +101,10 @@ class Source:
     def types(self) -> dict[str, str]:
         """Return what the driver calls the type of each column, by lower-case alias."""
         return {name.lower(): kind for name, kind in self._database.types(self.query)}
+
+    def left_out(self) -> dict[str, int]:
+        """Return how many rows of the whole database the mapping leaves out, by reason."""
+        return left_out(self._database, self._left_out) if self._left_out else {}
 
     def newest(self, *, until: datetime) -> datetime | None:
         """Return the newest change time before *until*, aware UTC with milliseconds, or None."""

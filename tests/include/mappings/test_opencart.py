@@ -78,6 +78,19 @@ def test_every_row_ends_in_its_state_and_they_add_up(trip):
     }
 
 
+def test_orders_that_are_no_purchases_are_counted_by_reason(trip):
+    assert [trip.place.legacy(entity).left_out() for entity in Entity] == [
+        {},
+        {
+            "being processed: a later run reads it": 1,
+            "cancelled": 1,
+            "never ordered: a basket that was left at the till": 1,
+            "refunded": 1,
+        },
+        {},
+    ]
+
+
 def test_a_second_run_sends_nothing(trip):
     assert trip.second.adds_up
     assert {entity: ready_mappings.states(trip.second, entity)["delivered"] for entity in Entity} == dict.fromkeys(
@@ -190,6 +203,7 @@ def test_the_commands_take_the_mapping_as_it_is(capsys):
     assert parser.main(["check"]) == 0
     said = capsys.readouterr().out
     assert "blocker" not in said
+    assert not re.search("read_and_left_out|neither_read_nor_left_out", said)
     assert re.search(r"customers +missing_value +\d+ rows? in email", said)
 
     assert parser.main(["preview", "transactions", "--key", "2"]) == 0

@@ -14,11 +14,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import create_engine, insert, select, update
 
-from masivo_engine.forecast.forecast import Forecaster
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.runs import decisions
-from masivo_engine.ledger.runs.runs import finish_run, keep_plan, slices_of
+from masivo_engine.ledger.runs.runs import finish_run, keep_plan
 from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.slice_ledger import claim
 from masivo_engine.model.batches import BatchState
@@ -353,9 +352,7 @@ def migrated(tmp_path_factory):
     with journey(*urls, extra={**UNLIMITED, "records": 100}) as trip:
         ledger, limits = trip.place.ledger, trip.place.hook.limits
         run = trip.begin("nightly")
-        slices = {entity: slices_of(ledger, run.number, entity) for entity in Entity}
-        told = Forecaster(ledger, run, limits).forecast([trip.place.legacy(entity) for entity in Entity], slices)
-        keep_plan(ledger, run.number, json.dumps(told.as_json()))
+        told = trip.foretell(run)
         made = trip.migrate("nightly")
         finish_run(ledger, run.number, "adds up")
         yield write_pack(ledger, trip.account("nightly"), place / "packs", limits), made, told, addresses

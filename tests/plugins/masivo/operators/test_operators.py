@@ -121,7 +121,7 @@ WRONG = {
         lambda world, *_: world.setenv("MASIVO_MAPPING", "sampel"),
         (
             "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, opencart,"
-            " sample, woocommerce"
+            " prestashop, sample, woocommerce"
         ),
     ),
     "unknown alias": (
