@@ -28,7 +28,9 @@ from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
+from masivo_engine.source.fitness import Fitness
 from masivo_engine.source.lists import ListReader
+from masivo_engine.source.owners import Owners
 from masivo_engine.source.statements import Position, SampleValues, Statements
 from masivo_engine.sql import MOST_KEYS, REFUSALS, at_once, kind_of, portions
 
@@ -62,11 +64,12 @@ class Source:
         self.policies = mapping.settings.policies
         self.adjust = mapping.adjust.get(entity)
         self.newer_fields = newer_fields
-        columns = self._database.columns(query)
+        fitness = Fitness(self._database, mapping.settings)
+        columns = fitness.columns(query)
         check_aliases(query, columns, newer_fields=newer_fields)
         self.columns = Columns(columns)
         self._zone = mapping.settings.zone_of(CHANGED)
-        self._elements = ListReader(mapping, entity, self._database.columns, newer_fields=newer_fields)
+        self._elements = ListReader(mapping, entity, fitness, newer_fields=newer_fields)
         self._key = self.columns.index(KEY[entity])
         self._customer = self.columns.index(CUSTOMER[entity])
         # Of a row that cannot go, only its worth is wanted.
@@ -79,7 +82,9 @@ class Source:
             stored=stored,
             dialect=self._database.dialect,
             moving=list(self._elements.moving(entity, mapping, self._database.sample)),
+            single=fitness.rounded(query),
         )
+        self._owners = Owners.of(self._database, mapping, entity, columns, like=stored.customer)
         self._refuse_other_types(stored.key)
 
     @property
@@ -152,13 +157,13 @@ class Source:
         """
         self._selection.refuse_window_without_change_time(window)
         if window.places is None:
-            yield from self._pages(part, window, key=key)
+            yield from map(self._with_owners, self._pages(part, window, key=key))
             return
         asked = set(map(first_of, window.places))
         of = self._owner_of if self.entity is Entity.TRANSACTIONS else self._place_of
         for some in self._portions(asked):
             alike = set(some)  # the database may take a key of one portion for one of another
-            for page in self._pages(part, replace(window, places=some), key=key):
+            for page in map(self._with_owners, self._pages(part, replace(window, places=some), key=key)):
                 if found := [row for row in page if of(row) in alike]:
                     yield found
 
@@ -198,11 +203,30 @@ class Source:
                     worth = ["amount"] if self._has_worth and _have_no_key(some) else []
                     wanted = set(some)
                     for found in streamed(connection, self._selection.at(some, *worth), PAGE):
-                        here = (place_of_row(key, customer, *amount) for customer, key, *amount in found)
+                        owners = self._owners.meant_by([row[0] for row in found]) if worth else {}
+                        here = (
+                            place_of_row(key, owners.get(customer, customer), *amount)
+                            for customer, key, *amount in found
+                        )
                         rows.update(place for place in here if place in wanted)
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
         return rows
+
+    def _with_owners(self, page: list[Found]) -> list[Found]:
+        """Return *page* with each owner spelled as the customer whom the database takes it for."""
+        owners = self._owners.meant_by([self._position(row)[0] for row in page])
+        if not owners:
+            return page
+        return [self._owned_by(row, owners.get(self._position(row)[0])) for row in page]
+
+    def _owned_by(self, row: Found, customer: Any) -> Found:
+        if customer is None:
+            return row
+        if isinstance(row, UnreadableRow):
+            return replace(row, customer=customer)
+        at = self._customer
+        return LegacyRow((*row.values[:at], customer, *row.values[at + 1 :]), row.lists)
 
     def _pages(self, part: Slice, window: Window, *, key: str) -> Iterator[list[Found]]:
         has_no_key = _have_no_key(window.places)
