@@ -70,6 +70,7 @@ class Watched:
     def __init__(self, hook: MasivoHook) -> None:
         self._hook = hook
         self.authorize = hook.authorize
+        self.is_answered = hook.is_answered
         self.get_customer = hook.get_customer
         self.get_transactions = hook.get_transactions
         self.bodies: list[tuple[Entity, bytes]] = []

@@ -63,7 +63,7 @@ class Fitness:
         return frozenset(name for name, told in self._types(query) if told == kind)
 
     def rounded(self, query: Query) -> frozenset[str]:
-        """Return those of `single` that the database hands out rounded, and that are read as numbers."""
+        """Return those of `single` that the database hands out rounded, where numbers are meant."""
         if not self._is_mysql:
             return frozenset()
         nodes = ((name, find(query, name.lower())) for name in self.single(query))

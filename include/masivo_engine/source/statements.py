@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, literal, literal_column, or_, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
@@ -200,6 +200,25 @@ class Statements:
     def has_change_time(self) -> bool:
         """Whether rows say when they changed."""
         return self._changed is not None
+
+    def owners_among(self, owners: Sequence[Any]) -> Select[Any]:
+        """Return those customers that are just among *owners*, all of one type."""
+        return select(self.customer).where(one_of(self.customer, owners, self._dialect)).distinct()
+
+    def forms(self) -> Select[Any] | None:
+        """
+        Return one change time of each form that texts have, with their number; None where change
+        times are no texts.
+        """
+        if self._changed is None or not isinstance(self._stored.changed, str):
+            return None
+        term = self._changed
+        signs = [func.substr(term, at, 1) for at in (3, 5, 8, 11)]
+        end = case((term.like("%Z"), "Z"), (func.substr(term, func.length(term) - 5, 1).in_(["+", "-"]), "+"), else_="")
+        has_seconds = func.length(term) >= 19
+        parts = [case((sign.between("0", "9"), "9"), else_=sign) for sign in signs]
+        statement: Select[Any] = select(func.min(term), func.count()).where(term.is_not(None))
+        return statement.group_by(*parts, end, case((has_seconds, 2), (func.length(term) > 10, 1), else_=0))
 
     def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
         """Return those keys that the database takes for one of *keys*."""
