@@ -152,7 +152,7 @@ class Source:
                 for some in streamed(connection, self._selection.counts(window), PAGE):
                     if self.entity is Entity.TRANSACTIONS:
                         odd |= dict.fromkeys(owner for owner, _ in some if _stands_apart(owner))
-                    yield from map(tuple, some)  # type: ignore[arg-type]
+                    yield from map(tuple, some)
                 self._refuse_owners_apart(connection, list(odd))
                 keyless = self._selection.keyless(everywhere, window).subquery()
                 without = connection.execute(select(func.count()).select_from(keyless)).scalar_one()

@@ -217,7 +217,7 @@ class Statements:
         end = case((term.like("%Z"), "Z"), (func.substr(term, func.length(term) - 5, 1).in_(["+", "-"]), "+"), else_="")
         has_seconds = func.length(term) >= 19
         parts = [case((sign.between("0", "9"), "9"), else_=sign) for sign in signs]
-        statement: Select[Any] = select(func.min(term), func.count()).where(term.is_not(None))
+        statement: Select[Any] = select(*[func.min(term), func.count()]).where(term.is_not(None))
         return statement.group_by(*parts, end, case((has_seconds, 2), (func.length(term) > 10, 1), else_=0))
 
     def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
