@@ -144,7 +144,9 @@ class Trip:
             covers=covers.as_json(),
             kind=asked.kind,
         )
-        Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test").plan(legacies)
+        planning = Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test")
+        planning.plan(legacies)
+        planning.enter()
         return run
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:

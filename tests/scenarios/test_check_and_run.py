@@ -71,7 +71,7 @@ ODDITIES = st.one_of(
 
 
 def _said(shop: SoundShop) -> Counter[tuple[str, str]] | None:
-    """Return the rows by entity and reason that the check names, or None where nothing can be read."""
+    """Return the rows by entity and reason that the check names, None where nothing is read."""
     found = shop.check()
     if any(one.code in ("cannot_be_read", "written_two_ways") for one in found):
         return None
@@ -84,7 +84,7 @@ def _said(shop: SoundShop) -> Counter[tuple[str, str]] | None:
     return said
 
 
-def _become(shop: SoundShop, folder: Path, url: str) -> Counter[tuple[str, str]]:
+def _become(folder: Path, url: str) -> Counter[tuple[str, str]]:
     """Return the rows by entity and reason that a first load leaves."""
     ledger = f"sqlite:///{folder / 'ledger.sqlite'}"
     with journey(url, ledger, mapping=str(folder / "mapping")) as trip:
@@ -106,7 +106,7 @@ def _agree(url: str, folder: Path, oddities: list[Any]) -> None:
             spoil(shop)
         said = _said(shop)
         if said is not None:
-            assert said == _become(shop, folder, url)
+            assert said == _become(folder, url)
     finally:
         engine.dispose()
 
@@ -134,5 +134,3 @@ def test_what_the_check_says_of_postgresql_is_what_becomes_of_it(postgres_server
 def test_what_the_check_says_of_mariadb_is_what_becomes_of_it(mariadb_server, tmp_path_factory, oddities):
     with servers.fresh_database(mariadb_server) as url:
         _agree(url, tmp_path_factory.mktemp("agree"), oddities)
-
-

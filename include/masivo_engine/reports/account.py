@@ -10,7 +10,8 @@ account fails is red. Beside it stand the rows that Masivo has, and the source h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import repeat
@@ -30,7 +31,7 @@ from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import NOT_SHOWN, SENT_AGAIN
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.model.runs import Covers
+from masivo_engine.model.runs import DRY_RUN, Covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class EntityAccount:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account of one run."""
+    """The account of one run; of a dry run it *is a plan*, of what would become of each row."""
 
     run_id: str
     mapping: str
@@ -76,6 +77,7 @@ class Account:
     outcome: str
     entities: tuple[EntityAccount, ...]
     troubles: tuple[Tally, ...]
+    is_plan: bool = False
 
     @property
     def adds_up(self) -> bool:
@@ -153,6 +155,8 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
         run = connection.execute(_run(run_id)).first()
         if run is None:
             return _nothing(run_id)
+        if run.kind == DRY_RUN and run.plan:
+            return _planned(run, json.loads(run.plan))
         counted = tallies.count(connection, run.id)
         entities = tuple(
             _entity(connection, run.id, entity, [one for one in counted if one.entity is entity], limits)
@@ -162,6 +166,37 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
     return Account(
         run.run_id, run.mapping, str(Covers.from_json(run.covers)), run.outcome or "not finished", entities, troubles
     )
+
+
+def _planned(run: Any, plan: Mapping[str, Any]) -> Account:
+    """Return what the *plan* of a dry *run* expects of every row, as an account of it."""
+    worth = plan["worth"]
+    goes = {Entity.CUSTOMERS: worth["balances"], Entity.TRANSACTIONS: worth["transactions"]}
+    troubles = tuple(
+        Tally(
+            Entity(line["entity"]),
+            line["state"],
+            line["reason"],
+            line["column"],
+            line["rows"],
+            Decimal(line["points"]),
+            line["new"],
+        )
+        for line in plan["reasons"]
+    )
+    entities = []
+    for entity in (entity for entity in Entity if entity.value in plan["entities"]):
+        expected = plan["entities"][entity.value]
+        points = {State.DELIVERED.value: sum(map(Decimal, goes.get(entity, {}).values()), Decimal(0))}
+        for one in troubles:
+            if one.entity is entity:
+                points[one.state] = points.get(one.state, Decimal(0)) + one.points
+        states = {state: rows for state, rows in expected["states"].items() if rows}
+        counts = (0, 0, expected["requests"], 0, expected["least_requests"], 0, 0, Decimal(0))
+        entities.append(EntityAccount(entity, expected["rows"], states, points, *counts))
+    covers = str(Covers.from_json(run.covers))
+    shown = tuple(one for one in troubles if one.state in OPEN)
+    return Account(run.run_id, run.mapping, covers, run.outcome or "not finished", tuple(entities), shown, is_plan=True)
 
 
 def _run(run_id: str | None) -> Any:

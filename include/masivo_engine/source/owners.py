@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Select, String, literal, select, text
+from sqlalchemy import Select, String, func, literal, select, text
 
 from masivo_engine.mapping.aliases import CUSTOMER, KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import LegacyError, MappingError, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.database import Database
-from masivo_engine.source.dialects import subquery
+from masivo_engine.source.dialects import Exactly, subquery
 from masivo_engine.sql import MOST_KEYS, REFUSALS, one_of, portions
 
 
@@ -28,7 +28,8 @@ from masivo_engine.sql import MOST_KEYS, REFUSALS, one_of, portions
 _BLIND = frozenset({"mysql", "mariadb", "mssql"})
 _BLIND_ON_POSTGRESQL = (
     "SELECT pg_typeof(k)::text LIKE '%citext' OR EXISTS (SELECT FROM pg_collation c WHERE NOT c.collisdeterministic"
-    " AND quote_ident(c.collname) IN (pg_collation_for(k), split_part(pg_collation_for(k), '.', 2)))"
+    ' AND pg_collation_for(k) COLLATE "C" IN (quote_ident(c.collname),'
+    " quote_ident(c.collnamespace::regnamespace::text) || '.' || quote_ident(c.collname)))"
 )
 
 
@@ -99,8 +100,8 @@ class Owners:
         rows = subquery(self._query, self._columns).alias("child")
         customers = subquery(self._customers, self._names).alias("customer")
         owner, key = rows.c[self._owner], customers.c[self._key]
-        mine = select(owner.label("owner")).where(one_of(owner, list(owners), self._database.dialect)).distinct()
-        asked = mine.subquery("asked")
+        mine = select(func.min(owner).label("owner")).where(one_of(owner, list(owners), self._database.dialect))
+        asked = mine.group_by(Exactly(owner)).subquery("asked")
         return select(asked.c.owner, key).join_from(asked, customers, asked.c.owner == key)
 
     def _is_blind(self, like: str) -> bool:
