@@ -149,9 +149,11 @@ def standby() -> Iterator[tuple[str, str]]:
             nobody = pwd.getpwnam("nobody")
             account |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             os.chown(home, nobody.pw_uid, nobody.pw_gid)
-        quiet: dict[str, Any] = {"check": True, "capture_output": True, **account}
+        quiet: dict[str, Any] = {"capture_output": True, **account}
         first, second = home / "primary", home / "standby"
-        subprocess.run([folder / "initdb", "-D", first, "-U", "postgres", "--auth=trust", "--no-sync"], **quiet)
+        subprocess.run(
+            [folder / "initdb", "-D", first, "-U", "postgres", "--auth=trust", "--no-sync"], check=True, **quiet
+        )
         started: list[subprocess.Popen[bytes]] = []
         try:
             urls = []
@@ -172,7 +174,7 @@ def standby() -> Iterator[tuple[str, str]]:
                         "-c",
                         "fast",
                     ]
-                    subprocess.run([folder / "pg_basebackup", *copied], **quiet)
+                    subprocess.run([folder / "pg_basebackup", *copied], check=True, **quiet)
                 with (home / f"{data.name}.log").open("wb") as log:
                     command = [folder / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"]
                     started.append(subprocess.Popen(command, stdout=log, stderr=log, **account))

@@ -20,8 +20,9 @@ from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.planning.guards import Guard
+from masivo_engine.source.database import Database
 from masivo_engine.source.reader import Source
-from tests import mapping_folder
+from tests import mapping_folder, servers
 from tests.databases.sound import CUSTOMERS, TRANSACTIONS, SoundShop
 from tests.whole_migration import journey
 
