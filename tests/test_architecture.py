@@ -89,8 +89,9 @@ LAYERS = (
     {"mapping", "batching"},
     {"source", "ledger"},
     {"records", "readback"},
-    {"triage", "delivery", "planning", "verification", "checks", "draft"},
+    {"triage", "delivery", "planning", "verification"},
     {"migrate", "forecast", "reports"},
+    {"checks", "draft"},
 )
 # The same inside of the ledger; what is at its bottom may know each other.
 LEDGER_LAYERS = (

@@ -71,6 +71,7 @@ class Watched:
     def __init__(self, hook: MasivoHook) -> None:
         self._hook = hook
         self.authorize = hook.authorize
+        self.is_answered = hook.is_answered
         self.get_customer = hook.get_customer
         self.get_transactions = hook.get_transactions
         self.bodies: list[tuple[Entity, bytes]] = []
@@ -144,7 +145,9 @@ class Trip:
             covers=covers.as_json(),
             kind=asked.kind,
         )
-        Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test").plan(legacies)
+        planning = Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test")
+        planning.plan(legacies)
+        planning.enter()
         return run
 
     def foretell(self, run: Run) -> Forecast:

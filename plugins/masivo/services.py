@@ -27,7 +27,7 @@ from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.names import name_of
 from masivo_engine.ledger.runs.runs import Run, find_run
 from masivo_engine.mapping.loader import Mapping, load
-from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.errors import MappingError, Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
 
@@ -153,8 +153,12 @@ class Services:
 
     @cached_property
     def legacy_engine(self) -> Engine:
-        """The legacy database."""
-        return legacy_engine()
+        """The legacy database, whose sessions have the mapping's zone."""
+        try:
+            zone = self.mapping.settings.timezone
+        except MappingError:
+            zone = ""  # whoever reads rows hears of it from the mapping
+        return legacy_engine(zone=zone)
 
     def run(self, name: str) -> Run:
         """

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
 
@@ -19,7 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.crash_points import crash_point
 from masivo_engine.ledger.writing.slice_ledger import SliceLedger
-from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict, words
+from masivo_engine.model.answers import (
+    Answer,
+    Verdict,
+    counts_fewer,
+    may_be_about_content,
+    retry_after_s,
+    verdict,
+    words,
+)
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, MigrationError, Misconfigured, Stopped, TryAgainLater
 from masivo_engine.model.limits import Limits, Log
@@ -64,6 +72,9 @@ class Sender(Protocol):
 
     def post(self, entity: Entity, body: bytes) -> Answer:
         """POST *body* to *entity*'s migrate endpoint, once, and never raise for what comes back."""
+
+    def is_answered(self) -> bool:
+        """Whether the API answers a GET, so that address and key are right."""
 
 
 @dataclass(slots=True)
@@ -153,9 +164,18 @@ class Sending:
             crash_point("sending")
             self._raise_high_water(batch_id)
             if self._lane.start() and time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
-                return self._sender.post(batch.entity, batch.body)
+                return self._understood(batch, self._sender.post(batch.entity, batch.body))
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
             self._writer.mark_not_sent(batch_id, status=0, words="paused before it was sent")
+
+    def _understood(self, batch: Batch, answer: Answer) -> Answer:
+        """
+        Return *answer* with what it does not say by its status: that it is about the content, or
+        that not all was taken.
+        """
+        if may_be_about_content(answer) and self._sender.is_answered():
+            return replace(answer, is_about_content=True)
+        return replace(answer, counts_fewer=counts_fewer(answer, batch.customers, len(batch.records)))
 
     def _raise_high_water(self, batch_id: int) -> None:
         """

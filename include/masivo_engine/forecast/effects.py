@@ -15,7 +15,7 @@ from masivo_engine.ledger.connection import Ledger
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
-from masivo_engine.planning.guards import Alarm, Guard, after_forecast
+from masivo_engine.planning.guards import Alarm, Guard, after_forecast, without_customer
 from masivo_engine.planning.mapping_change import ADOPT, ASK, FROM_NOW_ON, SEND_ALL, is_remapped
 
 
@@ -51,3 +51,7 @@ def effects(
         ):
             if alarm.guard not in explained:
                 yield alarm
+        missing = sum(rows for (_, reason, _), (rows, _) in one.news.items() if reason == "customer_missing")
+        yield from without_customer(
+            ledger, one.entity, rows=one.rows, missing=missing, has_customers=made.has_customers
+        )

@@ -108,12 +108,13 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run will do."""
+    """What a run will do. *has_customers*: the source has some, or nobody has asked it for them."""
 
     covers: str
     entities: tuple[Expected, ...]
     worth: Worth
     limits: Limits
+    has_customers: bool = True
 
     @property
     def requests(self) -> int:
@@ -260,7 +261,9 @@ class Forecaster:
                 for legacy in legacies
                 if legacy.entity in self._covers.windows
             )
-        return Forecast(str(self._covers), expected, worth, self._limits)
+        customers = [legacy for legacy in legacies if legacy.entity is Entity.CUSTOMERS]
+        has_customers = not any(legacy.is_empty() for legacy in customers)
+        return Forecast(str(self._covers), expected, worth, self._limits, has_customers)
 
     def _entity(self, legacy: Source, slices: Sequence[Slice], projection: Projection, worth: Worth) -> Expected:
         entity = legacy.entity

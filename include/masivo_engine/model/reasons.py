@@ -42,6 +42,16 @@ _QUARANTINED = (
         "text that is not valid UTF-8 or holds a NUL",
         "repair the text, or clean it in the mapping's SQL",
     ),
+    (
+        "invisible_sign",
+        "a key holds a sign that nobody sees, so it is another key than it looks",
+        "take the sign out in the mapping's SQL, of keys and of what refers to them",
+    ),
+    (
+        "number_too_long",
+        "JSON holds a number of more digits than can be sent exactly",
+        "give it as text in the mapping's SQL",
+    ),
     ("not_a_number", "a number field holds no finite number", "repair the value, or convert it in the mapping's SQL"),
     ("not_a_date", "a date that no calendar has, or out of range", "repair the date, or map it to NULL in SQL"),
     ("not_a_uuid", "a reward or tier id is no UUID", "map the legacy id to Masivo's in SQL"),

@@ -45,6 +45,7 @@ class Guard(StrEnum):
     ROWS_DIFFER = "rows_differ"
     KEYS_CHANGED = "keys_changed"
     ROWS_GONE = "rows_gone"
+    CUSTOMERS_MISSING = "customers_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def alarms(  # noqa: PLR0913 (what is looked at, and by what)
     *future* is how far ahead of *now* a change time may be.
     """
     entity = legacy.entity
+    legacy.refuse_several_forms()
     history = last_seen(ledger, mapping.name, entity, runs=_RUNS)
     gone = list(_no_rows(legacy, window, span, seen, history, is_increment=is_increment))
     yield from gone
@@ -221,6 +223,33 @@ def after_forecast(  # noqa: PLR0913 (what the plan found)
             f"{gone:,} of {arrived + gone:,} delivered {entity} are not there any more (bound:"
             f" {max(_FEW, int(_SHARE * (arrived + gone))):,})",
             gone,
+        )
+
+
+def most_without_customer(rows: int) -> int:
+    """
+    Return how many of *rows* may be without a customer, unasked: new ones come before their
+    customer now and then, and a few are always wrong.
+    """
+    return max(_FEW, int(_SHARE * rows))
+
+
+def without_customer(
+    ledger: Ledger, entity: Entity, *, rows: int, missing: int, has_customers: bool
+) -> Iterator[Alarm]:
+    """
+    Yield that *missing* of the *rows* that are to be sent have no customer, where these are many,
+    or where the source *has no customers* at all: then it hides them, or its SQL does.
+    """
+    bound = most_without_customer(rows) if has_customers else 0
+    if missing > max(bound, released_count(ledger, Guard.CUSTOMERS_MISSING, entity)):
+        none = "" if has_customers else "customers.sql finds no rows, and "
+        yield Alarm(
+            Guard.CUSTOMERS_MISSING,
+            entity,
+            f"{none}{missing:,} of {rows:,} {entity} wait for customers that customers.sql does not have (bound:"
+            f" {bound:,}): its conditions leave them out, or its user may not see them",
+            missing,
         )
 
 

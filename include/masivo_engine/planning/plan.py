@@ -106,15 +106,25 @@ class Planning:
         self.twins: dict[Entity, dict[str, int]] = {}
         #: Entities of which this run reads every row.
         self.read_whole: set[Entity] = set()
+        self._planned: list[_Counted] = []
 
     def plan(self, legacies: Iterable[Source]) -> list[Planned]:
         """
-        Count all of *legacies* and let the guards look, before a slice of any is written. Raises
-        `Misconfigured`.
+        Count all of *legacies* and let the guards look. Raises `Misconfigured`.
+
+        Nothing is written before `enter`: what a guard stops has covered nothing.
         """
-        counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
-        self.let_pass(alarm for one in counted for alarm in one.alarms)
-        return [self._entered(one) for one in counted]
+        self._planned = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
+        self.let_pass(alarm for one in self._planned for alarm in one.alarms)
+        return [self._as_planned(one) for one in self._planned]
+
+    def enter(self) -> None:
+        """Write what was planned: the slices, and the time that they cover once they are done."""
+        for one in () if self._dry_run else self._planned:
+            keep_twins(self._ledger, self._run.number, one.entity, self.twins[one.entity].items())
+            plan_slices(
+                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
+            )
 
     def let_pass(self, found: Iterable[guards.Alarm]) -> None:
         """Enter who let the alarms *found* pass. Raises `Misconfigured` where nobody did."""
@@ -151,12 +161,7 @@ class Planning:
             self.read_whole.add(legacy.entity)
         return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 
-    def _entered(self, one: _Counted) -> Planned:
-        if not self._dry_run:
-            keep_twins(self._ledger, self._run.number, one.entity, self.twins[one.entity].items())
-            plan_slices(
-                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
-            )
+    def _as_planned(self, one: _Counted) -> Planned:
         requests = least_requests(one.entity, one.by_size.elements(), self._limits)
         return Planned(one.entity, one.seen.count, tuple(one.slices), requests)
 

@@ -13,12 +13,12 @@ from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
 from masivo_engine.contract.fields import LONGEST_KEY
-from masivo_engine.mapping.values import Unfit, text
+from masivo_engine.mapping.values import Unfit, key_text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Record
 from masivo_engine.records import json_text
-from masivo_engine.records.columns import Filling, Page, Values, read_all, texts
+from masivo_engine.records.columns import Filling, Page, Values, names, read_all
 from masivo_engine.records.json_text import JsonColumn, content_hash
 from masivo_engine.records.outliers import are_outliers
 from masivo_engine.records.payload import (
@@ -97,7 +97,7 @@ def _balance_lines(page: Page) -> Iterable[Iterable[tuple[Any, Any]]]:
 
 def _names(page: Page, index: int) -> Values:
     """Read keys as text. Rows without one, or with one that is too long, are unsure."""
-    found = read_all(page.columns[index], texts, text, page.unsure)
+    found = read_all(page.columns[index], names, key_text, page.unsure)
     if not all(found) or max(map(len, found)) > LONGEST_KEY:
         page.unsure.update(row for row, name in enumerate(found) if not name or len(name) > LONGEST_KEY)
     return found

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from masivo_engine.contract.fields import LONGEST_KEY, Kind
 from masivo_engine.contract.tree import MODELS, Node, tree
 from masivo_engine.mapping.loader import Adjust
-from masivo_engine.mapping.values import Unfit, shape, text
+from masivo_engine.mapping.values import Unfit, key_text, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.places import place_of, place_of_row
@@ -118,7 +118,7 @@ class RowMaker:
         """Read a key as text; *reason* says what it means that there is none."""
         column = self._builder.columns[index]
         try:
-            found = text(row[index]) if row[index] is not None else None
+            found = key_text(row[index]) if row[index] is not None else None
         except Unfit as fault:
             raise UnfitColumn(fault.reason, column, fault.shape) from None
         if found is None:

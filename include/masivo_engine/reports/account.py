@@ -11,7 +11,7 @@ account fails is red. Beside it stand the rows that Masivo has, and the source h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import repeat
@@ -31,7 +31,7 @@ from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.reasons import NOT_SHOWN, SENT_AGAIN
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.model.runs import Covers
+from masivo_engine.model.runs import DRY_RUN, Covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account of one run."""
+    """The account of one run; of a dry run it *is a plan*, of what would become of each row."""
 
     run_id: str
     mapping: str
@@ -89,6 +89,7 @@ class Account:
     entities: tuple[EntityAccount, ...]
     troubles: tuple[Tally, ...]
     left_out: tuple[LeftOut, ...] = ()
+    is_plan: bool = False
 
     @property
     def adds_up(self) -> bool:
@@ -168,6 +169,8 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
             raise LedgerError("the ledger has no run yet")
         if run is None:
             raise UnknownRun(f"the ledger knows no run {run_id!r}")
+        if run.kind == DRY_RUN and run.plan:
+            return _planned(run, json.loads(run.plan))
         counted = tallies.count(connection, run.id)
         slices = {row.entity: row for row in connection.execute(_slices(run.id))}
         entities = tuple(
@@ -183,6 +186,38 @@ def account(ledger: Ledger, run_id: str | None = None, limits: Limits | None = N
 def _left_out(plan: str | None) -> Iterator[LeftOut]:
     for one in json.loads(plan or "{}").get("left_out", []):
         yield LeftOut(Entity(one["entity"]), one["reason"], one["rows"])
+
+
+def _planned(run: Any, plan: Mapping[str, Any]) -> Account:
+    """Return what the *plan* of a dry *run* expects of every row, as an account of it."""
+    worth = plan["worth"]
+    goes = {Entity.CUSTOMERS: worth["balances"], Entity.TRANSACTIONS: worth["transactions"]}
+    troubles = tuple(
+        Tally(
+            Entity(line["entity"]),
+            line["state"],
+            line["reason"],
+            line["column"],
+            line["rows"],
+            Decimal(line["points"]),
+            line["new"],
+        )
+        for line in plan["reasons"]
+    )
+    entities = []
+    for entity in (entity for entity in Entity if entity.value in plan["entities"]):
+        expected = plan["entities"][entity.value]
+        points = {State.DELIVERED.value: sum(map(Decimal, goes.get(entity, {}).values()), Decimal(0))}
+        for one in troubles:
+            if one.entity is entity:
+                points[one.state] = points.get(one.state, Decimal(0)) + one.points
+        states = {state: rows for state, rows in expected["states"].items() if rows}
+        counts = (0, 0, expected["requests"], 0, expected["least_requests"], 0, 0, Decimal(0))
+        entities.append(EntityAccount(entity, expected["rows"], states, points, *counts))
+    covers = str(Covers.from_json(run.covers))
+    shown = tuple(one for one in troubles if one.state in OPEN)
+    outcome, left_out = run.outcome or "not finished", tuple(_left_out(run.plan))
+    return Account(run.run_id, run.mapping, covers, outcome, tuple(entities), shown, left_out, is_plan=True)
 
 
 def _run(run_id: str | None) -> Any:

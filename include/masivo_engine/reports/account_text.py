@@ -82,6 +82,8 @@ def _what_fails(entity: EntityAccount) -> str:
 
 def _request_lines(made: Account) -> list[str]:
     requests, least = sum(e.requests for e in made.entities), sum(e.least_requests for e in made.entities)
+    if made.is_plan:
+        return [f"a plan: all of this would become of the rows, in {requests:,} requests (least possible {least:,})"]
     if not requests:
         return ["nothing was sent: no request was made"]
     parts = ", ".join(f"{e.entity} {e.requests:,} of {e.least_requests:,}" for e in made.entities if e.requests)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     FromClause,
     LargeBinary,
     String,
+    Text,
     TextClause,
     and_,
     cast,
@@ -78,6 +79,12 @@ class Exactly(FunctionElement[str]):
 def _in_hex(element: Exactly, compiler: SQLCompiler, **given: Any) -> str:
     (term,) = element.clauses
     return str(compiler.process(func.hex(cast(term, String)), **given))
+
+
+@compiles(Exactly, "postgresql")
+def _by_code_point(element: Exactly, compiler: SQLCompiler, **given: Any) -> str:
+    (term,) = element.clauses
+    return str(compiler.process(collate(cast(term, Text), "C"), **given))
 
 
 @compiles(Exactly, "mssql")

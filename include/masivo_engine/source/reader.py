@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, starmap
+from itertools import starmap
 from operator import itemgetter
 from typing import Any
 
@@ -21,15 +21,18 @@ from sqlalchemy import Connection, Engine, FromClause, Select, func, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, Columns, Query, check_aliases
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.mapping.values import Unfit, instant
+from masivo_engine.mapping.values import Unfit, instant, shape
 from masivo_engine.model.errors import LegacyError, MappingError
 from masivo_engine.model.places import first_of, has_key, is_copy, is_unkept, place_of, place_of_row
 from masivo_engine.model.rows import Entity, LegacyRow, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
+from masivo_engine.source.change_time import form_of
 from masivo_engine.source.database import Database, streamed
 from masivo_engine.source.dialects import subquery
+from masivo_engine.source.fitness import Fitness
 from masivo_engine.source.left_out import left_out
 from masivo_engine.source.lists import ListReader
+from masivo_engine.source.owners import Owners
 from masivo_engine.source.statements import Position, SampleValues, Statements
 from masivo_engine.sql import MOST_KEYS, REFUSALS, at_once, kind_of, portions
 
@@ -63,17 +66,19 @@ class Source:
         self.policies = mapping.settings.policies
         self.adjust = mapping.adjust.get(entity)
         self.newer_fields = newer_fields
-        columns = self._database.columns(query)
+        fitness = Fitness(self._database, mapping.settings)
+        columns = fitness.columns(query)
         check_aliases(query, columns, newer_fields=newer_fields)
         self.columns = Columns(columns)
         self._zone = mapping.settings.zone_of(CHANGED)
-        self._elements = ListReader(mapping, entity, self._database.columns, newer_fields=newer_fields)
+        self._elements = ListReader(mapping, entity, fitness, newer_fields=newer_fields)
         self._key = self.columns.index(KEY[entity])
         self._customer = self.columns.index(CUSTOMER[entity])
         # Of a row that cannot go, only its worth is wanted.
         self._left_out = mapping.left_out.get(entity)
         self._has_worth = entity is Entity.TRANSACTIONS and self.columns.index("amount") >= 0
         stored = self._stored(subquery(query, columns))
+        self._an_owner = None if isinstance(stored.customer, BaseException) else stored.customer
         self._selection = Statements(
             mapping,
             entity,
@@ -81,13 +86,22 @@ class Source:
             stored=stored,
             dialect=self._database.dialect,
             moving=list(self._elements.moving(entity, mapping, self._database.sample)),
+            single=fitness.rounded(query),
         )
+        #: By file, the numbers that the database keeps in single precision.
+        self.single = {one: fitness.single(one) for one in (query, *mapping.lists[entity].values())}
+        self._owners = Owners.of(self._database, mapping, entity, columns, like=stored.customer)
         self._refuse_other_types(stored.key)
 
     @property
     def lists(self) -> dict[str, tuple[Query, Columns]]:
         """The list files by path, each with its columns."""
         return self._elements.files
+
+    @property
+    def an_owner(self) -> Any:
+        """The customer of some row, as the database hands it out; None where no row has one."""
+        return self._an_owner
 
     @property
     def has_change_time(self) -> bool:
@@ -132,19 +146,65 @@ class Source:
         """
         Yield the number of rows of each customer, in the database's order.
 
-        Rows that lack a key come last, as customer None.
+        Rows that lack a key come last, as customer None. Raises `MappingError` at the end where one
+        customer's transactions stand apart in that order, because the customer is written in two
+        ways: they would be judged, and sent, in parts.
         """
         self._selection.refuse_window_without_change_time(window)
         everywhere = Slice.everything(self.entity)
         try:
             with self._database.reading() as connection:
-                yield from chain.from_iterable(streamed(connection, self._selection.counts(window), PAGE))
+                odd: dict[Any, None] = {}
+                for some in streamed(connection, self._selection.counts(window), PAGE):
+                    if self.entity is Entity.TRANSACTIONS:
+                        odd |= dict.fromkeys(owner for owner, _ in some if _stands_apart(owner))
+                    yield from map(tuple, some)
+                self._refuse_owners_apart(connection, list(odd))
                 keyless = self._selection.keyless(everywhere, window).subquery()
                 without = connection.execute(select(func.count()).select_from(keyless)).scalar_one()
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
         if without:
             yield None, without
+
+    def _refuse_owners_apart(self, connection: Connection, odd: Sequence[Any]) -> None:
+        """Raise `MappingError` if a customer of *odd* is also written as others are."""
+        plain = {owner: other for owner in odd for other in _other_forms(owner, self._database.dialect)}
+        there: set[Any] = set()
+        for some in portions(list(dict.fromkeys(plain.values())), most=MOST_KEYS):
+            for kind in {type(value) for value in some}:
+                alike = [value for value in some if type(value) is kind]
+                there.update(connection.execute(self._selection.owners_among(alike)).scalars())
+        if both := [owner for owner, other in plain.items() if other in there]:
+            raise MappingError(
+                self.query.where,
+                f"{len(both):,} customers are written in two ways, as {shape(both[0])} and as"
+                f" {shape(plain[both[0]])}, so that the database puts their rows in two places",
+                f"make them alike in SQL, as in CAST or TRIM({CUSTOMER[self.entity]})",
+            )
+
+    def refuse_several_forms(self) -> None:
+        """
+        Raise `MappingError` if the change times are texts in several forms: compared as texts, they
+        say nothing of which is later.
+        """
+        statement = self._selection.forms()
+        if statement is None:
+            return
+        found: Counter[str] = Counter()
+        try:
+            with self._database.reading() as connection:
+                for one, count in connection.execute(statement):
+                    found[form_of(one)] += count
+        except REFUSALS:
+            return  # whoever reads the rows hears of it
+        if len(found) > 1:
+            kinds = ", ".join(f"{count:,} like {form!r}" for form, count in found.most_common())
+            raise MappingError(
+                self.query.where,
+                f"{CHANGED!r} is written in several forms: {kinds}",
+                "make them alike in SQL, because texts are compared sign by sign",
+            )
 
     def pages(self, part: Slice, window: Window, *, key: str = "") -> Iterator[list[Found]]:
         """
@@ -158,13 +218,13 @@ class Source:
         """
         self._selection.refuse_window_without_change_time(window)
         if window.places is None:
-            yield from self._pages(part, window, key=key)
+            yield from map(self._with_owners, self._pages(part, window, key=key))
             return
         asked = set(map(first_of, window.places))
         of = self._owner_of if self.entity is Entity.TRANSACTIONS else self._place_of
         for some in self._portions(asked):
             alike = set(some)  # the database may take a key of one portion for one of another
-            for page in self._pages(part, replace(window, places=some), key=key):
+            for page in map(self._with_owners, self._pages(part, replace(window, places=some), key=key)):
                 if found := [row for row in page if of(row) in alike]:
                     yield found
 
@@ -211,10 +271,28 @@ class Source:
                     worth = ["amount"] if self._has_worth and _have_no_key(some) else []
                     wanted = set(some)
                     for found in streamed(connection, self._selection.at(some, *worth), PAGE):
-                        here = ((place_of_row(key, owner, *amount), owner) for owner, key, *amount in found)
-                        yield from ((place, place_of(owner)) for place, owner in here if place in wanted)
+                        owners = self._owners.meant_by([row[0] for row in found])
+                        for spelled, key, *amount in found:
+                            owner = owners.get(spelled, spelled)
+                            if (place := place_of_row(key, owner, *amount)) in wanted:
+                                yield place, place_of(owner)
         except REFUSALS as refusal:
             raise self._cannot_be_read(refusal) from None
+
+    def _with_owners(self, page: list[Found]) -> list[Found]:
+        """Return *page* with each owner spelled as the customer whom the database takes it for."""
+        owners = self._owners.meant_by([self._position(row)[0] for row in page])
+        if not owners:
+            return page
+        return [self._owned_by(row, owners.get(self._position(row)[0])) for row in page]
+
+    def _owned_by(self, row: Found, customer: Any) -> Found:
+        if customer is None:
+            return row
+        if isinstance(row, UnreadableRow):
+            return replace(row, customer=customer)
+        at = self._customer
+        return LegacyRow((*row.values[:at], customer, *row.values[at + 1 :]), row.lists)
 
     def _pages(self, part: Slice, window: Window, *, key: str) -> Iterator[list[Found]]:
         has_no_key = _have_no_key(window.places)
@@ -434,6 +512,21 @@ class Source:
 
     def _cannot_be_read(self, refusal: BaseException) -> LegacyError:
         return LegacyError(f"{self.query.where}: the database cannot read it: {kind_of(refusal)}")
+
+
+def _stands_apart(owner: Any) -> bool:
+    """Whether the name that *owner* becomes may be had by another one, far off in the order."""
+    return isinstance(owner, str) and (owner[:1].isspace() or owner.strip().isdecimal())
+
+
+def _other_forms(owner: str, dialect: str) -> Iterator[Any]:
+    """Yield how else the name of *owner* may be written."""
+    plain = owner.strip()
+    if owner[:1].isspace():
+        yield plain
+    # One column of SQLite's may hold both, and numbers come before texts.
+    if dialect == "sqlite" and plain.isascii() and plain.isdecimal() and str(int(plain)) == plain:
+        yield int(plain)
 
 
 def _have_no_key(places: Sequence[str] | None) -> bool:

@@ -9,7 +9,7 @@ on every dialect. Nothing pages by OFFSET.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, literal, literal_column, or_, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
@@ -72,6 +72,7 @@ class Statements:
 
     *columns*: the aliases as the database spells them.
     *stored*: what is in those that matter.
+    *single*: those in single precision, which are read as what they are.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Statements:
         stored: SampleValues | None = None,
         dialect: str = "",
         moving: Sequence[ListWithChangeTime] = (),
+        single: Collection[str] = (),
     ) -> None:
         self.entity = entity
+        self._single = single
         self._moving = moving
         self._query = mapping.queries[entity]
         self._zone = mapping.settings.zone_of(CHANGED)
@@ -198,6 +201,25 @@ class Statements:
         """Whether rows say when they changed."""
         return self._changed is not None
 
+    def owners_among(self, owners: Sequence[Any]) -> Select[Any]:
+        """Return those customers that are just among *owners*, all of one type."""
+        return select(self.customer).where(one_of(self.customer, owners, self._dialect)).distinct()
+
+    def forms(self) -> Select[Any] | None:
+        """
+        Return one change time of each form that texts have, with their number; None where change
+        times are no texts.
+        """
+        if self._changed is None or not isinstance(self._stored.changed, str):
+            return None
+        term = self._changed
+        signs = [func.substr(term, at, 1) for at in (3, 5, 8, 11)]
+        end = case((term.like("%Z"), "Z"), (func.substr(term, func.length(term) - 5, 1).in_(["+", "-"]), "+"), else_="")
+        has_seconds = func.length(term) >= 19
+        parts = [case((sign.between("0", "9"), "9"), else_=sign) for sign in signs]
+        statement: Select[Any] = select(*[func.min(term), func.count()]).where(term.is_not(None))
+        return statement.group_by(*parts, end, case((has_seconds, 2), (func.length(term) > 10, 1), else_=0))
+
     def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
         """Return those keys that the database takes for one of *keys*."""
         return select(self.key).where(self.key.in_(keys))
@@ -214,9 +236,8 @@ class Statements:
         return select(self.customer, self.key.label("masivo_key"), *columns)
 
     def _select(self, *names: str) -> Select[Any]:
-        if not names:
-            return select(self._rows)
-        return select(*(self._rows.c[self._columns.spelled(name)] for name in names))
+        wanted = (self._columns.spelled(name) for name in names) if names else self._columns.names
+        return select(*(exactly_read(self._rows.c[name], single=name in self._single) for name in wanted))
 
     def _after(self, position: Position, *, including: bool = False) -> ColumnElement[bool]:
         *outer, (term, value) = self._terms(position)
@@ -375,12 +396,26 @@ def _kinds_like(like: Any, dialect: str) -> str:
     return _NUMBERS_OF_ORACLE if dialect == "oracle" and kinds in _NUMBERS_OF_ORACLE else kinds
 
 
+def exactly_read(term: ColumnElement[Any], *, single: bool) -> ColumnElement[Any]:
+    """
+    Return *term* as it is to be read: MySQL hands a number in *single* precision out with six
+    digits, and reckons with all that it has.
+    """
+    return (term * literal_column("1e0")).label(term.key) if single else term
+
+
 def elements(
-    query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
+    query: Query,
+    columns: Sequence[str],
+    parents: Sequence[Any],
+    *names: str,
+    dialect: str = "",
+    single: Collection[str] = (),
 ) -> Select[Any]:
     """Return the list elements of the keys *parents*: all *columns*, or *names*."""
     aliases = Columns(columns)
     parent = aliases.spelled(PARENT_KEY[query.entity])
     rows = subquery(query, columns, {parent: next(iter(parents), None)})
-    wanted = (rows.c[aliases.spelled(name)] for name in names)
-    return (select(*wanted) if names else select(rows)).where(one_of(rows.c[parent], parents, dialect))
+    wanted = (aliases.spelled(name) for name in names) if names else aliases.names
+    read = (exactly_read(rows.c[name], single=name in single) for name in wanted)
+    return select(*read).where(one_of(rows.c[parent], parents, dialect))

@@ -31,8 +31,9 @@ delivered. The run reads everything then · *confirm*: the same word again for `
 `adopt`, by which rows count as delivered that are not sent · *override*: guards that stopped an
 earlier run and may pass, for example `rows_differ` (delivered rows read otherwise although they did
 not change), `keys_changed` (delivered keys are gone, and as many new ones are there) and
-`rows_gone` · *approve_rows*, *approve_quarantined*, *approve_points*, *approve_adopted* (rows that
-would count as delivered and were never sent): above these the task *approval* waits for a person
+`rows_gone`, `customers_missing` (rows wait for customers that the source does not show) ·
+*approve_rows*, *approve_quarantined*, *approve_points*, *approve_adopted* (rows that would count as
+delivered and were never sent): above these the task *approval* waits for a person
 (in the UI: *Required actions*) before anything is sent. Example: `{"since": "2026-11-01T00:00:00Z",
 "entities": ["customers"], "tolerance": 10}`
 

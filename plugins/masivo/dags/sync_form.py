@@ -241,7 +241,8 @@ def form(*names: str) -> dict[str, Param]:
             description=(
                 "Guards that stopped an earlier run, where you have looked and it is right. rows_differ: delivered "
                 "rows read otherwise although they did not change. keys_changed: delivered keys are gone, and as many "
-                "new ones are there. rows_gone: delivered rows are gone. It is noted who let it through."
+                "new ones are there. rows_gone: delivered rows are gone. customers_missing: many rows wait for"
+                " customers that customers.sql does not have. It is noted who let it through."
             ),
         ),
         "approve_rows": Param(

@@ -54,7 +54,9 @@ class MasivoAccountOperator(BaseOperator):
                 raise Misconfigured("the run was not planned, so there is nothing to account for: see the task plan")
             if params.get("dry_run"):
                 finish_run(services.ledger, run.number, NOTHING_SENT)
-                return {"run": run.run_id, "outcome": "dry run"}
+                planned = account(services.ledger, run.run_id, services.hook.limits)
+                self.log.info("the plan, as an account\n%s", as_text(planned))
+                return as_json(planned) | {"outcome": "dry run"}
             let_go(services.ledger, run.number)
             settle_run(services.ledger, run.number)
             self._find_gone(services, run)

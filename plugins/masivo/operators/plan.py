@@ -110,6 +110,7 @@ class MasivoPlanOperator(BaseOperator):
             effects(ledger, services.mapping_in_use, made, limits, read_whole=planning.read_whole, choice=choice)
         )
         planning.let_pass(already_there(ledger, made, services.hook, limits))
+        planning.enter()
         if choice != ASK and not parameters.dry_run:
             records = sum(one.never_sent for one in made.entities)
             about = f"mapping {services.mapping.name}"

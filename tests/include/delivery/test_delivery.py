@@ -354,3 +354,23 @@ def test_what_a_dead_try_left_of_a_refused_batch_is_settled_by_the_next_one(tmp_
         assert states["C3"] == ("quarantined", "refused_in_company")
         assert delivery.was_refused(people(3))
         assert not delivery.was_refused(people(1, 2))
+
+
+@pytest.mark.parametrize("fault", ["403_page", "406_page", "403", "422_html", "422_angle"])
+def test_what_a_firewall_does_not_like_is_one_record_and_all_others_go(tmp_path, fault):
+    rules = (Rule(faults=(fault,), says=chr(34) + "C7" + chr(34)),)
+    with bench(tmp_path, faults=Script(rules=rules)) as on:
+        batches = [[customer(number) for number in range(first, first + 4)] for first in (1, 5, 9)]
+        made = on.migrate(*batches)
+        assert made.pop("C7") == ("quarantined", "refused")
+        assert set(made.values()) == {("delivered", "")}
+        assert sorted(on.accepted()) == sorted(made)
+
+
+def test_a_yes_that_counts_fewer_than_were_sent_is_read_back(tmp_path):
+    rules = (Rule(faults=("201_fewer",), nth=(1,)),)
+    with bench(tmp_path, faults=Script(rules=rules), settle_after_s=0.0) as on:
+        made = on.migrate([customer(1), customer(2)], [customer(3)])
+        assert made["C3"] == ("delivered", "")
+        assert {state for state, _ in made.values()} <= {"delivered", "in_doubt"}
+        assert sorted(on.accepted()) == ["C1", "C2", "C3"]

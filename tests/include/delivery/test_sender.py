@@ -13,6 +13,7 @@ from masivo_engine import crash_points
 from masivo_engine.batching.packers import one_request
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.ledger import schema
+from masivo_engine.model.answers import Verdict, verdict
 from masivo_engine.model.errors import LedgerError, Moved, Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Rule, Script
@@ -214,7 +215,25 @@ def test_a_key_that_is_refused_once_costs_nothing(tmp_path):
         assert send(on).status == 201
 
 
-@pytest.mark.parametrize("fault", ["403", "404", "301", "307", "200_html", "422_html"])
+@pytest.mark.parametrize("fault", ["403", "404", "422_html"])
+def test_what_is_refused_at_an_address_where_the_key_is_answered_is_refused_for_what_it_holds(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        answer = send(on)
+        assert verdict(answer) is Verdict.REFUSED
+        assert on.posts() == 1
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "422_html"])
+def test_where_the_key_is_answered_nowhere_the_run_stops(tmp_path, fault):
+    rules = (Rule(faults=(fault,)), Rule(faults=("403",), path="/customers/*", method="GET"))
+    with bench(tmp_path, faults=Script(rules=rules)) as on:
+        with pytest.raises(Stopped, match="nothing more was sent"):
+            send(on)
+        assert on.posts() == 1
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+@pytest.mark.parametrize("fault", ["301", "307", "200_html"])
 def test_an_answer_that_cannot_be_about_records_stops_the_run_and_gives_them_back(tmp_path, fault):
     with bench(tmp_path, **faults(fault)) as on:
         with pytest.raises(Stopped, match="nothing more was sent"):

@@ -44,7 +44,9 @@ def planned(ledger, legacy, entity, asked=FULL, limits=Limits(), run_id="run"): 
     source = Source(legacy[0], mapping, entity)
     covers = settle(ledger, mapping, [source], asked).as_json()
     run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers=covers)
-    (made,) = Planning(ledger, mapping, run, limits).plan([source])
+    planning = Planning(ledger, mapping, run, limits)
+    (made,) = planning.plan([source])
+    planning.enter()
     return made, slices_of(ledger, run.number, entity)
 
 

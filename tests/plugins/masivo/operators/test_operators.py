@@ -431,6 +431,11 @@ def test_a_dry_run_plans_and_sends_nothing(sandbox):
         f"{entity}.slices": [] for entity in Entity
     }
     assert returned["account"]["outcome"] == "dry run"
+    for entity in Entity:
+        planned, accounted = returned["plan"][entity.value], returned["account"]["entities"][entity.value]
+        assert accounted["read"] == planned["rows"] > 0
+        assert {state: accounted[state] for state in planned["states"]} == planned["states"]
+        assert accounted["adds_up"]
     assert [line for line in sandbox.lines() if line.method == "POST"] == []
 
 
