@@ -80,6 +80,7 @@ def plan_of(name):
     states = {state.value: 0 for state in State} | {"quarantined": 1}
     one = {"rows": 1, "states": states, "records": 0, "resent": 0, "again": 0, "requests": 0, "least_requests": 0}
     reason = {"entity": "customers", "state": "quarantined", "reason": name, "column": name, "rows": 1, "points": "0"}
+    reason |= {"new": 1}
     months = {"2026-01": "1", "2026-02": "2", name: "3"}
     return {
         "covers": name,
