@@ -120,7 +120,7 @@ _WORDS = st.sampled_from(
     ]
 )
 _SIGNS = st.text("aZ09_ -.%:;'\"`[](){}$#@!?/\\ñéß漢", min_size=1, max_size=8).map(str.strip).filter(bool)
-_JOINS = st.sampled_from(["_", "", " ", "-", "%", "\n", "--", "'", '"', "`", ";", ":"])
+_JOINS = st.sampled_from(["_", "", " ", "-", "%", "\n", "--", "'", '"', "`", ";", ":", "\u2028", "\x85"])
 NAMES = st.one_of(
     st.builds(lambda first, second, join: f"{first}{join}{second}", _WORDS, _WORDS, _JOINS),
     _WORDS,

@@ -80,9 +80,7 @@ def drafted(engine: Engine) -> Draft:
         for one in guess.columns
         if files.is_time(one)
     ]
-    texts["mapping.yaml"] = files.settings(
-        "A draft, made from the database's tables alone.", list(dict.fromkeys(times))
-    )
+    texts["mapping.yaml"] = files.settings(list(dict.fromkeys(times)))
     missing = tuple(text for role, text in _MISSING.items() if role not in roles.chosen)
     return Draft(texts, made, missing)
 
@@ -108,7 +106,10 @@ class _Held:
         self._database = Database(engine)
 
     def values(self, of: schema.Table, wanted: schema.Column) -> Sequence[str]:
-        """Return the values of the first rows; none if they are too many or too long for codes."""
+        """
+        Return the values of the first rows; none if they are too many or too long for codes, or do
+        not come again, as what people type does not.
+        """
         name: ColumnElement[Any] = column(quoted_name(wanted.name, quote=True))
         first = select(name.label("v")).select_from(schema.rows_of(of.schema, of.name))
         some = first.limit(_FIRST_ROWS).subquery("some")
@@ -116,6 +117,8 @@ class _Held:
         rows: Sequence[Any] = ()
         with suppress(SQLAlchemyError, *REFUSALS), self._database.reading() as connection:
             rows = connection.execute(statement.limit(_MOST_VALUES + 1)).all()
+        if len(rows) > _MOST_VALUES or sum(row[1] for row in rows) < 2 * len(rows):
+            return ()
         found = [row[0] for row in rows]
         said = ["NULL" if one is None else repr(one) if isinstance(one, str) else str(one) for one in found]
-        return said if len(said) <= _MOST_VALUES and all(len(one) <= _LONGEST for one in said) else ()
+        return said if all(len(one) <= _LONGEST for one in said) else ()

@@ -22,7 +22,7 @@ _LETTERS = {
     "events.order__products": "l",
     "transactions": "t",
 }
-#: Joins texts, and is told what it joins.
+# Have CONCAT, which takes values of any type and NULL; the others have `||`.
 _CONCATENATES = frozenset({"mysql", "mariadb", "mssql", "postgresql"})
 # Elsewhere a name that is a word of SQL's own needs quotes there, too, and no list has all of them.
 _ANY_WORD_AFTER_A_DOT = frozenset({"mysql", "mariadb", "postgresql"})
@@ -108,25 +108,26 @@ class Writer:
         return f"CONCAT({', '.join(terms)})" if self.dialect in _CONCATENATES else " || ".join(terms)
 
 
-def _comment(said: str, margin: str) -> list[str]:
+def _comment(said: str, margin: str, mark: str = "--") -> list[str]:
     """Write *said* as comments; whatever a name holds, no line of it ends the comment."""
     plain = " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
-    return [f"{margin}-- {line}" for line in textwrap.wrap(plain, _WIDE, break_on_hyphens=False)] or [f"{margin}--"]
+    return [f"{margin}{mark} {line}" for line in textwrap.wrap(plain, _WIDE, break_on_hyphens=False)]
 
 
-def settings(description: str, times: Sequence[str]) -> str:
-    """Return `mapping.yaml` with the zone left to say."""
-    quoted = " ".join(description.split()).replace("'", "''")
-    lines = [f"description: '{quoted}'", ""]
-    lines += [
-        f"# {FILL_IN}: the time zone of times without one, e.g. America/Bogota. Nothing in a schema says which: ask",
-        "# who runs the shop, or look at what hour of the day people buy. Until it is said, no run begins.",
+def settings(times: Sequence[str]) -> str:
+    """Return `mapping.yaml` with the zone left to say; *times* are the columns that it is about."""
+    said = (
+        f"{FILL_IN}: the time zone of times without one, e.g. America/Bogota. Nothing in a schema says which: ask who"
+        " runs the shop, or look at what hour of the day people buy. Until it is said, no run begins."
+    )
+    about = f"It is about {', '.join(times)}." if times else ""
+    lines = [
+        "description: A draft, made from the tables alone.",
+        "",
+        *_comment(said, "", "#"),
+        *_comment(about, "", "#"),
     ]
-    if times:
-        lines += [f"# It is about {line}" if not number else f"# {line}" for number, line in
-                  enumerate(textwrap.wrap(f"{', '.join(times)}.", _WIDE, break_on_hyphens=False))]  # fmt: skip
-    lines += ["timezone:", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "timezone:", ""])
 
 
 def is_time(column: Column) -> bool:
