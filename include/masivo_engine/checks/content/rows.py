@@ -234,7 +234,7 @@ class Rows:
 
 def _without(made: Sequence[Record | Rejection], customer: str) -> list[Record | Rejection]:
     """Return *made* without the rows of *customer*, of whom there may be more."""
-    return [row for row in made if row.customer != customer] or list(made)
+    return [row for row in made if row.customer != customer]
 
 
 class _File:
