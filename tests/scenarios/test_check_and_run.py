@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import String, create_engine, delete, update
 
@@ -33,9 +33,9 @@ def _owner(shop: SoundShop, table: Any, member: int, spelling: str) -> None:
         on.execute(update(table).where(table.c.member == shop.key(member)).values(member=spelling.format(member)))
 
 
-def _set(shop: SoundShop, table: Any, no: Any, **values: Any) -> None:
+def _set(shop: SoundShop, table: Any, key: Any, /, **values: Any) -> None:
     with shop.engine.begin() as on:
-        on.execute(update(table).where(table.c.no == no).values(**values))
+        on.execute(update(table).where(table.c.no == key).values(**values))
 
 
 def _remove(shop: SoundShop, table: Any, column: str, value: Any) -> None:
@@ -111,7 +111,9 @@ def _agree(url: str, folder: Path, oddities: list[Any]) -> None:
         engine.dispose()
 
 
-EXAMPLES = settings(max_examples=4, database=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(
+    max_examples=4, database=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
 @EXAMPLES

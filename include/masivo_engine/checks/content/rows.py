@@ -188,7 +188,7 @@ class Rows:
         first = f"the first {self._judged:,} rows" if not self.is_whole else f"all {self._judged:,} rows"
         if not self.rows:
             yield warning(where, "no_rows", "the SQL finds no rows", "check its conditions and the rights of the user")
-        elif self._judged and self._lost >= self._judged:
+        elif self._lost >= self._judged > self.rows // 2:  # of a sample that was cut, less may be judged
             worst = self._faults.most_common(1)[0][0]
             matter = f"none of {first} becomes a record, most of them because of {worst[0]}"
             yield blocker(where, "no_row_goes", matter, REASONS[worst[0]].do, rows=self.rows)
@@ -234,7 +234,7 @@ class Rows:
 
 def _without(made: Sequence[Record | Rejection], customer: str) -> list[Record | Rejection]:
     """Return *made* without the rows of *customer*, of whom there may be more."""
-    return [row for row in made if row.customer != customer] or list(made)
+    return [row for row in made if row.customer != customer]
 
 
 class _File:
