@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, and_, or_, select
@@ -168,9 +169,10 @@ class Rows:
         names = (record.c.key, record.c.has_hash, record.c.out_batch, record.c.state, record.c.has_worth)
         with self._ledger.reading() as connection:
             for some in at_once(sorted(wanted), connection.dialect.name):
-                among = one_of(record.c.key, some, connection.dialect.name)
-                statement = select(*names).where(record.c.entity == Entity.CUSTOMERS, among)
-                for key, has_hash, out_batch, state, worth in connection.execute(statement):
+                both = has_key(some, connection.dialect.name)
+                statements = [select(*names).where(record.c.entity == Entity.CUSTOMERS, among) for among in both]
+                rows = chain.from_iterable(connection.execute(one).all() for one in statements)
+                for key, has_hash, out_batch, state, worth in rows:
                     if key not in wanted or (key in found and found[key].has_arrived):
                         continue
                     is_there = has_hash is not None
@@ -189,11 +191,13 @@ def rows_where(ledger: Ledger, entity: Entity, column: Column[Any], values: Coll
     wanted, index = set(values), Known._fields.index(column.name)
     with ledger.reading() as connection:
         for some in at_once(sorted(wanted), connection.dialect.name):
-            among = one_of(column, some, connection.dialect.name)
-            statement = select(*_COLUMNS).where(schema.record.c.entity == entity, among)
-            for row in connection.execute(statement).all():
-                if row[index] in wanted:  # MySQL's comparison ignores blanks at the end
-                    yield Known._make(row)
+            dialect = connection.dialect.name
+            by_key = column is schema.record.c.key
+            for among in has_key(some, dialect) if by_key else (one_of(column, some, dialect),):
+                statement = select(*_COLUMNS).where(schema.record.c.entity == entity, among)
+                for row in connection.execute(statement).all():
+                    if row[index] in wanted:  # MySQL's comparison ignores blanks at the end
+                        yield Known._make(row)
 
 
 def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
@@ -207,6 +211,16 @@ def rows_of_emails(ledger: Ledger, digests: Collection[bytes]) -> list[Known]:
                 statement = select(*_COLUMNS).where(record.c.entity == Entity.CUSTOMERS, condition)
                 found |= {row.place: row for row in map(Known._make, connection.execute(statement))}
     return list(found.values())
+
+
+def has_key(keys: Sequence[str], dialect: str) -> Iterator[ColumnElement[bool]]:
+    """
+    Yield the conditions, each with an index of its own, of which exactly one holds for a row that
+    has one of the API's *keys*.
+    """
+    record = schema.record
+    yield and_(one_of(record.c.place, [f"t{key}" for key in keys], dialect), schema.is_placed_by_key)
+    yield and_(one_of(record.c.key, keys, dialect), ~schema.is_placed_by_key)
 
 
 def has_email(digests: Sequence[bytes], dialect: str) -> Iterator[ColumnElement[bool]]:

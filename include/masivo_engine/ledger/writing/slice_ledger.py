@@ -33,7 +33,7 @@ from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
-from masivo_engine.ledger.rows import Known, Rows, has_email
+from masivo_engine.ledger.rows import Known, Rows, has_email, has_key
 from masivo_engine.ledger.runs import tallies
 from masivo_engine.ledger.runs.doubts import GIVEN_UP, SHOWN, arriving, changing, new_state
 from masivo_engine.ledger.writing.bulk_insert import Same, add
@@ -500,9 +500,9 @@ class SliceLedger:
     def _refuse_taken_names(self, connection: Connection, mine: set[str], names: set[str]) -> None:
         dialect = connection.dialect.name
         for some in at_once(sorted(names), dialect):
-            these = (one_of(_RECORD.c.key, some, dialect), schema.has_arrived | schema.is_out)
-            found = select(_RECORD.c.place, _RECORD.c.key).where(_RECORD.c.entity == self._entity, *these)
-            had = [(place in mine, key) for place, key in connection.execute(found)]
+            there = (_RECORD.c.entity == self._entity, schema.has_arrived | schema.is_out)
+            found = [select(_RECORD.c.place, _RECORD.c.key).where(*there, these) for these in has_key(some, dialect)]
+            had = [(place in mine, key) for one in found for place, key in connection.execute(one)]
             own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
             if not names.isdisjoint(theirs - own):
                 raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")

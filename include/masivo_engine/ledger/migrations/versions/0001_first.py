@@ -57,7 +57,7 @@ _STATISTICS = {
     "masivo_record": "1000000 300000 3 1",  # the primary key
     # Of an entity by itself the table is read, which is in its order, and no index beside it.
     "masivo_record_of_place": "1000000 1000000 1",
-    "masivo_record_of_key": "1000000 1000000 1",
+    "masivo_record_of_key": "10000 10000 1",
     "masivo_record_of_customer": "1000000 1000000 3",
     "masivo_record_in_run": "1000000 50000 20000 10000",
     "masivo_record_open": "10000 5000 2000 1000",
@@ -170,7 +170,7 @@ def upgrade() -> None:
         **_MYSQL,
     )
     op.create_index("masivo_record_of_place", "masivo_record", ["entity", "place"], unique=True)
-    op.create_index("masivo_record_of_key", "masivo_record", ["entity", "key"])
+    op.create_index("masivo_record_of_key", "masivo_record", ["entity", "key"], **_some("place <> 't' || key"))
     op.create_index("masivo_record_of_customer", "masivo_record", ["entity", "customer"])
     op.create_index("masivo_record_in_run", "masivo_record", ["run", "entity", "slice"])
     op.create_index(
