@@ -249,7 +249,8 @@ def test_what_waits_when_the_api_refuses_everybody_is_sent_by_the_next_try(opene
     site = opened(slice_requests=6)
     run = site.trip.begin("run", entities=[CUSTOMERS])
     (part,) = site.trip.slices(run, CUSTOMERS)
-    site.trip.sandbox.follow(Script(rules=(Rule(faults=("403",), nth=(2,)),)))
+    everybody = (Rule(faults=("403",), nth=(2,)), Rule(faults=("403",), method="GET", path="/customers/*"))
+    site.trip.sandbox.follow(Script(rules=everybody))
     with pytest.raises(Stopped):
         site.trip.work_off(run, part)
     assert site.trip.account("run").trouble

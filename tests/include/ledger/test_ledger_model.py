@@ -45,7 +45,7 @@ from masivo_engine.triage.triage import Decisions, Triage
 from tests import builders, told
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 C, E, T = Entity
 LIMITS = Limits(records=20, customers=20, body_bytes=20_000)
