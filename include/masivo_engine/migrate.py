@@ -43,6 +43,7 @@ from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
 from masivo_engine.sql import MOST_KEYS, portions
+from masivo_engine.triage.sets import SetsBeside
 from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Triage
 
 
@@ -136,9 +137,17 @@ class _Migration:
         ledger, part, limits = writer.ledger, task.part, destination.limits
         entity = part.entity
         resends = ledger.resends
-        decided = Decisions.of(entity, source.policies, task.policies, resends)
-        twins = twins_of(ledger, task.run, entity)
-        triage = Triage(entity, Rows(ledger), source, limits, decided, run=task.run, number=part.number, twins=twins)
+
+        def judging(source: Source, sets: SetsBeside | None = None) -> Triage:
+            decided = Decisions.of(source.entity, source.policies, task.policies, resends)
+            twins = twins_of(ledger, task.run, source.entity)
+            rows, number = Rows(ledger), part.number
+            return Triage(
+                source.entity, rows, source, limits, decided, run=task.run, number=number, twins=twins, sets=sets
+            )
+
+        has_sets = entity is Entity.CUSTOMERS and source.has_beside(Entity.TRANSACTIONS)
+        triage = judging(source, SetsBeside(source, judging) if has_sets else None)
         lane = InOrder(destination.lane, ledger, task.run, part, limits)
         expected = -(-part.rows // limits.records)
         progress = Progress(f"slice {part.number} of {part.of}", expected, limits.interval_s)

@@ -38,6 +38,7 @@ from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
 from masivo_engine.sql import MOST_KEYS
+from masivo_engine.triage.sets import SetsBeside
 from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Judgement, Triage
 
 
@@ -285,12 +286,19 @@ class Forecaster:
 
     def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
-        run, entity = self._run.number, part.entity
-        # What a probe has not shown yet counts as sent: a plan says at most.
-        resends = self._ledger.resends or "replace"
-        decided = Decisions.of(entity, legacy.policies, self._covers.policies, resends)
-        twins = self._twins.get(entity, {})
-        return Triage(entity, projection, legacy, self._limits, decided, run=run, number=part.number, twins=twins)
+
+        def judging(source: Source, sets: SetsBeside | None = None) -> Triage:
+            entity, run = source.entity, self._run.number
+            # What a probe has not shown yet counts as sent: a plan says at most.
+            resends = self._ledger.resends or "replace"
+            decided = Decisions.of(entity, source.policies, self._covers.policies, resends)
+            number, twins = part.number, self._twins.get(entity, {})
+            return Triage(
+                entity, projection, source, self._limits, decided, run=run, number=number, twins=twins, sets=sets
+            )
+
+        has_sets = part.entity is Entity.CUSTOMERS and legacy.has_beside(Entity.TRANSACTIONS)
+        return judging(legacy, SetsBeside(legacy, judging) if has_sets else None)
 
     def packer(self, entity: Entity) -> Packer:
         """Return a packer as the tasks use."""

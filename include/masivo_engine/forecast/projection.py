@@ -79,6 +79,8 @@ class Projection(Rows):
         for key, state, worth in self._rows("SELECT key, state, worth FROM customer WHERE key IN ", customers):
             if state == State.DELIVERED or key not in found or not found[key].has_arrived:
                 found[key] = Parent(state == State.DELIVERED, state, worth)
+            else:
+                found[key] = found[key]._replace(state=state)
         return found
 
     def note(self, entity: Entity, judged: Iterable[Judged]) -> None:

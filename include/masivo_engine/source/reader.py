@@ -58,6 +58,8 @@ class Source:
 
     def __init__(self, engine: Engine, mapping: Mapping, entity: Entity, *, newer_fields: bool = False) -> None:
         self.entity = entity
+        self._engine = engine
+        self._mapping = mapping
         self._database = Database(engine)
         #: Of the rows that were read last. At first, as many as a page of a thousand rows takes.
         self._elements_of_row = _MOST_WITH_ELEMENTS
@@ -107,6 +109,14 @@ class Source:
     def has_change_time(self) -> bool:
         """Whether rows say when they changed, so that windows can be read."""
         return self._selection.has_change_time
+
+    def has_beside(self, entity: Entity) -> bool:
+        """Whether the mapping has rows of *entity*, too."""
+        return entity in self._mapping.entities
+
+    def beside(self, entity: Entity) -> Source:
+        """Return the rows of another *entity* of the same mapping and database."""
+        return Source(self._engine, self._mapping, entity, newer_fields=self.newer_fields)
 
     def now(self) -> datetime:
         """Return the time by the legacy database's clock; see `Database.now`."""

@@ -31,14 +31,14 @@ transactions of a customer, which go together or not at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
 from masivo_engine.batching.units import Unit, by_customer, set_digest
-from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.ledger.encoding import as_worth, worth_of
 from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
 from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.mapping.settings import Policies
@@ -60,6 +60,7 @@ _FOR_CUSTOMER = {
     State.QUARANTINED.value: "customer_quarantined",
     State.IN_DOUBT.value: "customer_in_doubt",
 }
+_WAITING = (State.HELD, State.QUARANTINED, State.IN_DOUBT)
 _REFUSED = ("refused", "too_large")
 
 
@@ -160,12 +161,23 @@ class Source(Protocol):
         """Return how many rows stand at each of *places*; those without one are missing."""
 
 
+class Sets(Protocol):
+    """The transactions that stand beside customers, as the source has them now."""
+
+    def pages(self, owners: Collection[str]) -> Iterable[Sequence[Row]]:
+        """Yield the transactions of *owners*, all of a customer on one page."""
+
+    def judge(self, page: Sequence[Row], family: Mapping[str, Parent]) -> Judgement:
+        """Judge them as if *family* were what the API has of their customers."""
+
+
 class Triage:
     """
     Judges the rows of slice *number* of *run* by page; the rows of a key, for transactions of a
     customer, must be in one page.
 
-    *twins*: places that several rows of the source have, with their number.
+    *twins*: places that several rows of the source have, with their number. *sets*: of customers,
+    where the mapping has transactions.
     """
 
     def __init__(  # noqa: PLR0913 (what judging depends on)
@@ -179,6 +191,7 @@ class Triage:
         run: int,
         number: int,
         twins: Mapping[str, int] | None = None,
+        sets: Sets | None = None,
     ) -> None:
         self._entity = entity
         self._rows = rows
@@ -188,14 +201,18 @@ class Triage:
         self._run = run
         self._number = number
         self._twins = dict(twins or {})
+        self._sets = sets
 
-    def judge(self, page: Sequence[Row]) -> Judgement:
-        """Judge the rows of one page."""
+    def judge(self, page: Sequence[Row], family: Mapping[str, Parent] | None = None) -> Judgement:
+        """
+        Judge the rows of one page; *family* are their customers, by default as the ledger has them.
+        """
         made = Judgement()
         placed, named = self._placed(page, made)
         faults = self._faults(placed, made.known, named)
         is_child = self._entity.has_parent
-        family = self._rows.parents({row.customer for row, _ in placed}) if is_child else {}
+        if family is None:
+            family = self._rows.parents({row.customer for row, _ in placed}) if is_child else {}
         verdicts: dict[str, Verdict] = {}
         for row, place in placed:
             known = made.known.get(place)
@@ -433,11 +450,16 @@ class Triage:
     def _with_balance(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
     ) -> None:
-        """Hold customers whose balance changed where the transactions that explain it cannot go."""
-        if self.decided.takes_more or self.decided.run.releases:
+        """
+        Hold customers whose balance changed where the transactions that explain it cannot go.
+
+        These are judged beforehand, as if the new balance were there: also what moved here from
+        another customer, where the API has it still. Where it has none of them, the balance goes.
+        """
+        if self.decided.run.releases or self._sets is None:
             return
         changed = {
-            row.customer: place
+            row.customer: (row, place)
             for row, place in placed
             if _may_go(verdicts[place])
             and place in known
@@ -445,10 +467,33 @@ class Triage:
             and isinstance(row, Record)
             and as_worth(known[place].has_worth) != dict(row.balance)
         }
-        sets = self._rows.of_customers(Entity.TRANSACTIONS, changed) if changed else {}
-        for customer, rows in sets.items():
-            if any(one.has_arrived or one.is_out for one in rows):
-                verdicts[changed[customer]] = Verdict(State.HELD, "balance_waits", "balance")
+        if not changed:
+            return
+        earlier = self._rows.of_customers(Entity.TRANSACTIONS, changed)
+        owners = {one.owner for rows in earlier.values() for one in rows} | {row.owner for row, _ in changed.values()}
+        family = {name: Parent(has_arrived=True, worth=worth_of(row)) for name, (row, _) in changed.items()}
+        left: set[str] = set()
+        sent: dict[str, list[Record]] = {}
+        known_of: dict[str, dict[str, Known]] = {
+            name: {one.place: one for one in rows} for name, rows in earlier.items()
+        }
+        for page in self._sets.pages(owners):
+            made = self._sets.judge(page, family)
+            for one in made.judged:
+                name, verdict = one.row.customer, one.verdict
+                if one.place in made.known:
+                    known_of.setdefault(name, {})[one.place] = made.known[one.place]
+                if verdict.is_sent and isinstance(one.row, Record):
+                    sent.setdefault(name, []).append(one.row)
+                elif verdict.state is not State.UNCHANGED and verdict.reason != "duplicate_row":
+                    left.add(name)
+        for name, (_, place) in changed.items():
+            rows = known_of.get(name, {}).values()
+            there = [one for one in rows if one.has_arrived and one.has_customer == name]
+            if any(one.has_arrived or one.is_out for one in rows) and (
+                name in left or _on_points(sent.get(name, ()), there, family[name])
+            ):
+                verdicts[place] = Verdict(State.HELD, "balance_waits", "balance")
 
     def _one_address_each(
         self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
@@ -584,6 +629,8 @@ def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent
     for reward in sorted({*sums, *parent.balance}):
         total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
         if total != balance:
+            if parent.state in _WAITING:  # so that its balance is not what the row says
+                return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
             said = f"transactions {total}, balance {balance}, off by {total - balance}"
             return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
     return None

@@ -188,6 +188,27 @@ def _place(line):
     return place_of(line.customer if line.entity is T else line.key)
 
 
+class Beside:
+    """The transactions beside the customers of one slice, as the engine judges them."""
+
+    def __init__(self, machine, run, number):
+        self.shop = machine.shop
+        decided, twins = Decisions.of(T, run.policies, run.run, "replace"), machine.twins[run.number, T]
+        rows = Rows(machine.ledger)
+        self.triage = Triage(T, rows, self.shop, LIMITS, decided, run=run.number, number=number, twins=twins)
+
+    def pages(self, owners):
+        rows = self.shop.rows(T, lambda line: place_of(line.customer) in owners)
+        return [list(some) for _, some in groupby(rows, key=lambda row: row.customer)]
+
+    def judge(self, page, family):
+        self.shop.entity = T
+        try:
+            return self.triage.judge(page, family)
+        finally:
+            self.shop.entity = C
+
+
 class Try:
     """One try of one slice, as the engine works it off; the process dies when *fuse* is burnt."""
 
@@ -200,7 +221,15 @@ class Try:
         twins = machine.twins[run.number, part.entity]
         self.shop.entity = part.entity
         self.triage = Triage(
-            part.entity, Rows(self.ledger), self.shop, LIMITS, decided, run=run.number, number=part.number, twins=twins
+            part.entity,
+            Rows(self.ledger),
+            self.shop,
+            LIMITS,
+            decided,
+            run=run.number,
+            number=part.number,
+            twins=twins,
+            sets=Beside(machine, run, part.number) if part.entity is C else None,
         )
         self.rows, self.seen, self.alone = 0, {}, {}
 

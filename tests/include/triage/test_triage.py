@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
-from itertools import count
+from itertools import count, groupby
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -231,11 +231,26 @@ class Shop:
         return {place: self.rows[place] for place in places if self.rows[place]}
 
 
+class Beside:
+    """The *transactions* that stand beside customers."""
+
+    def __init__(self, ledger, transactions, decided):
+        self.rows = transactions
+        self.triage = Triage(Entity.TRANSACTIONS, Rows(ledger), Shop(), LIMITS, decided, run=0, number=1)
+
+    def pages(self, owners):
+        found = [row for row in self.rows if row.owner in owners]
+        return [list(some) for _, some in groupby(found, key=lambda row: row.customer)]
+
+    def judge(self, page, family):
+        return self.triage.judge(page, family)
+
+
 class Try:
     """One try of one slice: judges pages, and writes down what comes of them as the engine does."""
 
     def __init__(  # noqa: PLR0913 (what a run decides)
-        self, ledger, entity, *, run_id="run", number=1, twins=None, policies=None, run=None, resends=""
+        self, ledger, entity, *, run_id="run", number=1, twins=None, policies=None, run=None, resends="", beside=()
     ):
         of_run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers="{}").number
         plan_slices(ledger, of_run, entity, [one_slice(entity, 1, 2, None, 5), one_slice(entity, 2, 2, 5, None)])
@@ -243,7 +258,11 @@ class Try:
         self.shop = Shop()
         decided = Decisions.of(entity, policies or Policies(), run or RunPolicies(), resends)
         twins = {place_of(key): number for key, number in (twins or {}).items()}
-        self.triage = Triage(entity, Rows(ledger), self.shop, LIMITS, decided, run=of_run, number=number, twins=twins)
+        sets = Beside(
+            ledger, beside, Decisions.of(Entity.TRANSACTIONS, policies or Policies(), run or RunPolicies(), resends)
+        )
+        kept = {"run": of_run, "number": number, "twins": twins, "sets": sets}
+        self.triage = Triage(entity, Rows(ledger), self.shop, LIMITS, decided, **kept)
 
     def judge(self, *rows):
         """
@@ -506,13 +525,18 @@ def test_a_balance_that_changed_waits_for_the_transactions_that_explain_it(ledge
     delivered(ledger, transaction("1", "A"), run_id="set")
     policies = Policies(changed=Changed(customers="resend"))
     more = [customer("A", points=9), customer("B", points=9)]
-    trying = Try(ledger, Entity.CUSTOMERS, policies=policies, resends="replace")
-    assert trying.judge(*more) == [("A", "balance_waits"), ("B", "goes")]
     takes_more = Policies(changed=Changed(customers="resend"), new_transactions="send")
-    assert Try(ledger, Entity.CUSTOMERS, policies=takes_more, resends="replace").judge(*more) == [
-        ("A", "goes"),
-        ("B", "goes"),
-    ]
+    there, rest, other = transaction("1", "A"), transaction("2", "A", 4), transaction("2", "A", 3)
+    for allowed, beside, stand in (
+        (policies, [there], "balance_waits"),
+        (policies, [there, rest], "balance_waits"),
+        (takes_more, [there], "balance_waits"),
+        (takes_more, [there, other], "balance_waits"),
+        (takes_more, [rest], "goes"),
+        (takes_more, [there, rest], "goes"),
+    ):
+        trying = Try(ledger, Entity.CUSTOMERS, policies=allowed, resends="replace", beside=beside)
+        assert trying.judge(*more) == [("A", stand), ("B", "goes")]
 
 
 def test_a_set_goes_only_if_it_is_the_balance_reward_by_reward(ledger):
