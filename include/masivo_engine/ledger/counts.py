@@ -151,12 +151,16 @@ def has_probe(ledger: Ledger, run: int) -> bool:
     """
     Whether *run* has a batch that is a probe, or an earlier run one of which something is out.
     """
+    with ledger.reading() as connection:
+        return connection.execute(probes(run)).first() is not None
+
+
+def probes(run: int) -> Select[Any]:
+    """Select a batch by which `has_probe` holds, to be asked in any transaction."""
     batch = schema.batch
     is_out = select(_RECORD.c.place).where(_RECORD.c.entity == batch.c.entity, _RECORD.c.out_batch == batch.c.id)
     is_mine = (batch.c.run == run) & (batch.c.state != BatchState.GIVEN_BACK)
-    with ledger.reading() as connection:
-        found = select(batch.c.id).where(batch.c.purpose == Purpose.PROBE, is_mine | is_out.exists())
-        return connection.execute(found.limit(1)).first() is not None
+    return select(batch.c.id).where(batch.c.purpose == Purpose.PROBE, is_mine | is_out.exists()).limit(1)
 
 
 def refused_again(ledger: Ledger) -> int:

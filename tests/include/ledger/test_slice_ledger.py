@@ -414,6 +414,20 @@ def test_a_batch_is_packed_whole_or_not_at_all(ledger, mine):
     assert rows(ledger) == written
 
 
+def test_of_two_slices_that_would_probe_at_one_moment_one_packs_its_probe(ledger, run, mine):
+    """Both have asked before, and nothing was packed then."""
+    other = claimed(ledger, run, C, 2)
+    see(mine, customer("A"))
+    see(other, customer("B"))
+    probe = mine.pack(batch([customer("A")]), Purpose.PROBE)
+    written = rows(ledger)
+    with pytest.raises(Moved, match="one shows it for all"):
+        other.pack(batch([customer("B")]), Purpose.PROBE)
+    assert rows(ledger) == written
+    mine.give_back(probe, "run_stopped")
+    other.pack(batch([customer("B")]), Purpose.PROBE)
+
+
 def test_nothing_is_packed_that_is_no_record_or_was_never_seen(ledger, mine):
     see(mine, quarantined(rejection(C, "A", "not_a_date", "born")))
     for key in "AB":

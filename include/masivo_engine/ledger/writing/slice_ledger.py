@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.counts import probes
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
 from masivo_engine.ledger.rows import Known, Rows, has_email, has_key
@@ -150,11 +151,13 @@ class SliceLedger:
 
         All or nothing: each must be as this try has seen it, with nothing of it out. Raises `Moved`
         where one is not, or where its name for the API, its customer's transactions or its e-mail
-        address are another row's meanwhile.
+        address are another row's meanwhile, or where a probe is under way already.
         """
         places = [record.place for record in batch.records]
         with self._held(many_rows=True) as connection:
             self._refuse_taken(connection, batch.records)
+            if purpose is Purpose.PROBE and connection.execute(probes(self.lease.run)).first() is not None:
+                raise Moved("another slice sends a changed customer again already, and one shows it for all")
             made = connection.execute(insert(schema.batch), self._packed(batch, purpose))
             batch_id = int((made.inserted_primary_key or (0,))[0])
             mine = (
