@@ -33,7 +33,7 @@ OTHERS = pytest.mark.parametrize("other", ["postgres", "mariadb"])
 class Seen:
     """What a person and the API have seen of one shop."""
 
-    findings: list[Any]
+    findings: list[str]  #: of the check, in no order: they come as the rows do
     accounts: list[str]
     taken: list[Any]  #: by request: path, answer, and what of it was accepted
     bodies: list[tuple[Entity, bytes]]
@@ -67,8 +67,8 @@ def business(url: str, mapping: Path, patch: pytest.MonkeyPatch, ledger: Path) -
         bodies = list(trip.api.bodies)
     engine.dispose()
     # Which columns have an index, or could have one, is the database's own affair.
-    findings = [one for one in findings if not one.code.startswith("index_")]
-    return Seen(findings, [as_text(one) for one in made], taken, bodies)
+    said = sorted(map(str, (one for one in findings if not one.code.startswith("index_"))))
+    return Seen(said, [as_text(one) for one in made], taken, bodies)
 
 
 @OTHERS
