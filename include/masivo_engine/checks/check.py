@@ -25,7 +25,7 @@ from masivo_engine.checks.indexes import missing
 from masivo_engine.checks.left_out import leaves_out
 from masivo_engine.checks.questions import Asked, Bounds, limited
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.model.errors import MappingError, MigrationError
+from masivo_engine.model.errors import MappingError, MigrationError, TryAgainLater
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import Window
 from masivo_engine.source.reader import Source
@@ -88,6 +88,8 @@ def whole_owners(legacy: Source) -> Iterator[Finding]:
             pass
     except MappingError as error:
         yield blocker(str(legacy.entity), "written_two_ways", str(error))
+    except TryAgainLater as error:
+        yield note(str(legacy.entity), "not_checked", f"whether customers and times are written in one way: {error}")
 
 
 def precision(legacy: Source) -> Iterator[Finding]:

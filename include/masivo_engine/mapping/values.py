@@ -222,6 +222,20 @@ def _number_to(places: int) -> Reader:
     return read
 
 
+def decimal_of(value: float, places: int) -> Decimal:
+    """
+    Return the decimal that a double stands for, of which *places* decimals are wanted.
+
+    What SQLite reckons with decimals it reckons in doubles, so that half a cent comes as
+    0.004999999999999999. Fifteen digits are what a double is good for, and what SQLite itself
+    writes of one; a number so large that they end at *places* is taken as it is.
+    """
+    exact = Decimal(repr(value))  # the shortest decimal that means it
+    if not exact.is_finite() or _MOST_DIGITS - 1 - exact.adjusted() <= places:
+        return exact
+    return Decimal(f"{value:.{_MOST_DIGITS}g}")
+
+
 @cache
 def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
     """
@@ -231,12 +245,11 @@ def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
     """
     unit = Decimal(1).scaleb(-places)
 
-    @lru_cache(maxsize=65536)  # prices repeat
+    @lru_cache(maxsize=65536, typed=True)  # prices repeat
     def rounded(value: Decimal | float | str) -> int | float:
-        # repr() of a float is the shortest decimal that means it. 0.1 + 0.2 is read as 0.3000...04,
-        # and rounded to 0.30.
         try:
-            exact = Decimal(repr(value) if isinstance(value, float) else value).quantize(unit, ROUND_HALF_UP)
+            given = decimal_of(value, places) if isinstance(value, float) else Decimal(value)
+            exact = given.quantize(unit, ROUND_HALF_UP)
         except InvalidOperation:
             raise Unfit("not_a_number", shape(value)) from None
         if not exact.is_finite():

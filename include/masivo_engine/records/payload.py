@@ -213,8 +213,10 @@ class PayloadBuilder:
                     return value
                 case int() | float() | Decimal():
                     return number(value)
-                case datetime() | date():
+                case datetime():
                     return instant(value)
+                case date():
+                    return value.isoformat()  # a day has no zone, and SQLite hands it out as this text
                 case dict() | list():
                     return from_json(value)
                 case _:

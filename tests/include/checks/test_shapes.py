@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Numeric, String, create_engine
 
+from masivo_engine.checks.check import check
+from masivo_engine.checks.questions import Bounds
 from masivo_engine.model.limits import Limits
 from tests.databases.sound import BALANCE, CUSTOMERS, EVENTS, NOON, PRODUCTS, TRANSACTIONS, SoundShop
 
@@ -217,13 +219,33 @@ def test_a_query_that_takes_too_long_is_given_up_and_said(sqlite_url, tmp_path):
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000000) SELECT max(i) FROM n"
     shop = SoundShop(engine, tmp_path)
     mapping = shop.mapping({"customers.sql": f"{CUSTOMERS} WHERE m.no < ({slow})"})
-    from masivo_engine.checks.check import check  # noqa: PLC0415
-    from masivo_engine.checks.questions import Bounds  # noqa: PLC0415
-
     found = list(check(mapping, engine, limits=Limits(), bounds=Bounds(None, 0.2)))
     assert {"cannot_be_read", "not_checked"} & {one.code for one in found if one.where in ("customers", "mapping")}
     assert ("events", "records") in {(one.where, one.code) for one in found}
     engine.dispose()
+
+
+def test_a_question_about_all_rows_that_takes_too_long_is_a_note_and_the_sample_is_judged(postgres_url, tmp_path):
+    engine = create_engine(postgres_url)
+    shop = SoundShop(engine, tmp_path)
+    shop.run(
+        [
+            "INSERT INTO member SELECT n, 'M', 'n' || n || '@example.com', now(), 'ACTIVE', now()"
+            " FROM generate_series(31, 40000) n",
+            "ANALYZE member",
+        ]
+    )
+    # Who asks about all rows waits at the last one; the first pages are read by the index.
+    waits = "CASE WHEN m.no = 40000 THEN pg_sleep(60)::text ELSE '' END IS NOT NULL"
+    mapping = shop.mapping({"customers.sql": f"{CUSTOMERS} WHERE {waits}"})
+    found = list(check(mapping, engine, limits=Limits(), bounds=Bounds(200, 0.5)))
+    engine.dispose()
+    of = [one for one in found if one.where == "customers"]
+    said = " ".join(one.matter for one in of if one.code == "not_checked")
+    assert "whether keys are on more than one row: the legacy database (postgresql) gave up" in said
+    assert "whether customers and times are written in one way: the legacy database (postgresql) gave up" in said
+    assert "cannot_be_read" not in {one.code for one in of}
+    assert any(one.code == "records" and "200" in one.matter for one in of)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def outcome(kind: Kind, value: Any) -> tuple[Any, str]:
         (2.675, 2.68),  # as a double it is below the half, as it was written it is not
         (-2.675, -2.68),
         (1.005, 1.01),
+        (2.3449999999999998, 2.35),  # a sum of SQLite's: a double is good for 15 digits
+        (9999999999999.125, 9999999999999.13),  # of which two are decimals: it is taken as it is
         (Decimal("0.005"), 0.01),
         (Decimal("-0.005"), -0.01),
         (Decimal("12.3400"), 12.34),
@@ -94,6 +96,13 @@ def test_cents_survive_every_form_that_a_database_gives_them(cents):
 def test_a_sum_of_binary_floats_never_shows_it(parts):
     total = sum(part / 100 for part in parts)
     assert Decimal(repr(read(Kind.MONEY, total))) == Decimal(sum(parts)) / 100
+
+
+@given(parts=st.lists(st.integers(0, 10**6), min_size=2, max_size=10), sign=st.sampled_from([1, -1]))
+def test_half_a_cent_that_was_reckoned_in_binary_is_rounded_as_half_a_cent(parts, sign):
+    total = sum(sign * part / 1000 for part in parts)
+    expected = (Decimal(sign * sum(parts)) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    assert Decimal(repr(read(Kind.MONEY, total))) == expected
 
 
 @given(value=st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9))

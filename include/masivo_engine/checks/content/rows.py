@@ -25,7 +25,7 @@ from masivo_engine.mapping.aliases import CHANGED, KEY, Query, find
 from masivo_engine.mapping.lineage import expressions
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.mapping.values import unseen
-from masivo_engine.model.errors import MigrationError
+from masivo_engine.model.errors import MigrationError, TryAgainLater
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, State, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
@@ -89,8 +89,13 @@ class Rows:
 
     def look(self) -> Iterator[Finding]:
         """Read the rows and yield what was found."""
+        twins: dict[str, int] = {}
         try:
-            twins = dict(self._legacy.twins(Window()))
+            try:
+                twins |= self._legacy.twins(Window())
+            except TryAgainLater as error:
+                matter = f"whether keys are on more than one row: {error}"
+                yield note(str(self.entity), "not_checked", matter, "the plan of a run asks, however long it takes")
             pages = whole_customers(self._pages())
             triage = self._load.triage(self._legacy, twins)
             for made in pages:
