@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import String, create_engine, make_url
+from sqlalchemy.pool import NullPool
 
 from masivo.connections import engines
 from masivo_engine.checks.check import check
-from masivo_engine.model.errors import MappingError
+from masivo_engine.model.errors import MappingError, TryAgainLater
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
@@ -317,32 +318,84 @@ def test_a_first_run_that_finds_children_and_no_customers_is_red_before_anything
         assert sum(on.everything_sent().values()) == 15
 
 
-@pytest.mark.slow
-def test_the_clock_of_a_standby_is_that_of_its_data():
+@pytest.fixture
+def standby():
+    """URLs of a PostgreSQL and of a hot standby of it."""
     if not servers.PG_BASEBACKUP:
         absent = "no pg_basebackup on this machine: what a standby shows is not tested"
         pytest.fail(absent) if servers.REQUIRED else pytest.skip(absent)
-    with servers.standby() as (primary, replica):
-        shop, source = create_engine(primary), create_engine(replica, isolation_level="AUTOCOMMIT")
-        reads = Database(create_engine(replica))
-        try:
-            with shop.begin() as on:
-                on.exec_driver_sql("CREATE TABLE sale (at TIMESTAMPTZ)")
-            with source.connect() as on:
-                _until(lambda: on.exec_driver_sql("SELECT to_regclass('sale')").scalar())
-                on.exec_driver_sql("SELECT pg_wal_replay_pause()")
-                _until(lambda: on.exec_driver_sql("SELECT pg_get_wal_replay_pause_state()").scalar() == "paused")
-                with shop.begin() as writing:
-                    late = writing.exec_driver_sql("INSERT INTO sale VALUES (clock_timestamp()) RETURNING at").scalar()
-                assert reads.now() < late  # so no window reaches a row that is not here yet
-                on.exec_driver_sql("SELECT pg_wal_replay_resume()")
-                _until(lambda: on.exec_driver_sql("SELECT count(*) FROM sale").scalar())
-                assert reads.now() >= late
-            assert Database(shop).now() >= late
-        finally:
-            reads._engine.dispose()
-            source.dispose()
-            shop.dispose()
+    with servers.standby() as urls:
+        yield urls
+
+
+@pytest.mark.slow
+def test_a_standby_that_ends_our_reading_for_its_recovery_costs_a_try_and_no_row(standby, tmp_path):
+    primary, replica = standby
+    shop, admin = (create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool) for url in (primary, replica))
+    with admin.connect() as on:
+        on.exec_driver_sql("ALTER SYSTEM SET max_standby_streaming_delay = 0")
+        on.exec_driver_sql("SELECT pg_reload_conf()")
+    with shop.connect() as on:
+        on.exec_driver_sql("CREATE TABLE customer (id INT PRIMARY KEY, name TEXT, email TEXT, registered TIMESTAMP)")
+        on.exec_driver_sql(
+            "INSERT INTO customer SELECT n, repeat('Ana', 100), n || '@example.com', '2026-01-05'"
+            " FROM generate_series(1, 12000) n"
+        )
+        _until_replayed(on)
+        was_disturbed: list[int] = []
+
+        def disturb(number: int) -> bool:
+            """Clear away what rows were before, which our snapshot still shows."""
+            if not was_disturbed:
+                was_disturbed.append(number)
+                on.exec_driver_sql("UPDATE customer SET name = name WHERE id > 11000")
+                on.exec_driver_sql("VACUUM customer")
+                _until_replayed(on)
+            return False
+
+        mapping_folder.write(tmp_path / "mapping", {})
+        with journey(replica, f"sqlite:///{tmp_path / 'ledger'}", mapping=str(tmp_path / "mapping")) as trip:
+            trip.api.dies_before = disturb
+            with pytest.raises(TryAgainLater, match="gave up while it was read: SerializationFailure"):
+                trip.migrate("first", entities=[Entity.CUSTOMERS])
+            assert was_disturbed == [1]
+            made = trip.migrate("first", entities=[Entity.CUSTOMERS])
+            taken = Counter(key for line in trip.posts() for key, _ in line.accepted)
+        assert made.adds_up
+        assert left(made) == Counter()
+        assert taken == Counter(str(number) for number in range(1, 12001))
+
+
+@pytest.mark.slow
+def test_the_clock_of_a_standby_is_that_of_its_data(standby):
+    primary, replica = standby
+    shop, source = create_engine(primary), create_engine(replica, isolation_level="AUTOCOMMIT")
+    reads = Database(create_engine(replica))
+    try:
+        with shop.begin() as on:
+            on.exec_driver_sql("CREATE TABLE sale (at TIMESTAMPTZ)")
+        with source.connect() as on:
+            _until(lambda: on.exec_driver_sql("SELECT to_regclass('sale')").scalar())
+            on.exec_driver_sql("SELECT pg_wal_replay_pause()")
+            _until(lambda: on.exec_driver_sql("SELECT pg_get_wal_replay_pause_state()").scalar() == "paused")
+            with shop.begin() as writing:
+                late = writing.exec_driver_sql("INSERT INTO sale VALUES (clock_timestamp()) RETURNING at").scalar()
+            assert reads.now() < late  # so no window reaches a row that is not here yet
+            on.exec_driver_sql("SELECT pg_wal_replay_resume()")
+            _until(lambda: on.exec_driver_sql("SELECT count(*) FROM sale").scalar())
+            assert reads.now() >= late
+        assert Database(shop).now() >= late
+    finally:
+        reads._engine.dispose()
+        source.dispose()
+        shop.dispose()
+
+
+def _until_replayed(primary: Any) -> None:
+    """Wait until the standby shows all that was written on *primary*."""
+    end = primary.exec_driver_sql("SELECT pg_current_wal_lsn()").scalar()
+    asked = f"SELECT bool_and(replay_lsn >= '{end}') FROM pg_stat_replication"
+    _until(lambda: primary.exec_driver_sql(asked).scalar())
 
 
 def _until(is_so: Any) -> None:
