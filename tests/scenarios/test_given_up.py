@@ -123,7 +123,7 @@ def test_rows_that_waited_still_wait_when_the_run_that_read_them_is_given_up(tmp
         with trip.legacy.begin() as connection:
             register(connection, *(f"n{key}" for key in keys))
         if ends == "stopped":
-            rule = Rule(faults=("403",), path="/customers/migrate/events", nth=(2,))
+            rule = Rule(faults=("301",), path="/customers/migrate/events", nth=(2,))
             trip.sandbox.api.director.follow(Script(rules=(rule,)))
         interrupted(trip, Entity.EVENTS, "" if ends == "stopped" else ends)
         for name in ("two", "three"):
@@ -145,8 +145,8 @@ def test_a_row_that_waits_says_so_no_more_once_it_was_sent(tmp_path):
 @pytest.mark.parametrize("is_busy", [True, False])
 @pytest.mark.parametrize("entity", [Entity.EVENTS, Entity.TRANSACTIONS])
 @pytest.mark.slow
-def test_what_was_refused_and_not_judged_yet_is_taken_up(tmp_path, entity, is_busy):
-    """It goes once something sent later shows that it was not taken; else it is in doubt."""
+def test_what_was_refused_by_itself_and_not_judged_yet_is_judged_once_it_is_proved_absent(tmp_path, entity, is_busy):
+    """It is refused once something sent later shows that it was not taken; else it is in doubt."""
 
     def plant(connection):
         book(connection, "TN", "newcomer", LONG_AGO)
@@ -170,8 +170,8 @@ def test_what_was_refused_and_not_judged_yet_is_taken_up(tmp_path, entity, is_bu
             # What is known of events by counts is known within one slice.
             is_last = name == "four"
             assert trip.migrate(name, asked=EVERYTHING if is_last else INCREMENT).adds_up
-        assert stand(trip, entity, key)[-1] == ("delivered" if is_busy else "in_doubt refusal_unproven")
-        assert taken(trip, entity)[key] == is_busy
+        assert stand(trip, entity, key)[-1] == ("quarantined refused" if is_busy else "in_doubt refusal_unproven")
+        assert taken(trip, entity)[key] == 0
 
 
 def test_rows_that_cannot_go_are_read_by_every_run_and_cost_no_request(tmp_path):

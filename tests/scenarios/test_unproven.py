@@ -211,7 +211,7 @@ def test_what_an_earlier_run_left_unproven_is_sent_again_by_the_next(travel, tmp
 @pytest.mark.parametrize("how", ["stopped", "killed before", "killed after it was written down"])
 def test_what_was_to_be_sent_again_and_could_not_be_is_in_doubt_or_waits_as_before(travel, tmp_path, entity, how):
     script = losing(entity, "close_after_accept", 1)
-    refuses = Rule(faults=("403",), path=f"/customers/migrate{PATHS[entity]}", nth=(3,))
+    refuses = Rule(faults=("301",), path=f"/customers/migrate{PATHS[entity]}", nth=(3,))
     with travel(Script(rules=(*script.rules, refuses)) if how == "stopped" else script) as trip:
         first = trip.migrate("first", entities=[entity]) if entity is Entity.CUSTOMERS else trip.migrate("first")
         left = in_doubt(first, entity)

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, delete, insert, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger
-from masivo_engine.ledger.rows import Rows, has_key, parents
+from masivo_engine.ledger.rows import Rows, has_key
 from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import Entity
 from tests import servers
@@ -61,7 +61,7 @@ def test_a_key_finds_the_rows_that_have_it_each_once(ledger, rows, as_read, othe
         (place_of(raw), key) for raw, key in rows if key in asked
     }
     assert all(len({one.place for one in some}) == len(some) for some in found.values())
-    assert set(parents(ledger, asked)) == {key for _, key in rows if key in asked}
+    assert set(Rows(ledger).parents(asked)) == {key for _, key in rows if key in asked}
 
 
 def test_each_way_to_a_key_has_its_index(ledger):
