@@ -64,10 +64,10 @@ def test_a_key_finds_the_rows_that_have_it_each_once(ledger, rows, as_read, othe
     assert set(Rows(ledger).parents(asked)) == {key for _, key in rows if key in asked}
 
 
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
 def test_each_way_to_a_key_has_its_index(ledger):
+    """Only SQLite plans without statistics."""
     dialect = ledger.engine.dialect.name
-    if dialect != "sqlite":
-        pytest.skip("only SQLite plans without statistics")
     with ledger.engine.begin() as connection:
         for condition, index in zip(has_key(["A", "B"], dialect), ("of_place", "of_key"), strict=True):
             statement = select(schema.record.c.home).where(schema.record.c.entity == "events", condition)
