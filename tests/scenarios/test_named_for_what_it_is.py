@@ -236,6 +236,27 @@ def test_one_probe_waits_for_something_later_and_no_other_customer_is_tried_mean
         assert sum(on.sent(CUSTOMERS).values()) == 3 + 2 + 2
 
 
+def test_a_probe_whose_customer_is_gone_is_settled_all_the_same_and_the_next_one_is_tried(opened):
+    with opened(existing=Existing.REFUSE, duplicates=Refusal.IN_QUEUE) as on:
+        for name in "ABC":
+            on.shop.add_person(name, points=5)
+        on.run()
+        on.clock.pass_minutes(60)
+        for name in "ABC":
+            on.shop.change(person, name, name="Berta", ago=20)
+        on.run()
+        (probed,) = (name for name in "ABC" if on.stand(CUSTOMERS, name)[-1] == "in_doubt probe_unproven")
+        on.shop.delete(person, probed)
+        on.clock.pass_minutes(60)
+        for name in "DE":
+            on.shop.add_person(name, points=5, ago=20)
+            on.run(SWEEP)
+            on.clock.pass_minutes(60)
+        ends = sorted(on.stand(CUSTOMERS, name)[-1] for name in "ABC" if name != probed)
+        assert "in_doubt probe_unproven" in ends or "quarantined refused" in ends
+        assert on.stand(CUSTOMERS, probed)[-1] != "in_doubt probe_unproven"
+
+
 def test_a_probe_that_is_refused_for_what_it_says_teaches_nothing_of_the_others(opened):
     """The first changed customer has a name that the API does not take; it replaces all others."""
     refused = Script(rules=(Rule(faults=("422_opaque",), path=PATHS[CUSTOMERS], nth=(3,)),))

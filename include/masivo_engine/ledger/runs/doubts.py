@@ -113,7 +113,8 @@ def doubts_unread(ledger: Ledger, run: int, entity: Entity) -> list[str]:
     """Return the places of which something is in doubt, and that *run* has not met."""
     batch = schema.batch
     waits = select(_RECORD.c.place).join(batch, batch.c.id == _RECORD.c.out_batch)
-    is_over = batch.c.state.in_([BatchState.IN_DOUBT, BatchState.REFUSED])
+    # What was accepted and is out all the same is a probe.
+    is_over = batch.c.state.in_([BatchState.IN_DOUBT, BatchState.REFUSED, BatchState.DELIVERED])
     with ledger.reading() as connection:
         mine = (_RECORD.c.entity == entity, schema.is_out, _RECORD.c.run != run, is_over)
         return list(connection.execute(waits.where(*mine)).scalars())
