@@ -54,20 +54,9 @@ def delivered_after(
     """
     Return what the first *batches* of *entity* carried that were accepted, and packed and sent
     after *batch* at *moment*, as far as the API still has just that. What was given up before, and
-    may have arrived then, was not sent later.
+    may have arrived then, was not sent later. Of customers only batches with a new one count.
     """
     table = schema.batch
-    first = (
-        select(table.c.id)
-        .where(
-            table.c.entity == entity,
-            table.c.state == BatchState.DELIVERED,
-            table.c.sent_at > moment,
-            table.c.id > batch,
-        )
-        .order_by(table.c.sent_at)
-        .limit(batches)
-    )
     had = (
         select(func.max(schema.history.c.batch))
         .where(
@@ -77,6 +66,21 @@ def delivered_after(
         )
         .correlate(_RECORD)
         .scalar_subquery()
+    )
+    # Who was there before does not show that the queue has come to its batch.
+    new = (_RECORD.c.has_batch == table.c.id, _RECORD.c.entity == entity, _RECORD.c.strays == 0, had.is_(None))
+    shows = (select(_RECORD.c.place).where(*new).exists(),) if entity is Entity.CUSTOMERS else ()
+    first = (
+        select(table.c.id)
+        .where(
+            table.c.entity == entity,
+            table.c.state == BatchState.DELIVERED,
+            table.c.sent_at > moment,
+            table.c.id > batch,
+            *shows,
+        )
+        .order_by(table.c.sent_at)
+        .limit(batches)
     )
     columns = [_RECORD.c[f"has_{name}"] for name in ("customer", "worth", "email", "handle")]
     with ledger.reading() as connection:

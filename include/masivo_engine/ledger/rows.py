@@ -67,6 +67,10 @@ class Known(NamedTuple):
         """Whether the API has it, or a person said so."""
         return self.has_hash is not None
 
+    def is_called(self, name: str) -> bool:
+        """Whether a customer has arrived, or is out, under *name*."""
+        return name in {self.has_customer, self.out_customer}
+
     @property
     def is_gone(self) -> bool:
         """Whether the source has it no more."""

@@ -324,7 +324,7 @@ class Triage:
             if (getattr(row, "content_hash", None), row.owner) == as_it_was:
                 return index
         is_here = found.owner in {row.owner for row in rows} and not self._is_anothers(found)
-        return 0 if is_here or place not in self._twins else None
+        return 0 if is_here or len(rows) >= self._twins.get(place, 1) else None
 
     def _is_anothers(self, known: Known) -> bool:
         """Whether another slice of this run has seen a row already."""
@@ -429,6 +429,10 @@ class Triage:
             if isinstance(row, Record) and place not in faults:
                 mine.setdefault(row.key, []).append(place)
         own = {place for place, one in known.items() if one.has_arrived or one.is_out}
+        if self._entity is Entity.CUSTOMERS:
+            # Under another name that row is another customer's, or nobody's.
+            called = {row.key: place for row, place in placed}
+            own = {place for key, place in called.items() if place in own and known[place].is_called(key)}
         asked = {key for key, places in mine.items() if not own.issuperset(places)}
         others = {**named, **self._of_names(asked - named.keys())}
         here = {*(place for _, place in placed), *(one.place for one in known.values())}

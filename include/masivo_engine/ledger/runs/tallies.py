@@ -145,6 +145,14 @@ def add(  # noqa: PLR0913, PLR0917 (the columns of a tally)
         connection.execute(insert(table).values(this | amounts))
 
 
+def rows_of(connection: Connection, run: int, entity: Entity, state: State, reason: str) -> int:
+    """Return how many rows are written down of *run* as in *state* for *reason*."""
+    table = schema.tally
+    this = {"run": run, "entity": entity, "state": state, "reason": reason, "column_name": ""}
+    rows = select(func.coalesce(func.sum(table.c.rows), 0)).where(*(table.c[name] == of for name, of in this.items()))
+    return int(connection.execute(rows).scalar_one())
+
+
 def _written(connection: Connection, run: int) -> Iterator[Tally]:
     table = schema.tally
     yield from _tallies(connection, select(*(table.c[name] for name in _COLUMNS)).where(table.c.run == run))

@@ -320,6 +320,8 @@ def _tell_accounts(
         elif row.has_run != row.run:
             left.setdefault((row.has_run, entity), []).append(row.place)
     for (run, entity, before), (count, points) in moved.items():
+        if tallies.rows_of(connection, run, entity, State.DELIVERED, before) < count:
+            continue  # it came by a read-back, or a person said so: that run has not counted it
         tallies.add(connection, run, entity, State.DELIVERED, before, "", -count, -points, 0)
         tallies.add(connection, run, entity, state, before if reason is None else reason, "", count, points, 0)
     table, new = schema.left, {"state": state} | ({} if reason is None else {"reason": reason})

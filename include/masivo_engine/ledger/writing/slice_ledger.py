@@ -31,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import Ledger, now
-from masivo_engine.ledger.counts import probes
+from masivo_engine.ledger.counts import is_of, probes
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
 from masivo_engine.ledger.encoding import kept, worth_of
 from masivo_engine.ledger.rows import Known, Rows, has_email, has_key
@@ -313,6 +313,7 @@ class SliceLedger:
             and one.row.key == row.key
             and one.row.owner == row.owner
             and one.row.changed == row.changed
+            and (row.hash is not None or one.row.points == row.points)
         )
         return is_as_read and not one.verdict.has_it and not row.is_gone and self._is_as_judged(one, row)
 
@@ -492,8 +493,11 @@ class SliceLedger:
             # What this slice itself has sent, and what others had sent before, its judging has
             # seen.
             is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
-            columns = [_RECORD.c.customer]
-            theirs = (named & (schema.is_out | (is_since & (_RECORD.c.slice != self.lease.slice))),)
+            columns = [_RECORD.c.customer, _RECORD.c.out_customer]
+            theirs = (
+                is_of(_RECORD.c.out_customer, sorted(wanted), dialect) & schema.is_out,
+                named & is_since & (_RECORD.c.slice != self.lease.slice),
+            )
         for condition in theirs:
             found = select(_RECORD.c.place, *columns).where(_RECORD.c.entity == self._entity, condition)
             for place, *values in connection.execute(found):
@@ -504,8 +508,14 @@ class SliceLedger:
         dialect = connection.dialect.name
         for some in at_once(sorted(names), dialect):
             there = (_RECORD.c.entity == self._entity, schema.has_arrived | schema.is_out)
-            found = [select(_RECORD.c.place, _RECORD.c.key).where(*there, these) for these in has_key(some, dialect)]
-            had = [(place in mine, key) for one in found for place, key in connection.execute(one)]
+            columns = (_RECORD.c.place, _RECORD.c.key, _RECORD.c.has_customer, _RECORD.c.out_customer)
+            found = [select(*columns).where(*there, these) for these in has_key(some, dialect)]
+            # A customer that was sent under another name has none of these.
+            had = [
+                (place in mine and (self._entity is not Entity.CUSTOMERS or key in called), key)
+                for one in found
+                for place, key, *called in connection.execute(one)
+            ]
             own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
             if not names.isdisjoint(theirs - own):
                 raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")
