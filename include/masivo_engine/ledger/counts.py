@@ -63,6 +63,7 @@ def delivered_after(
             schema.history.c.entity == _RECORD.c.entity,
             schema.history.c.home == _RECORD.c.home,
             schema.history.c.place == _RECORD.c.place,
+            schema.history.c.batch < _RECORD.c.has_batch,
         )
         .correlate(_RECORD)
         .scalar_subquery()
