@@ -25,5 +25,5 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --editable . && uv 
 # A new volume takes the owner and mode of the folder that it is mounted on.
 RUN mkdir -p -m 0770 logs sandbox
 # Where audit packs lie; made here so that the volume on it belongs to Airflow's user.
-RUN mkdir -m 0700 packs
+RUN mkdir -p -m 0700 packs
 ENV PYTHONPATH=/opt/airflow/include:/opt/airflow/plugins

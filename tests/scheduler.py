@@ -26,7 +26,7 @@ from masivo.demo.folder import Folder, free_port
 from masivo.demo.processes import Program, Programs
 from masivo.demo.progress import Clock, complaints
 from masivo.demo.stack import Stack
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.limits import Limits
 from masivo_engine.reports.account import Account, account

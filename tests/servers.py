@@ -34,6 +34,8 @@ POSTGRES = make_url(os.environ.get("MASIVO_TEST_POSTGRES", "postgresql+psycopg:/
 MARIADB = make_url(os.environ.get("MASIVO_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/mysql?charset=utf8mb4"))
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
+_BINARIES = ":".join(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True))
+PG_BASEBACKUP = shutil.which("pg_basebackup", path=f"{_BINARIES}:{os.environ.get('PATH', '')}") or ""
 
 _START_S = 30.0
 
@@ -132,6 +134,58 @@ def pgbouncer(url: str) -> Iterator[str]:
         finally:
             pooler.kill()
             pooler.wait(_START_S)
+
+
+@contextmanager
+def standby() -> Iterator[tuple[str, str]]:
+    """
+    Run a PostgreSQL and a hot standby of it, both made here; yield their URLs, the primary's first.
+    """
+    folder = Path(PG_BASEBACKUP).resolve().parent
+    with tempfile.TemporaryDirectory(prefix="masivo-standby-") as name:
+        home = Path(name)
+        account: dict[str, Any] = {"cwd": home}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            account |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(home, nobody.pw_uid, nobody.pw_gid)
+        quiet: dict[str, Any] = {"capture_output": True, **account}
+        first, second = home / "primary", home / "standby"
+        subprocess.run(
+            [folder / "initdb", "-D", first, "-U", "postgres", "--auth=trust", "--no-sync"], check=True, **quiet
+        )
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            urls = []
+            for data in (first, second):
+                port = _free_port()
+                if data is second:
+                    source = make_url(urls[0])
+                    copied = [
+                        "-h",
+                        "127.0.0.1",
+                        "-p",
+                        str(source.port),
+                        "-U",
+                        "postgres",
+                        "-D",
+                        data,
+                        "-R",
+                        "-c",
+                        "fast",
+                    ]
+                    subprocess.run([folder / "pg_basebackup", *copied], check=True, **quiet)
+                with (home / f"{data.name}.log").open("wb") as log:
+                    command = [folder / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"]
+                    started.append(subprocess.Popen(command, stdout=log, stderr=log, **account))
+                url = URL.create("postgresql+psycopg", "postgres", host="127.0.0.1", port=port, database="postgres")
+                _wait(url, started[-1], home / f"{data.name}.log")
+                urls.append(url.render_as_string(hide_password=False))
+            yield urls[0], urls[1]
+        finally:
+            for server in reversed(started):
+                server.send_signal(signal.SIGINT)
+                server.wait(_START_S)
 
 
 def _runnable(home: Path) -> tuple[Path, dict[str, Any]]:

@@ -89,16 +89,16 @@ LAYERS = (
     {"mapping", "batching"},
     {"source", "ledger"},
     {"records", "readback"},
-    {"triage", "delivery", "planning", "verification", "checks"},
+    {"triage", "delivery", "planning", "verification"},
     {"migrate", "forecast", "reports"},
+    {"checks", "draft"},
 )
 # The same inside of the ledger; what is at its bottom may know each other.
 LEDGER_LAYERS = (
     {"schema", "encoding", "dialects", "upgrade", "high_water", "migrations"},
     {"connection"},
-    {"writing"},
-    {"history"},
-    {"runs", "verification"},
+    {"rows", "counts", "runs"},
+    {"writing", "verification"},
 )
 ENGINE = Path("include/masivo_engine")
 PIPELINE = [

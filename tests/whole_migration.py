@@ -25,13 +25,17 @@ from sqlalchemy import Engine, create_engine
 from masivo.hook import MasivoHook
 from masivo.services import Services
 from masivo.wire import tokens
+from masivo_engine.forecast.forecast import Forecast, Forecaster
+from masivo_engine.ledger.runs.runs import Run, begin_run, find_run, keep_plan, slices_of
+from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.writing.leases import let_go
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.migrate import Worked, work_off
+from masivo_engine.ledger.writing.takeover import settle_run
+from masivo_engine.migrate import Destination, SliceResult, SliceTask, migrate_slice
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, Mode, RunKind, Slice
-from masivo_engine.planning.plan import Planning, add_waiting, settle
+from masivo_engine.model.runs import AS_USUAL, Asked, Covers, RunKind, RunPolicies, Slice
+from masivo_engine.planning.gone import find_gone
+from masivo_engine.planning.plan import Planning, add_open, settle
 from masivo_engine.reports.account import Account, account
 from masivo_engine.sandbox.options import DEFAULT_KEY, Options
 from masivo_engine.sandbox.state.journal import Line
@@ -67,6 +71,7 @@ class Watched:
     def __init__(self, hook: MasivoHook) -> None:
         self._hook = hook
         self.authorize = hook.authorize
+        self.is_answered = hook.is_answered
         self.get_customer = hook.get_customer
         self.get_transactions = hook.get_transactions
         self.bodies: list[tuple[Entity, bytes]] = []
@@ -106,12 +111,12 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        mode: Mode = Mode.SEND,
+        policies: RunPolicies = AS_USUAL,
         overrides: Sequence[str] = (),
     ) -> Account:
         """Plan, send and account for a run; with the run_id of an earlier one, go on with that."""
         entities = tuple(entities)
-        run = self.begin(run_id, asked=asked, entities=entities, mode=mode, overrides=overrides)
+        run = self.begin(run_id, asked=asked, entities=entities, policies=policies, overrides=overrides)
         for entity in entities:
             for part in self.slices(run, entity):
                 self.work_off(run, part)
@@ -123,50 +128,64 @@ class Trip:
         *,
         asked: Asked = EVERYTHING,
         entities: Iterable[Entity] = Entity,
-        mode: Mode = Mode.SEND,
+        policies: RunPolicies = AS_USUAL,
         overrides: Sequence[str] = (),
     ) -> Run:
         """Do what the task *plan* does."""
         place = self.place
-        mapping, ledger = place.mapping, place.ledger
+        mapping, ledger = place.mapping_in_use, place.ledger
         ledger.prepare()
         legacies = [place.legacy(entity) for entity in entities if entity in mapping.entities]
-        covers = settle(ledger, mapping, legacies, asked, mode)
-        run = ledger.begin_run(
+        covers = settle(ledger, mapping, legacies, asked, policies)
+        run = begin_run(
+            ledger,
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
             covers=covers.as_json(),
             kind=asked.kind,
         )
-        Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test").plan(legacies)
+        planning = Planning(ledger, mapping, run, place.hook.limits, overrides=overrides, by="a test")
+        planning.plan(legacies)
+        planning.enter()
         return run
+
+    def foretell(self, run: Run) -> Forecast:
+        """Do the rest of the task *plan*: foretell what becomes of each row, and keep that."""
+        place, entities = self.place, Covers.from_json(run.covers).windows
+        made = Forecaster(place.ledger, run, place.hook.limits).forecast(
+            [place.legacy(entity) for entity in entities],
+            {entity: slices_of(place.ledger, run.number, entity) for entity in entities},
+        )
+        keep_plan(place.ledger, run.number, json.dumps(made.as_json()))
+        return made
 
     def slices(self, run: Run, entity: Entity) -> list[Slice]:
         """Do what the task *slices* of *entity* does."""
-        add_waiting(self.place.ledger, self.place.mapping, run, entity, self.place.hook.limits)
-        return self.place.ledger.slices(run.number, entity)
+        add_open(self.place.ledger, run, entity, self.place.hook.limits)
+        return slices_of(self.place.ledger, run.number, entity)
 
-    def work_off(self, run: Run, part: Slice) -> Worked:
+    def work_off(self, run: Run, part: Slice) -> SliceResult:
         """Do what a task *send* does."""
-        return work_off(
-            part,
-            Covers.from_json(run.covers).windows[part.entity],
-            run=run.number,
-            mode=Covers.from_json(run.covers).mode,
-            legacy=self.place.legacy(part.entity),
-            ledger=self.place.ledger,
-            api=self.api,
-            lane=self.place.lane,
-            limits=self.place.hook.limits,
-            patience=self.place.hook.patience,
+        covers = Covers.from_json(run.covers)
+        return migrate_slice(
+            SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
+            self.place.legacy(part.entity),
+            Destination(self.api, self.place.lane, self.place.hook.limits, self.place.hook.patience),
+            self.place.ledger,
             log=self.log,
         )
 
     def account(self, run_id: str | None = None) -> Account:
         """Make the account of a run."""
         if run_id is not None:
-            let_go(self.place.ledger, self.place.ledger.run(run_id).number)
+            run = find_run(self.place.ledger, run_id)
+            let_go(self.place.ledger, run.number)
+            settle_run(self.place.ledger, run.number)
+            covers = Covers.from_json(run.covers)
+            for entity in self.place.mapping.entities:
+                find_gone(self.place.ledger, run.number, covers, self.place.legacy(entity))
+            freeze(self.place.ledger, run.number)
         return account(self.place.ledger, run_id, self.place.hook.limits)
 
     def posts(self) -> list[Line]:

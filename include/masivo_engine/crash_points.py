@@ -20,7 +20,6 @@ VARIABLE = "MASIVO_CRASH_AT"
 POINTS = (
     "page_entered",
     "packed",
-    "unpacked",
     "turn_taken",
     "sending",
     "answered",

@@ -1,9 +1,9 @@
 """
-One slice from its legacy rows to its ledger entries: every station of the journey, in order.
+One slice from its legacy rows to what the ledger and the API have of them: every station of the
+journey, in order.
 
-Memory is one page of rows, the open batches and those that wait for their turn
-(`masivo_engine.batching.outbox`), whatever the table's size; only what is in doubt is kept until it
-is settled, and in a first load the slice's keys.
+Memory is one page of rows and the open batches, whatever the table's size; only what is in doubt,
+or was refused, is kept until it is settled.
 """
 
 from __future__ import annotations
@@ -12,41 +12,63 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from masivo_engine.batching.outbox import Outbox
-from masivo_engine.batching.packers import packer_for
-from masivo_engine.batching.units import Unit
+from masivo_engine.batching.packers import Packer, one_request, packer_for
+from masivo_engine.batching.tail import Tail
+from masivo_engine.batching.units import Unit, units_of
 from masivo_engine.crash_points import crash_point
 from masivo_engine.delivery.delivery import Delivery
-from masivo_engine.delivery.resend import whole_sets
+from masivo_engine.delivery.isolation import Refused
+from masivo_engine.delivery.probe import Probe
 from masivo_engine.delivery.sender import Progress, Sender, Sending, Turns
 from masivo_engine.delivery.turn_order import InOrder
-from masivo_engine.ledger.history.entries import FirstLoad, Knowledge
-from masivo_engine.ledger.runs.coverage import selected_keys
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Rows
+from masivo_engine.ledger.runs.asked import asked_places, close_asked, unmet_places
+from masivo_engine.ledger.runs.doubts import doubts_unread
+from masivo_engine.ledger.runs.runs import slices_of
+from masivo_engine.ledger.runs.twins import twins_of
 from masivo_engine.ledger.writing.lease_keeper import claimed, kept_alive
-from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.batches import Batch
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
+from masivo_engine.model.answers import Answer
+from masivo_engine.model.batches import Batch, Purpose
 from masivo_engine.model.errors import Moved
+from masivo_engine.model.judged import REFUSED_IN_COMPANY
 from masivo_engine.model.limits import Limits, Log, Patience
-from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
-from masivo_engine.model.runs import Mode, Slice, Window
-from masivo_engine.readback.doubt import Doubt
+from masivo_engine.model.places import first_of
+from masivo_engine.model.rows import Entity, Record, Rejection
+from masivo_engine.model.runs import AS_USUAL, RunPolicies, Slice, Window
 from masivo_engine.readback.settler import Settler
 from masivo_engine.readback.shown import Reader
 from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import MOST_KEYS
-from masivo_engine.triage.triage import MOST_SUSPECTS, Triage
+from masivo_engine.sql import MOST_KEYS, portions
+from masivo_engine.triage.sets import SetsBeside
+from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Triage
 
+
+Row = Record | Rejection
 
 # Doubts about what was sent because of doubts, and so on: then the API is not well, and a later run
 # settles the rest.
 _ROUNDS = 3
+# Of a page whose rows move between slices while it is judged.
+_JUDGED_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class SliceTask:
+    """What one mapped task has to do."""
+
+    run: int
+    part: Slice
+    window: Window
+    policies: RunPolicies = AS_USUAL
+    settles_all: bool = False  #: also what is in doubt of rows that are in the source no more
+
+
+@dataclass(frozen=True, slots=True)
+class SliceResult:
     """
     What a task did with its slice: counts only, fit for XCom. The account is made from the ledger,
     not from this.
@@ -63,238 +85,252 @@ class Api(Sender, Reader, Protocol):
     """Whoever can send and read back; the hook does."""
 
 
-def work_off(  # noqa: PLR0913 (one for each station of the journey)
-    part: Slice,
-    window: Window,
-    *,
-    run: int,
-    legacy: Source,
-    ledger: Ledger,
-    api: Api,
-    lane: Turns,
-    limits: Limits,
-    patience: Patience,
-    log: Log,
-    mode: Mode = Mode.SEND,
-) -> Worked:
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The API account, as one task reaches it."""
+
+    api: Api  #: posts batches and reads back
+    lane: Turns  #: the account's permission to send
+    limits: Limits
+    patience: Patience
+
+
+def migrate_slice(
+    task: SliceTask, source: Source, destination: Destination, ledger: Ledger, *, log: Log
+) -> SliceResult:
     """
-    Read, judge, pack and send *part* of *run*, and settle what stays in doubt.
+    Read, judge, pack and send one slice of a run, and settle what stays in doubt.
 
     Raises `TryAgainLater` where a later try should go on, `Stopped` where no request makes sense,
     `Fenced` where another try has taken over. The ledger is right after each of them.
     """
-    in_order = InOrder(lane, ledger, run, part, limits)
-
-    def work(lease: Lease) -> Worked:
-        with kept_alive(ledger, lease, limits), gc_paused():
-            return _Work(part, window, run, legacy, ledger, api, in_order, limits, patience, log, mode).off(lease)
-
-    lease = claimed(ledger, run, part, limits, log=log)
-    try:
-        return work(lease)
-    except Moved as moved:
-        if not lease.is_first_load:
-            raise
-        log.info("%s at once, and every key is looked for", str(moved))  # it holds the whole reading
-    return work(claimed(ledger, run, part, limits, log=log))
+    writer = claimed(ledger, task.run, task.part, destination.limits, log=log)
+    with kept_alive(writer, destination.limits), gc_paused():
+        return _Migration.of(task, source, destination, writer, log).run()
 
 
 @dataclass(slots=True)
-class _Work:
-    """One slice of one run being worked off by one try."""
+class _Migration:
+    """One slice being worked off by one try."""
 
-    part: Slice
-    window: Window
-    run: int
-    legacy: Source
-    ledger: Ledger
-    api: Api
+    task: SliceTask
+    source: Source
+    writer: SliceLedger
+    triage: Triage
+    sending: Sending
+    delivery: Delivery
+    probe: Probe
+    packer: Packer
     lane: InOrder
+    tail: Tail
     limits: Limits
-    patience: Patience
-    log: Log
-    mode: Mode
     rows: int = 0
     batches: int = 0
     records: int = 0
     suspects: list[Unit] = field(default_factory=list)
-    doubts: list[Doubt] = field(default_factory=list)
-    earlier: list[Doubt] = field(default_factory=list)
-    has_others: set[str] = field(default_factory=set)
-    outdated: list[int] = field(default_factory=list)
+    unsettled: dict[str, Row] = field(default_factory=dict)
+    refused: list[Unit] = field(default_factory=list)  #: by an earlier try, in company
 
-    def off(self, lease: Lease) -> Worked:
-        # What is adopted is not packed, so nobody would find what other slices have.
-        is_first_load = lease.is_first_load and self.mode is not Mode.ADOPT
-        knowledge = FirstLoad(self.ledger) if is_first_load else Knowledge(self.ledger)
-        triage = Triage(knowledge, lease, self.limits, self.legacy.policies, self.mode)
-        expected = -(-self.part.rows // self.limits.records)
-        progress = Progress(f"slice {self.part.number} of {self.part.of}", expected, self.limits.interval_s)
-        sending = Sending(self.ledger, lease, self.api, self.lane, self.limits, progress=progress, log=self.log)
-        is_said_lost = self.mode is Mode.RELEASE_LOST
-        settler = Settler(self.ledger, self.api, self.part.entity, self.patience, is_said_lost=is_said_lost)
-        resends = getattr(self.legacy.policies.unproven, self.part.entity) == "resend"
-        delivery = Delivery(self.ledger, lease, sending, settler, self.limits, log=self.log, resends_unproven=resends)
+    @classmethod
+    def of(cls, task: SliceTask, source: Source, destination: Destination, writer: SliceLedger, log: Log) -> _Migration:
+        """Set up the stations of one slice."""
+        ledger, part, limits = writer.ledger, task.part, destination.limits
+        entity = part.entity
+        resends = ledger.resends
 
-        with sending.giving_back():
-            self._send(delivery, triage, self._sendable(lease, triage))
-            for _ in range(_ROUNDS):
-                doubts, delivery.doubts = [*self.doubts, *delivery.doubts], []
-                again = self._of_own_email(delivery, triage, delivery.settle(doubts))
-                again += self._settle_earlier(lease, delivery, triage)
-                self.doubts = []
-                if not again and not delivery.doubts:
-                    break
-                self._send(delivery, triage, [again])
+        def judging(source: Source, sets: SetsBeside | None = None) -> Triage:
+            decided = Decisions.of(source.entity, source.policies, task.policies, resends)
+            twins = twins_of(ledger, task.run, source.entity)
+            rows, number = Rows(ledger), part.number
+            return Triage(
+                source.entity, rows, source, limits, decided, run=task.run, number=number, twins=twins, sets=sets
+            )
+
+        has_sets = entity is Entity.CUSTOMERS and source.has_beside(Entity.TRANSACTIONS)
+        triage = judging(source, SetsBeside(source, judging) if has_sets else None)
+        lane = InOrder(destination.lane, ledger, task.run, part, limits)
+        expected = -(-part.rows // limits.records)
+        progress = Progress(f"slice {part.number} of {part.of}", expected, limits.interval_s)
+        sending = Sending(writer, destination.api, lane, limits, progress=progress, log=log)
+        is_said_lost = task.policies.is_said_lost
+        settler = Settler(ledger, destination.api, entity, destination.patience, is_said_lost=is_said_lost)
+        gives_up = getattr(source.policies.unproven, entity.value) == "resend"
+        delivery = Delivery(writer, sending, settler, limits, log=log, replaces=resends == "replace", gives_up=gives_up)
+        probe = Probe(writer, destination.api, settler, destination.patience, run=task.run, log=log)
+        # Behind the rows of a window come those that are open, of which maybe none goes.
+        alike = [one.number for one in slices_of(ledger, task.run, entity) if one.selects == part.selects]
+        # Of a customer that is replaced nothing has to be proved.
+        needs_tail = part.number == max(alike) and not (entity is Entity.CUSTOMERS and resends == "replace")
+        packer = packer_for(entity, limits)
+        tail = Tail(entity, is_needed=needs_tail)
+        return cls(task, source, writer, triage, sending, delivery, probe, packer, lane, tail, limits)
+
+    def run(self) -> SliceResult:
+        """Work the slice off."""
+        with self.sending.giving_back():
+            for page in self._pages():
+                if page:
+                    self.rows += len(page)
+                    self._deliver(self._judge(page))
+                if len(self.suspects) > MOST_SUSPECTS:
+                    self._deliver_suspects()
+            self._deliver_suspects()
+            self._deliver_open()
+            self._deliver_probe()
+            self._deliver_tail()
+            self._settle()
+            self._learn()
         crash_point("finishing")
-        # Rows that an earlier try read and sent belong to the run, also those that are gone from
-        # the legacy database since.
-        self.ledger.finish(lease, self.rows + lease.kept - triage.seen_again, self.outdated)
-        return Worked(self.part.entity, self.part.number, self.rows, self.batches, self.records)
+        self.writer.finish(self.rows)
+        if self.task.part.selects == "places":
+            close_asked(self.writer.ledger, self.task.run, self.task.part)
+        return SliceResult(self.task.part.entity, self.task.part.number, self.rows, self.batches, self.records)
 
-    def _sendable(self, lease: Lease, triage: Triage) -> Iterator[Sequence[Unit] | None]:
+    def _pages(self) -> Iterator[Sequence[Row]]:
         """
-        Read and judge the slice's rows, and yield what may be sent, page by page; None while the
-        next page is waited for.
+        Yield the slice's rows: those of the window, or those that the ledger asks for, a page of
+        places at a time. Transactions are asked for by their owners: of what has moved meanwhile,
+        the new owners' are read, too.
+        """
+        task = self.task
+        if task.part.selects == "window":
+            yield from record_pages(self.source, task.part, task.window)
+            return
+        everywhere = Slice.everything(task.part.entity)
+        read: set[str] = set()
+        for places in asked_places(self.writer.ledger, task.run, task.part, most=MOST_KEYS):
+            read.update(places)
+            yield from record_pages(self.source, everywhere, Window(places=tuple(places)))
+        if task.part.entity is Entity.TRANSACTIONS:
+            unmet = unmet_places(self.writer.ledger, task.run, task.part)
+            owners = self.source.owners_at(map(first_of, unmet)) - read if unmet else set()
+            for some in portions(sorted(owners), most=MOST_KEYS):
+                yield from record_pages(self.source, everywhere, Window(places=tuple(some)))
 
-        Suspects come after all others: packed together they keep nobody else up, and share one
+    def _judge(self, rows: Sequence[Row]) -> list[Unit]:
+        """Judge *rows*, write down where they have ended, and return what may be sent."""
+        for again in range(_JUDGED_AGAIN):
+            made = self.triage.judge(rows)
+            try:
+                self.writer.see(made.judged, made.known)
+                break
+            except Moved:
+                if again == _JUDGED_AGAIN - 1:
+                    raise
+        if made.met_again:
+            self.writer.met_again(made.met_again)
+        crash_point("page_entered")
+        self.delivery.strays |= {place for place, known in made.known.items() if known.strays}
+        in_company = (place for place, known in made.known.items() if known.reason == REFUSED_IN_COMPANY)
+        self.delivery.refused_before.update(in_company)
+        self.refused += [unit for unit in (*made.units, *made.suspects) if self.delivery.was_refused(unit)]
+        self.suspects += [unit for unit in made.suspects if not self.delivery.was_refused(unit)]
+        self.unsettled |= {row.place: row for row in made.unsettled}
+        self.probe.take(made.probes, made.known)
+        units = [unit for unit in made.units if not self.delivery.was_refused(unit)]
+        touched = {
+            record.place
+            for unit in units
+            for record in unit
+            if (row := made.known.get(record.place)) is not None and (row.has_arrived or row.is_out or row.strays)
+        }
+        return self.tail.keep_back(units, touched)
+
+    def _deliver(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            for batch in self.packer.add(unit):
+                self._send(batch)
+
+    def _deliver_suspects(self) -> None:
+        """
+        Send suspects after all others: packed together they keep nobody else up, and share one
         request at most.
         """
-        for page in self._pages():
-            if not page:
-                yield None
-                continue
-            self.rows += len(page)
-            judged = triage.judge(page)
-            if judged.entries:
-                self.ledger.enter(lease, judged.entries)
-            # Until the slice is finished: the next try forgets what this one entered, and a run
-            # that is given up must leave them waiting.
-            self.outdated += judged.outdated
-            crash_point("page_entered")
-            self.suspects += judged.suspects
-            self.doubts += judged.doubts
-            self.earlier += judged.earlier
-            self.has_others |= {entry.row.customer for entry in judged.entries if entry.reason != "duplicate_row"}
-            yield judged.groups
-            if len(self.suspects) > MOST_SUSPECTS:
-                yield self._suspects_now()
-        yield self._suspects_now()
-
-    def _pages(self) -> Iterator[Sequence[Record | Rejection]]:
-        """
-        Yield the slice's rows: those of the window, or those that the ledger names, a page of keys
-        at a time.
-        """
-        if self.part.selects == "window":
-            yield from record_pages(self.legacy, self.part, self.window)
-            return
-        behind: str | None = None
-        while keys := selected_keys(self.ledger, self.run, self.part, behind=behind, limit=MOST_KEYS):
-            yield from record_pages(self.legacy, self.part, self.window.named(keys))
-            behind = keys[-1]
-
-    def _suspects_now(self) -> list[Unit]:
         suspects, self.suspects = self.suspects, []
-        return suspects
+        self._deliver(suspects)
 
-    def _send(self, delivery: Delivery, triage: Triage, pages: Iterable[Sequence[Unit] | None]) -> None:
+    def _deliver_open(self) -> None:
+        for batch in self.packer.close():
+            self._send(batch)
+
+    def _deliver_tail(self) -> None:
         """
-        Pack the groups of *pages* and deliver the batches; what a refusal leaves unjudged is packed
-        with the next ones.
+        Send one clean record, or set, by itself after all others: what was sent before can be
+        proved by it, and if it is lost, it is only one.
         """
-        packer = packer_for(self.part.entity, self.limits, first_number=self.batches + 1)
+        if tail := self.tail.take():
+            self._send(one_request([tail], self.batches + 1))
 
-        def pack(batches: Sequence[Batch]) -> None:
-            delivery.pack(batches)
-            for batch in batches:
-                triage.entered(batch)
+    def _send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> None:
+        self.delivery.deliver(batch, purpose)
+        self.batches += 1
+        self.records += len(batch.records)
 
-        ahead = Outbox(pack, self.lane.is_behind, self.limits)
-        left: list[Unit] = []
+    def _settle(self) -> None:
+        """Settle what is in doubt, judge anew what was settled, and send what may go then."""
+        for _ in range(_ROUNDS):
+            refused_before = [record for unit in self.refused for record in unit]
+            rows = self.unsettled | {record.place: record for record in (*self.delivery.doubtful, *refused_before)}
+            places = {*rows, *self._unread()}
+            if not places:
+                return
+            self.unsettled = {}
+            settled, refused = self.delivery.settle(places, rows)
+            apart = {record.place for one in refused for unit in one.units for record in unit}
+            self._judge_settled(rows, settled, apart | {record.place for record in refused_before})
+            lost: set[str] = set()
+            for one in (*refused, *self._refused_before()):
+                lost |= self.delivery.take_apart(one)
+            self._judge_settled(rows, lost, set())
 
-        def take(group: Unit) -> None:
-            if batches := packer.add(group):
-                ahead.add(batches)
-                left.extend(self._deliver(delivery, ahead.due()))
-
-        for page in pages:
-            for group in page or ():
-                take(group)
-                while left:
-                    take(left.pop(0))
-            left += self._deliver(delivery, ahead.due(is_idle=page is None))
-        ahead.add(packer.close())
-        left += self._deliver(delivery, ahead.rest())
-        if left:
-            self._send(delivery, triage, [left])
-
-    def _deliver(self, delivery: Delivery, batches: Iterable[Batch]) -> list[Unit]:
-        left: list[Unit] = []
-        for batch in batches:
-            delivery.has_earlier_doubts = bool(self.doubts or self.earlier)
-            left += delivery.deliver(batch)
-            self.batches += 1
-            self.records += len(batch.records)
-        return left
-
-    def _of_own_email(self, delivery: Delivery, triage: Triage, again: list[Unit]) -> list[Unit]:
+    def _refused_before(self) -> Iterator[Refused]:
         """
-        Return what of *again* has its address alone, where customers are sent again: they may have
-        another one than when they were sent.
+        Yield what an earlier try sent in company that was refused, as much as one request may hold
+        at a time: sent as a whole it would be refused again, with nothing behind it to prove that.
         """
-        if self.part.entity is not Entity.CUSTOMERS or not again:
-            return again
-        kept, shared = triage.of_own_email([record for unit in again for record in unit])
-        delivery.quarantine([entry.row for entry in shared if isinstance(entry.row, Record)], "email_shared")
-        return [[record] for record in kept]
+        units, self.refused = self.refused, []
+        packer = packer_for(self.task.part.entity, self.limits)
+        for batch in (*(batch for unit in units for batch in packer.add(unit)), *packer.close()):
+            yield Refused(units_of(batch.records), Answer())
 
-    def _settle_earlier(self, lease: Lease, delivery: Delivery, triage: Triage) -> list[Unit]:
+    def _unread(self) -> list[str]:
         """
-        Settle what earlier runs left in doubt of the rows that this slice read; return what is to
-        be sent.
+        Return the places of which something is out, and that no slice of the run has met: what was
+        sent of them is known by its handle.
         """
-        earlier, self.earlier = self.earlier, []
-        if not earlier:
+        part = self.task.part
+        if not self.task.settles_all or part.number != part.of or self.lane.is_behind():
             return []
-        if self.mode is Mode.ADOPT:
-            # A person says that the API has it, so nobody is asked, and nothing is sent.
-            self.ledger.settle(lease, [doubt.entry for doubt in earlier], State.DELIVERED)
-            self.ledger.enter(lease, [Entry(doubt.record, State.UNCHANGED, "adopted") for doubt in earlier])
-            return []
-        found = delivery.read_back(earlier)
-        absent, parts = whole_sets(self.ledger, lease, found.absent, earlier)
-        anew = [*absent, *found.resend]
-        self.ledger.settle(lease, [doubt.entry for doubt in found.present], State.DELIVERED)
-        self.ledger.release(lease, [doubt.record for doubt in found.present if not doubt.is_changed])
-        # What is part of another set now is judged anew by the next run.
-        entries = [Entry(doubt.record, State.HELD, "earlier_in_doubt") for doubt in (*found.unproven, *parts)]
-        send: list[Record] = []
-        for doubt in found.present:
-            if not doubt.is_changed:
-                entries.append(Entry(doubt.record, State.UNCHANGED))
-            elif entry := triage.of_changed(doubt.record):
-                entries.append(entry)
-            else:
-                send.append(doubt.record)
-        sets: dict[str, list[Record]] = {}
-        for doubt in anew:
-            if self.part.entity is not Entity.TRANSACTIONS:
-                send.append(doubt.record)
-            elif doubt.record.customer in self.has_others:
-                entries.append(Entry(doubt.record, State.HELD, "earlier_in_doubt"))
-            else:
-                sets.setdefault(doubt.record.customer, []).append(doubt.record)
-        if self.part.entity is Entity.CUSTOMERS:
-            # With the content the address may have changed, and somebody else may have the new one.
-            send, shared = triage.of_own_email(send)
-            entries += shared
-        again: list[Unit] = [*([record] for record in send), *sets.values()]
-        # Each is superseded by what follows it, together with that: what is not written down in the
-        # end is in doubt as before.
-        written = {record.key for unit in again for record in unit}
-        delivery.outdate(doubt for doubt in anew if doubt.record.key in written)
-        self.ledger.enter(lease, entries, [doubt.entry for doubt in found.absent if doubt.record.key not in written])
-        refused = {doubt.record.key for doubt in found.absent if doubt.is_refused}
-        others = [unit for unit in again if unit[0].key not in refused]
-        return others + delivery.send_in_parts([unit for unit in again if unit[0].key in refused])
+        return doubts_unread(self.writer.ledger, self.task.run, part.entity)
+
+    def _judge_settled(self, rows: dict[str, Row], settled: set[str], apart: set[str]) -> None:
+        """
+        Judge the rows of which something was settled; of transactions with all of their customer.
+        """
+        names = {rows[place].customer for place in settled if place in rows}
+        is_set = self.task.part.entity is Entity.TRANSACTIONS
+        again = [
+            row
+            for place, row in rows.items()
+            if place not in apart and (place in settled or (is_set and row.customer in names))
+        ]
+        if again:
+            still = self.unsettled
+            self._deliver(self._judge(again))
+            self.unsettled = still  # what stays in doubt was asked about just now
+            self._deliver_suspects()
+            self._deliver_open()
+
+    def _deliver_probe(self) -> None:
+        """Send one changed customer again by itself, unless that was done."""
+        for unit in self.probe.candidate():
+            self._send(one_request([unit], self.batches + 1), Purpose.PROBE)
+
+    def _learn(self) -> None:
+        """Learn from the probe what a second sending does, and then send the others."""
+        self._deliver_probe()
+        if rows := self.probe.learned():
+            self.triage.decided = self.triage.decided._replace(resends=self.writer.ledger.resends)
+            self._deliver(self._judge(rows))
+            self._deliver_open()
+            self._settle()

@@ -186,6 +186,15 @@ class MasivoHook(HttpHook):
         pace = f"1 request per {self.limits.interval_s:g} s, at most {self.limits.per_hour:,} an hour"
         return True, f"Masivo's API at {self.target.place} accepts the {secret}; {pace}"
 
+    def is_answered(self) -> bool:
+        """
+        Whether the API, and nothing before it, answers this key at this address: asked for a
+        customer that cannot exist. What refuses a request then refuses what is in it.
+        """
+        reading = self.get_customer(_PROBE)
+        found = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
+        return reading.answer.status in found and not reading.answer.is_page and isinstance(reading.json, dict)
+
     def prove(self) -> None:
         """
         Make sure that the API takes the key or token now, whatever it took before; raises as

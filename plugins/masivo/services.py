@@ -7,8 +7,10 @@ Everything is opened on first use and read from Airflow's connections ``legacy_d
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +23,11 @@ from masivo.connections.databases import ledger_engine, legacy_engine
 from masivo.connections.lookup import setting
 from masivo.hook import MasivoHook
 from masivo_engine.delivery.lane import Lane, Priority
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.names import name_of
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.runs import Run, find_run
 from masivo_engine.mapping.loader import Mapping, load
-from masivo_engine.model.errors import Misconfigured
+from masivo_engine.model.errors import MappingError, Misconfigured
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.reader import Source
 
@@ -79,17 +81,7 @@ class Services:
     makes nor locks a ledger.
     """
 
-    def __init__(
-        self,
-        *,
-        only_looks: bool = False,
-        legacy_conn_id: str = "legacy_db",
-        ledger_conn_id: str = "masivo_ledger",
-        masivo_conn_id: str = "masivo_api",
-    ) -> None:
-        self._legacy_conn_id = legacy_conn_id
-        self._ledger_conn_id = ledger_conn_id
-        self._masivo_conn_id = masivo_conn_id
+    def __init__(self, *, only_looks: bool = False) -> None:
         self._only_looks = only_looks
         self.kind = Priority.INCREMENT
 
@@ -100,6 +92,18 @@ class Services:
         ``MASIVO_MAPPING``, else ``sample``.
         """
         return load(self.mapping_named[0])
+
+    @cached_property
+    def mapping_in_use(self) -> Mapping:
+        """
+        The mapping as this connection uses it: with the newer fields it makes other records of the
+        same files, so it is another mapping to whoever compares what it makes.
+        """
+        mapping = self.mapping
+        if not self.hook.newer_fields:
+            return mapping
+        content = f"{mapping.content_hash} with newer fields".encode()
+        return replace(mapping, content_hash=hashlib.blake2b(content, digest_size=32).hexdigest())
 
     @cached_property
     def mapping_named(self) -> tuple[str, str]:
@@ -119,7 +123,7 @@ class Services:
     @cached_property
     def hook(self) -> MasivoHook:
         """The API."""
-        return MasivoHook(self._masivo_conn_id)
+        return MasivoHook()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -145,12 +149,16 @@ class Services:
     @cached_property
     def ledger_engine(self) -> Engine:
         """The ledger's database."""
-        return ledger_engine(self._ledger_conn_id, only_looks=self._only_looks)
+        return ledger_engine(only_looks=self._only_looks)
 
     @cached_property
     def legacy_engine(self) -> Engine:
-        """The legacy database."""
-        return legacy_engine(self._legacy_conn_id)
+        """The legacy database, whose sessions have the mapping's zone."""
+        try:
+            zone = self.mapping.settings.timezone
+        except MappingError:
+            zone = ""  # whoever reads rows hears of it from the mapping
+        return legacy_engine(zone=zone)
 
     def run(self, name: str) -> Run:
         """
@@ -158,12 +166,13 @@ class Services:
         the one that was planned with.
         """
         self.ledger.open()
-        run = self.ledger.run(name)
-        if (run.mapping, run.mapping_hash) != (self.mapping.name, self.mapping.content_hash):
+        run = find_run(self.ledger, name)
+        mapping = self.mapping_in_use
+        if (run.mapping, run.mapping_hash) != (mapping.name, mapping.content_hash):
             msg = (
                 f"the mapping changed while the run was under way: it was planned with {run.mapping} "
                 f"({run.mapping_hash[:12]}), here is "
-                f"{self.mapping.name} ({self.mapping.content_hash[:12]}); bring the files back and clear the "
+                f"{mapping.name} ({mapping.content_hash[:12]}); bring the files back and clear the "
                 "task, or trigger a new run"
             )
             raise Misconfigured(msg)

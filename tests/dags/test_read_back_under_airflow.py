@@ -64,7 +64,9 @@ def test_what_a_sync_delivered_is_read_back_by_itself(tmp_path):
     assert "up_for_reschedule" in seen
     engine = create_engine(f"sqlite:///{folder.ledger}")
     with engine.connect() as connection:
-        confirmed = connection.execute(text("SELECT count(*) FROM masivo_entry WHERE state = 'confirmed'")).scalar_one()
+        confirmed = connection.execute(
+            text("SELECT count(*) FROM masivo_record WHERE confirmed_at IS NOT NULL")
+        ).scalar_one()
         waiting = connection.execute(text("SELECT count(*) FROM masivo_finding WHERE bucket = 'waiting'")).scalar_one()
     engine.dispose()
     assert confirmed > 60

@@ -51,6 +51,7 @@ from masivo_engine.model.runs import Asked, RunKind
 from masivo_engine.reports.account import Account
 from masivo_engine.sandbox.options import Refusal
 from masivo_engine.source.database import Database
+from tests import told
 from tests.proof.rig import empty_ledger
 from tests.whole_migration import UNHURRIED, UNLIMITED, Trip, journey
 
@@ -268,16 +269,8 @@ class Site:
         return [row[0] for row in rows]
 
     def stand(self, entity: Entity, key: str) -> list[str]:
-        """Return where *key* ended in each run, in order, as ``state reason``."""
-        entry = schema.entry
-        with self.trip.place.ledger.reading() as connection:
-            found = connection.execute(
-                select(schema.state_of_entry, schema.reason_of_entry)
-                .select_from(schema.entry_and_batch)
-                .where(entry.c.entity == entity, entry.c.key == key)
-                .order_by(entry.c.id)
-            ).all()
-        return [f"{state} {reason}".strip() for state, reason in found]
+        """Return where *key* stood, in order, and where it stands, as ``state reason``."""
+        return told.stand(self.trip.place.ledger_engine, entity, key)
 
     def released(self) -> list[tuple[str, str, str]]:
         """Return what people decided: action, entity, who."""
@@ -290,7 +283,8 @@ class Site:
     def remaps(self, files: Mapping[str, str] | None = None, **settings: Any) -> None:
         """Change the mapping's files."""
         self.shop.maps(files, **settings)
-        vars(self.trip.place).pop("mapping", None)
+        for name in ("mapping", "mapping_in_use"):
+            vars(self.trip.place).pop(name, None)
 
 
 def states(made: Account, entity: Entity) -> dict[str, int]:

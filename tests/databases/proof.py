@@ -78,13 +78,15 @@ class Fate:
     What must become of one legacy row: *payload* goes to the API, unless there is a *reason* why it
     must not.
 
-    *points* is what a transaction moves.
+    *points* is what a transaction moves. *behind* is the key of a row that goes before this one:
+    where the API has not taken that one, this one may go in its place.
     """
 
     customer: str
     payload: Mapping[str, Any]
     reason: str = ""
     points: Decimal = Decimal(0)
+    behind: str = ""
 
     @property
     def goes(self) -> bool:
@@ -152,8 +154,10 @@ class _Shop:
         self._member("X1", 1, [], email=f"{MARK}.broken", reason="email_malformed")
         self._sale("SX1", "X1", reason="customer_quarantined")
         self._member("X2", 1, [], email=f"{MARK}.{number}@shop.invalid", name=f"{MARK} twin")
-        # The first to claim an address keeps it; ids come in order, so this is the later one.
-        self._member("X3", 1, [], email=f"{MARK}.{number}@shop.invalid", name=f"{MARK} twin", reason="email_shared")
+        # An address belongs to the lowest place that can go, so this one goes only if the API
+        # refuses the other.
+        twin = {"email": f"{MARK}.{number}@shop.invalid", "name": f"{MARK} twin", "behind": "X2"}
+        self._member("X3", 1, [], reason="email_shared", **twin)
         self._sale("SX2", "nobody", reason="customer_missing")
         self._sale("SX3", "C001", lines=0, reason="empty_list")
         self._member("X4", 0, [100])
@@ -163,7 +167,15 @@ class _Shop:
         self._booking("TX5-2", "X5", 10, kind="GIFT", reason="unknown_code")
 
     def _member(
-        self, member_id: str, purchases: int, lots: list[int], *, name: str = "", email: str = "", reason: str = ""
+        self,
+        member_id: str,
+        purchases: int,
+        lots: list[int],
+        *,
+        name: str = "",
+        email: str = "",
+        reason: str = "",
+        behind: str = "",
     ) -> None:
         name, email = name or f"{MARK} {member_id}", email or f"{MARK}.{member_id}@shop.invalid"
         joined = self._moment(2019)
@@ -178,7 +190,7 @@ class _Shop:
             "balance": [{"reward_id": REWARD, "amount": points} for points in lots],
             "metrics": {"lifetime": {"number_of_purchases": purchases}},
         }
-        self.truth[CUSTOMERS][member_id] = Fate(member_id, payload, reason)
+        self.truth[CUSTOMERS][member_id] = Fate(member_id, payload, reason, behind=behind)
 
     def _sale(self, sale_id: str, member_id: str, *, lines: int = 2, reason: str = "") -> None:
         sold = self._moment(2023)

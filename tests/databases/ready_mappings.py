@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, create_engine, make_url, select, text
+from sqlalchemy import Engine, create_engine, make_url, text
 
-from masivo_engine.ledger import schema
 from masivo_engine.mapping.aliases import KEY
 from masivo_engine.model.rows import Entity, LegacyRow
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.reports.account import Account
 from masivo_engine.source.reader import Source
+from tests import told
 from tests.whole_migration import UNHURRIED, Trip
 
 
@@ -30,6 +30,7 @@ Table = tuple[str, Sequence[tuple[Any, ...]]]  # the columns, and rows of them
 _REWARDS = {
     "woocommerce": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1d01",
     "opencart": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1e01",
+    "prestashop": "8f4d2b90-6c1e-4a7b-b3f5-2e9d7c0a1a01",
 }
 
 
@@ -74,20 +75,11 @@ def fates(trip: Trip) -> dict[Entity, dict[str, str]]:
     Return by entity and key what the ledger says of each row: its state, and what reason and column
     it has.
     """
-    entry = schema.entry
-    statement = select(
-        entry.c.entity,
-        entry.c.key,
-        schema.state_of_entry.label("state"),
-        schema.reason_of_entry.label("reason"),
-        entry.c.column_name.label("at"),
-    ).select_from(schema.entry_and_batch)
     found: dict[Entity, dict[str, str]] = {entity: {} for entity in Entity}
-    with trip.place.ledger.reading() as connection:
-        for row in connection.execute(statement):
-            words = (row.state, row.reason, row.at) if row.state != "delivered" else (row.state,)
-            assert row.key not in found[Entity(row.entity)], "two rows of one key"
-            found[Entity(row.entity)][row.key] = " ".join(filter(None, words))
+    for row in told.told(trip.place.ledger_engine):
+        words = (row.state, row.reason, row.column) if row.state != "delivered" else (row.state,)
+        assert row.key not in found[Entity(row.entity)], "two rows of one key"
+        found[Entity(row.entity)][row.key] = " ".join(filter(None, words))
     return found
 
 

@@ -21,6 +21,7 @@ from masivo_engine.sandbox.faults.spoiling import Spoil
 from masivo_engine.verification.rounds import Rounds
 from masivo_engine.verification.sample import Choice, Chooser
 from masivo_engine.verification.verdict import Verdict, verdict
+from tests import told
 from tests.whole_migration import UNHURRIED, UNLIMITED, Trip, journey
 
 
@@ -127,14 +128,7 @@ class Shop:
 
     def states(self, state: str) -> set[tuple[str, str]]:
         """Entity and key of what is in *state*."""
-        entry = schema.entry
-        with self.ledger.reading() as connection:
-            rows = connection.execute(
-                select(entry.c.entity, entry.c.key)
-                .select_from(schema.entry_and_batch)
-                .where(schema.state_of_entry == state)
-            )
-            return {tuple(row) for row in rows}
+        return told.in_state(self.ledger.engine, state)
 
 
 def person(

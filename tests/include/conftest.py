@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, delete, make_url
 import masivo_engine.source.reader
 from masivo.connections import engines
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from tests import servers
 
 

@@ -157,14 +157,14 @@ def test_a_worker_that_is_killed_in_mid_batch_costs_no_row_and_sends_nothing_twi
 def _states(entity: dict[str, Any]) -> dict[str, int]:
     """Fold a state that a read-back has made out of another into that."""
     found = {"read": entity["read"], "delivered": entity["delivered"] + entity["confirmed"]}
-    return found | {name: entity[name] for name in ("quarantined", "held", "in_doubt", "superseded", "unchanged")}
+    return found | {name: entity[name] for name in ("quarantined", "held", "in_doubt", "unchanged")}
 
 
 def _expected(planted: Planted) -> dict[str, dict[str, int]]:
     """Say what the account must hold, by what was planted."""
     expected = {}
     for entity, outcomes in planted.outcomes.items():
-        states = dict.fromkeys(("quarantined", "held", "in_doubt", "superseded", "unchanged"), 0)
+        states = dict.fromkeys(("quarantined", "held", "in_doubt", "unchanged"), 0)
         states |= {"read": planted.rows(entity), "delivered": outcomes[GOES]}
         for reason, rows in outcomes.items():
             if reason != GOES:

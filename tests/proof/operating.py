@@ -19,6 +19,7 @@ from masivo.operators.migrate import MasivoMigrateOperator, MasivoSlicesOperator
 from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Services
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.model.errors import MigrationError
 from masivo_engine.model.rows import Entity
 
@@ -69,7 +70,7 @@ def _tasks(context: Any) -> Iterator[tuple[bool, Any]]:
     yield True, MasivoPlanOperator(task_id="plan").execute(context)
     place = Services()
     place.ledger.open()
-    run = place.ledger.run(context["run_id"])
+    run = find_run(place.ledger, context["run_id"])
     for entity in Entity:
         done = finished_slices(place.ledger_engine, run.number, entity)
         for part in MasivoSlicesOperator(task_id="slices", entity=entity.value).execute(context):

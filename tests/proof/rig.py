@@ -20,13 +20,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url
 
 from masivo.wire import tokens
 from masivo_engine import crash_points
 from masivo_engine.delivery import lane, sender
 from masivo_engine.ledger import dialects
-from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.ledger.counts import last_delivered
+from masivo_engine.ledger.runs.runs import finish_run, slices_of
 from masivo_engine.model.errors import Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Script
@@ -123,15 +124,6 @@ class Rig:
         finally:
             engine.dispose()
 
-    def has_learned(self, leaves: str) -> None:
-        """Let the ledger know already what a 422 of customers and events leaves behind."""
-        trip = self.trip()
-        trip.place.ledger.prepare()
-        with trip.place.ledger_engine.begin() as connection:
-            known = [{"entity": entity, "leaves": leaves} for entity in (shop.CUSTOMERS, shop.EVENTS)]
-            connection.execute(text("INSERT INTO masivo_refusal VALUES (:entity, 422, :leaves)"), known)
-        trip.close()
-
     def trip(self) -> Trip:
         """Open everything anew, as a new process would."""
         trip = Trip(self.sandbox, self.legacy_url)
@@ -177,12 +169,12 @@ def work_on(trip: Trip, run_id: str, *, entities: tuple[Entity, ...] = tuple(Ent
     run = trip.begin(run_id)
     for entity in entities:
         done = operating.finished_slices(trip.place.ledger_engine, run.number, entity)
-        for part in trip.place.ledger.slices(run.number, entity):
+        for part in slices_of(trip.place.ledger, run.number, entity):
             if part.number not in done:
                 trip.work_off(run, part)
         if entity is Entity.CUSTOMERS:
             _wait_until_visible(trip, run.number)
-    trip.place.ledger.finish_run(run.number, "worked off")
+    finish_run(trip.place.ledger, run.number, "worked off")
 
 
 @contextmanager

@@ -80,15 +80,15 @@ def test_a_journal_that_accepted_nothing_proves_nothing():
 
 
 def test_a_row_that_the_ledger_never_saw_is_lost(done):
-    assert kinds(done, statement="DELETE FROM masivo_entry WHERE key = 'S001-00'") == {"lost", "unbalanced"}
+    assert kinds(done, statement="DELETE FROM masivo_record WHERE key = 'S001-00'") == {"lost", "unbalanced"}
 
 
 def test_a_row_called_delivered_that_the_journal_does_not_have_is_lost(done):
-    assert "lost" in kinds(done, statement="UPDATE masivo_entry SET state = 'delivered', reason = '' WHERE key = 'X1'")
+    assert "lost" in kinds(done, statement="UPDATE masivo_record SET state = 'delivered', reason = '' WHERE key = 'X1'")
 
 
 def test_a_row_that_was_accepted_and_is_called_held_is_denied(done):
-    found = kinds(done, statement="UPDATE masivo_entry SET state = 'held' WHERE key = 'S001-00' AND batch IS NOT NULL")
+    found = kinds(done, statement="UPDATE masivo_record SET state = 'held' WHERE key = 'S001-00'")
     assert found == {"denied"}
 
 
@@ -103,7 +103,7 @@ def test_another_content_than_the_source_has_is_a_change(done):
 
 
 def test_points_that_the_ledger_counts_otherwise_are_unequal(done):
-    statement = "UPDATE masivo_entry SET points = points + 1 WHERE entity = 'transactions' AND key = 'T007-00'"
+    statement = "UPDATE masivo_record SET points = points + 1 WHERE entity = 'transactions' AND key = 'T007-00'"
     assert kinds(done, statement=statement) == {"unequal"}
 
 

@@ -16,15 +16,17 @@ ROWS = [
 ]
 
 
-def test_every_fault_of_the_catalogue_has_a_row():
-    assert [int(row[0]) for row in ROWS] == list(range(1, 68))
+def test_every_fault_of_the_catalogue_has_a_row_and_those_after_it_have_too():
+    numbers = [int(row[0]) for row in ROWS]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 67
 
 
-def test_every_test_that_a_row_names_exists_and_sixty_have_one():
+def test_every_test_that_a_row_names_exists_and_nearly_all_have_one():
     named = [re.fullmatch(r"`(.+)::(test_\w+)`", row[3]) for row in ROWS]
     for found in filter(None, named):
         assert f"def {found[2]}(" in (ROOT / found[1]).read_text(), found[0]
-    assert sum(found is not None for found in named) >= 60
+    assert sum(found is not None for found in named) >= len(ROWS) - 7
 
 
 def test_a_row_without_a_test_says_why():

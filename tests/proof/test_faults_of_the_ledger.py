@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from masivo_engine import crash_points
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.ledger.writing import slice_ledger
 from masivo_engine.model.errors import LedgerError
 from masivo_engine.model.rows import Entity
@@ -97,7 +98,7 @@ def test_a_ledger_that_goes_away_before_or_after_a_post_sends_nothing_twice(poin
         trip = running.trip()
         try:
             run = trip.begin("run-1")
-            part = trip.place.ledger.slices(run.number, Entity.CUSTOMERS)[0]
+            part = slices_of(trip.place.ledger, run.number, Entity.CUSTOMERS)[0]
             crash_points.set_trap(crash_points.trap_at(point, go_down))
             with pytest.raises(OperationalError):
                 trip.work_off(run, part)
@@ -131,7 +132,7 @@ def test_a_full_disk_under_the_ledger_sends_nothing_that_is_not_written_down(poi
             run = trip.begin("run-1")
             crash_points.set_trap(crash_points.trap_at(point, full))
             is_full = False
-            for part in trip.place.ledger.slices(run.number, Entity.CUSTOMERS):
+            for part in slices_of(trip.place.ledger, run.number, Entity.CUSTOMERS):
                 try:
                     trip.work_off(run, part)
                 except OperationalError as error:

@@ -25,9 +25,9 @@ STRICT = Schedule(options={"duplicates": Refusal.IN_QUEUE, "second_transactions"
 
 
 def rows(ledger_url: str) -> list[tuple[object, ...]]:
-    """Everything that the ledger says of batches and entries."""
+    """Everything that the ledger says of batches and rows."""
     with engines.ledger_at(ledger_url).connect() as connection:
-        said = [connection.execute(text(f"SELECT * FROM {table}")) for table in ("masivo_batch", "masivo_entry")]
+        said = [connection.execute(text(f"SELECT * FROM {table}")) for table in ("masivo_batch", "masivo_record")]
         return [tuple(row) for table in said for row in table]
 
 

@@ -14,25 +14,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import create_engine, select, text, update
 
 from masivo.hook import MasivoHook
 from masivo_engine import crash_points
 from masivo_engine.delivery import delivery, sender
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history import entries as knowledge
-from masivo_engine.ledger.writing import slice_ledger
+from masivo_engine.ledger.rows import Parent, Rows
+from masivo_engine.ledger.runs.runs import slices_of
+from masivo_engine.ledger.writing import slice_ledger, takeover
 from masivo_engine.model import answers
 from masivo_engine.model.answers import Answer
 from masivo_engine.model.batches import Batch, BatchState
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Asked, RunKind
-from masivo_engine.readback import settler
+from masivo_engine.readback import evidence, settler
 from masivo_engine.readback.doubt import Finding
 from masivo_engine.sandbox.faults.faults import Rule, Script
-from masivo_engine.sandbox.options import Filing, Leaves, Refusal
+from masivo_engine.sandbox.options import Leaves, Refusal
 from masivo_engine.source import reader, statements
 from masivo_engine.source.change_time import changed
+from masivo_engine.triage import triage
 from tests.databases.proof import TRANSACTIONS
 from tests.proof import engines
 from tests.proof.rig import Rig, Schedule, rig
@@ -59,7 +61,7 @@ def ledger_after_the_post(monkeypatch: pytest.MonkeyPatch) -> None:
         self._lane.turn()
         answer = self._sender.post(batch.entity, batch.body)
         crash_points.crash_point("sending")
-        self._ledger.sending(self._lease, batch_id)
+        self._writer.mark_sending(batch_id)
         return answer
 
     monkeypatch.setattr(sender.Sending, "_post", post)
@@ -79,60 +81,111 @@ def lost_answers_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doubt_sent_again_without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settler.Settler, "settle", lambda _, doubts: {one.record.key: Finding.ABSENT for one in doubts})
+    monkeypatch.setattr(settler.Settler, "settle", lambda _, doubts: {one.place: Finding.ABSENT for one in doubts})
 
 
-def absence_believed_after_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settler.Settler, "_is_worked_off", lambda *_: True)
+def a_doubt_is_called_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settler.Settler, "settle", lambda _, doubts: {one.place: Finding.PRESENT for one in doubts})
 
 
-def partial_refusals_treated_as_atomic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery.Delivery, "_leaves", lambda *_: "atomic")
+def absence_believed_without_a_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence.Evidence, "controls", lambda *_: {True, False})
 
 
-def what_one_status_taught_is_used_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaves(self, _) -> str:
-        return next((word for (entity, _), word in self._ledger.refusals.items() if entity is self._lease.entity), "")
+def refusals_taken_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the API refused is sent again in parts, and nobody looks what it took."""
+    find = delivery.Delivery._find
 
-    monkeypatch.setattr(delivery.Delivery, "_leaves", leaves)
+    def found(self, doubts):
+        refused = {one.place: Finding.ABSENT for one in doubts if one.is_refused}
+        return refused | find(self, [one for one in doubts if one.place not in refused])
 
-
-def transactions_learn_what_customers_taught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaves(self, answer) -> str:
-        return self._ledger.refusals.get((Entity.CUSTOMERS, answer.status), "")
-
-    monkeypatch.setattr(delivery.Delivery, "_leaves", leaves)
+    monkeypatch.setattr(delivery.Delivery, "_find", found)
 
 
-def transactions_are_looked_for_in_the_year_of_their_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settler, "_years_asked", lambda moments, **_: {moment.year for moment in moments})
+def refused_in_company_is_convicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self, batch, number, answer) -> None:
+        for unit in delivery.units_of(batch.records):
+            self._convict(unit, number, answer)
+
+    monkeypatch.setattr(delivery.Delivery, "_refused", refused)
+
+
+def a_dead_tries_request_is_taken_for_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(connection, run, entity, number, *_) -> None:
+        batch, record = schema.batch, schema.record
+        this = (batch.c.run == run, batch.c.entity == entity, batch.c.slice == number)
+        states = [BatchState.SENDING, BatchState.PACKED]
+        for row in connection.execute(select(batch.c.id).where(*this, batch.c.state.in_(states))).all():
+            connection.execute(update(batch).where(batch.c.id == row.id).values(state=BatchState.GIVEN_BACK))
+            given_back = schema.NOTHING_OUT | {"state": "held", "reason": "run_stopped"}
+            connection.execute(update(record).where(record.c.out_batch == row.id).values(given_back))
+
+    monkeypatch.setattr(takeover, "_settle", settle)
+
+
+def what_a_dead_try_packed_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "_settle", lambda *_: None)
 
 
 def what_was_delivered_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = knowledge.Knowledge.known
+    at = Rows.at
 
     def forgetful(*args):
-        return {key: [one for one in entries if not one.arrived] for key, entries in known(*args).items()}
+        return {place: row._replace(has_hash=None) for place, row in at(*args).items()}
 
-    monkeypatch.setattr(knowledge.Knowledge, "known", forgetful)
+    monkeypatch.setattr(Rows, "at", forgetful)
+    monkeypatch.setattr(Rows, "of_customers", lambda *_: {})
+
+
+def what_was_not_answered_is_out_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    enter = slice_ledger.SliceLedger.enter_receipt
+
+    def forget(self, batch_id, receipt) -> None:
+        enter(self, batch_id, receipt)
+        with self.ledger.engine.begin() as connection:
+            mine = update(schema.record).where(schema.record.c.out_batch == batch_id)
+            connection.execute(mine.values(schema.NOTHING_OUT | {"state": "held", "reason": "run_stopped"}))
+
+    monkeypatch.setattr(slice_ledger.SliceLedger, "enter_receipt", forget)
 
 
 def the_first_customer_of_a_slice_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def within(self, part):
+    def within(self, part, _):
         bounds = [self.customer > part.lower] if part.lower is not None else []
         return bounds + ([self.customer < part.upper] if part.upper is not None else [])
 
     monkeypatch.setattr(statements.Statements, "_in", within)
 
 
-def an_accepted_batch_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sender._STATES, answers.Verdict.ACCEPTED, BatchState.GIVEN_BACK)
-
-
-def a_doubt_is_called_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_row_of_each_page_is_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    see = slice_ledger.SliceLedger.see
     monkeypatch.setattr(
-        settler.Settler, "settle", lambda _, doubts: {one.record.key: Finding.PRESENT for one in doubts}
+        slice_ledger.SliceLedger,
+        "see",
+        lambda self, judged, known: see(self, [one for one in judged if one.verdict.is_sent] or judged[1:], known),
     )
+
+
+def rows_read_are_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = slice_ledger.SliceLedger.finish
+    monkeypatch.setattr(slice_ledger.SliceLedger, "finish", lambda self, rows: finish(self, 2 * rows))
+
+
+def children_go_before_their_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rows, "parents", lambda _, names: dict.fromkeys(names, Parent(has_arrived=True)))
+
+
+def an_address_is_everybodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triage.Triage, "_one_address_each", lambda *_: None)
+
+
+def points_need_not_be_the_balance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triage, "_on_points", lambda *_: None)
+
+
+def a_set_goes_without_those_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triage.Triage, "_on_set", lambda *_: None)
 
 
 MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
@@ -147,41 +200,31 @@ MUTANTS: tuple[tuple[Break, Schedule, str], ...] = (
     (doubt_sent_again_without_proof, replace(faulty(), kills=("answered:3",)), "duplicated"),
     (a_doubt_is_called_delivered, faulty("rst_before"), "lost"),
     (
-        absence_believed_after_one_read,
-        # The queue stands still for longer than any machine takes for the first read, and certainty
-        # comes after that.
-        replace(
-            faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 6.0),)),
-            extra={"certain_after_s": 30.0},
-        ),
+        absence_believed_without_a_control,
+        # The queue stands still for longer than any machine takes for the reads.
+        faulty("close_after_accept", path="/customers/migrate", nth=(1,), outages=((0.0, 6.0),)),
         "duplicated",
     ),
-    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"C003"})), "duplicated"),
-    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"S007-03"})), "duplicated"),
-    (partial_refusals_treated_as_atomic, faulty(atomic=False, poison=frozenset({"T007-03"})), "duplicated"),
+    (refusals_taken_for_whole, faulty(atomic=False, poison=frozenset({"C003"})), "duplicated"),
+    (refusals_taken_for_whole, faulty(atomic=False, poison=frozenset({"S007-03"})), "duplicated"),
+    (refusals_taken_for_whole, faulty(atomic=False, poison=frozenset({"T007-03"})), "duplicated"),
     (
-        what_one_status_taught_is_used_for_all,
-        faulty("413_page", path="/customers/migrate", nth=(1,), atomic=False, poison=frozenset({"C016"})),
-        "duplicated",
-    ),
-    (
-        transactions_learn_what_customers_taught,
+        refusals_taken_for_whole,
         faulty(leaves={TRANSACTIONS: Leaves.GOOD}, poison=frozenset({"C003", "T007-03"})),
         "duplicated",
     ),
-    (
-        transactions_are_looked_for_in_the_year_of_their_date,
-        faulty("close_after_accept", path=f"/customers/migrate/{TRANSACTIONS}", nth=(1,), filed_by=Filing.LOCAL),
-        "duplicated",
-    ),
-    (
-        transactions_are_looked_for_in_the_year_of_their_date,
-        faulty("close_after_accept", path=f"/customers/migrate/{TRANSACTIONS}", nth=(1,), filed_by=Filing.CREATED),
-        "duplicated",
-    ),
+    (refused_in_company_is_convicted, faulty(atomic=False, poison=frozenset({"C003"})), "denied"),
+    (a_dead_tries_request_is_taken_for_unsent, replace(faulty(), kills=("answered:2",)), "duplicated"),
+    (what_a_dead_try_packed_stays_out, replace(faulty(), kills=("packed:2",)), "restless"),
     (what_was_delivered_is_sent_again, faulty(), "duplicated"),
+    (what_was_not_answered_is_out_no_more, faulty("close_after_accept"), "duplicated"),
     (the_first_customer_of_a_slice_is_left_out, faulty(), "lost"),
-    (an_accepted_batch_is_forgotten, faulty(), "denied"),
+    (a_row_of_each_page_is_not_written_down, faulty(), "lost"),
+    (rows_read_are_counted_twice, faulty(), "unbalanced"),
+    (children_go_before_their_customers, faulty(), "phantom"),
+    (an_address_is_everybodys, faulty(), "phantom"),
+    (points_need_not_be_the_balance, faulty(), "phantom"),
+    (a_set_goes_without_those_that_cannot, faulty(), "phantom"),
 )
 
 
@@ -259,7 +302,7 @@ def test_rows_of_the_very_moment_at_which_two_windows_meet_go_unless_a_window_le
             run = trip.begin(f"run-{number}", asked=asked)
             # Everything is there but the events, which come in two windows.
             for entity in (Entity.EVENTS,) if number else (Entity.CUSTOMERS,):
-                for part in trip.place.ledger.slices(run.number, entity):
+                for part in slices_of(trip.place.ledger, run.number, entity):
                     trip.work_off(run, part)
         trip.close()
         lost = [one for one in running.prove().problems if "events S007" in one and one.startswith("lost")]
@@ -275,7 +318,7 @@ def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_pa
             monkeypatch.setattr(reader.Source, "pages", by_offset)
         trip = running.trip()
         run = trip.begin("run-1")
-        part = trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities)))[0]
+        part = slices_of(trip.place.ledger, run.number, next(iter(trip.place.mapping.entities)))[0]
         delete = "DELETE FROM member WHERE id IN ('C001', 'C002')"
         # Pages so small that some are left when the next one has been read ahead.
         with monkeypatch.context() as smaller, between_pages(running.legacy_url, delete, passing=1):
@@ -289,8 +332,8 @@ def test_a_row_that_goes_away_between_two_pages_takes_no_other_with_it_unless_pa
         assert bool(missing) == is_broken, missing
 
 
-def move_whoever_holds_it(_, connection, lease, batch_id, expected, **values) -> None:
-    del lease, expected
+def move_whoever_holds_it(_, connection, batch_id, expected, **values) -> None:
+    del expected
     connection.execute(update(schema.batch).where(schema.batch.c.id == batch_id).values(**values))
 
 
@@ -298,8 +341,8 @@ def move_whoever_holds_it(_, connection, lease, batch_id, expected, **values) ->
 def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkeypatch, is_broken):
     with rig(Schedule(options=STRICT), customers=CUSTOMERS) as running:
         if is_broken:
-            monkeypatch.setattr(slice_ledger.Ledger, "_hold", lambda *_: None)
-            monkeypatch.setattr(slice_ledger.Ledger, "_move", move_whoever_holds_it)
+            monkeypatch.setattr(slice_ledger, "hold", lambda *_: True)
+            monkeypatch.setattr(slice_ledger.SliceLedger, "_move", move_whoever_holds_it)
         crash_points.set_trap(
             crash_points.trap_at("turn_taken:2", lambda: running.outcomes.append(running.attempt("run-1")))
         )
@@ -307,7 +350,7 @@ def test_a_second_worker_on_a_slice_stops_the_first_unless_nothing_fences(monkey
         problem = ""
         try:
             run = first.begin("run-1")
-            first.work_off(run, first.place.ledger.slices(run.number, next(iter(first.place.mapping.entities)))[0])
+            first.work_off(run, slices_of(first.place.ledger, run.number, next(iter(first.place.mapping.entities)))[0])
         except Exception as stopped:  # noqa: BLE001 (a broken engine may stop in any way)
             problem = type(stopped).__name__
         finally:

@@ -44,6 +44,13 @@ def test_two_hundred_random_schedules_lose_and_repeat_nothing(request, dialect):
     assert fates["delivered"] >= LEAST_DELIVERED[dialect] * fates.total(), fates
 
 
+# Seeds of longer soaks that found a fault once, of the engine or of the kit.
+@pytest.mark.parametrize("seed", [100007])
+def test_schedules_that_found_a_fault_find_none_any_more(seed):
+    (played,) = soak.play_all([seed], workers=1)
+    assert not played.problems, str(played)
+
+
 @pytest.mark.parametrize("seed", range(1001, 1005))
 def test_random_schedules_lose_and_repeat_nothing_through_the_operators(seed):
     made = schedule(seed, truth_of(soak.CUSTOMERS))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from masivo.wire import tokens
+from masivo_engine.ledger.runs.runs import slices_of
 from masivo_engine.sandbox.faults.faults import Rule, Script
 from masivo_engine.sandbox.options import DEFAULT_KEY, Naming, Telling
 from tests.databases.proof import MARK
@@ -86,7 +87,7 @@ def test_nothing_planted_shows_whatever_breaks(memory, capfd, by_operators):
         if running.airflow:
             seen += [repr(returned) for returned in running.airflow.xcoms]
             assert running.airflow.xcoms
-        assert any(line.startswith("masivo_entry") for line in seen)
+        assert any(line.startswith("masivo_record") for line in seen)
         assert memory.lines
         told = secrets()
         assert len(told) > 2, "no token was kept, so none was looked for"
@@ -103,7 +104,7 @@ def test_no_exception_shows_what_was_sent_or_with_what_key(fault):
         trip = running.trip()
         run = trip.begin("run-1")
         told = ""
-        for part in trip.place.ledger.slices(run.number, next(iter(trip.place.mapping.entities))):
+        for part in slices_of(trip.place.ledger, run.number, next(iter(trip.place.mapping.entities))):
             try:
                 trip.work_off(run, part)
             except Exception:  # noqa: BLE001 (whatever it is, it must not show)

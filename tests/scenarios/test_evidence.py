@@ -148,6 +148,7 @@ def test_of_a_set_that_was_taken_in_part_nothing_goes_again(opened, is_alone):
     ) as on:
         stock(on, (10, 3, -3), (5, 5), (5,))
         on.run()
+        assert {end(on, TRANSACTIONS, key) for key in ("C1-2", "C1-3")} == {"held transactions_already_migrated"}
         on.run(SWEEP)
         on.run(SWEEP)
         assert times(on) == {"C1-1": 1, "C2-1": 1, "C2-2": 1, "C3-1": 1}
@@ -254,3 +255,89 @@ def test_a_refused_batch_of_many_sets_that_was_not_taken_at_all_costs_few_rounds
         assert times(on) == {f"C{number}-1": 1 for number in range(1, 71) if number != 37}
         assert end(on, TRANSACTIONS, "C37-1") == "quarantined refused"
         assert len(sent) <= 25
+
+
+def last_set_refused(on):
+    """
+    Run with three customers of two bookings each, of which the last set is refused: nothing goes
+    after it.
+    """
+    stock(on, (5, 7), (3, 1), (4, 2))
+    on.run()
+    (waits,) = [key for key in ("C1", "C2", "C3") if not end(on, TRANSACTIONS, f"{key}-1").startswith("delivered")]
+    assert end(on, TRANSACTIONS, f"{waits}-1") == "in_doubt refusal_unproven"
+    return waits
+
+
+def test_a_refused_set_that_nothing_follows_waits_and_a_later_one_convicts_it_without_another_request(opened):
+    faults = script(("422_opaque", TRANSACTIONS, (2,)))
+    with opened(faults=faults) as on:
+        waits = last_set_refused(on)
+        posts = len(on.trip.posts())
+        on.run(SWEEP)
+        assert len(on.trip.posts()) == posts
+        on.shop.add_person("N", points=5)
+        on.shop.add_booking("N-1", "N", points=5)
+        on.run(SWEEP)
+        assert end(on, TRANSACTIONS, f"{waits}-1") == "quarantined refused"
+        assert times(on) == times(on) | {"N-1": 1}
+        assert f"{waits}-1" not in times(on)
+        assert len(on.trip.posts()) == posts + 2  # the new customer and its booking
+        on.sync("replay", keys=[f"{waits}-1", f"{waits}-2"], entities=["transactions"])
+        assert set(times(on).values()) == {1}
+        assert len(times(on)) == 7
+
+
+def test_a_person_may_say_that_a_refused_set_did_not_arrive_and_it_is_read_back_first(opened):
+    with opened({"certain_after_s": 0}, faults=script(("422_opaque", TRANSACTIONS, (2,)))) as on:
+        waits = last_set_refused(on)
+        posts = len(on.trip.posts())
+        keys = [f"{waits}-1", f"{waits}-2"]
+        on.sync("replay", keys=keys, entities=["transactions"], in_doubt="send_again", confirm="send_again")
+        assert {end(on, TRANSACTIONS, key) for key in keys} == {"quarantined refused"}
+        assert len(on.trip.posts()) == posts
+        on.clock.pass_minutes(60)
+        on.shop.change(booking, keys[0], ago=1, points=on_points(on, waits) - 3)
+        on.shop.change(booking, keys[1], ago=1, points=3)
+        on.run()
+        assert times(on) == dict.fromkeys(("C1-1", "C1-2", "C2-1", "C2-2", "C3-1", "C3-2"), 1)
+
+
+def on_points(on, owner):
+    """The balance of *owner*."""
+    with on.shop.engine.connect() as connection:
+        return connection.execute(text("SELECT points FROM person WHERE id = :id"), {"id": owner}).scalar_one()
+
+
+def test_the_last_set_is_of_one_booking_where_there_is_one_and_then_its_refusal_needs_no_proof(opened):
+    with opened(poison=frozenset({"C3-1"})) as on:
+        stock(on, (5, 7), (3, 1), (4,), (6, 2))
+        on.run()
+        assert end(on, TRANSACTIONS, "C3-1") == "quarantined refused"
+        assert len(times(on)) == 6
+
+
+@pytest.mark.parametrize("entity", list(Entity))
+def test_the_plan_counts_what_is_in_doubt_among_what_may_be_sent(opened, entity):
+    """The last request of its entity is lost, and nothing that came later proves that."""
+    with opened({"records": 10}, faults=script(("rst_before", entity, (2,)))) as on:
+        for number in (1, 2):
+            on.shop.add_person(f"C{number}", points=7)
+            on.shop.add_booking(f"B{number}", f"C{number}", points=5)
+            on.shop.add_booking(f"D{number}", f"C{number}", points=2)
+            on.shop.add_sale(f"S{number}", f"C{number}")
+        on.sync()
+        lost = 2 if entity is TRANSACTIONS else 1
+        before = sum(times(on, entity).values())
+        on.clock.pass_minutes(60)
+        on.shop.add_person("N", points=5, ago=20)
+        on.shop.add_booking("N1", "N", points=5, ago=20)
+        on.shop.add_sale("SN", "N", ago=20)
+        on.sync()
+        told = on.plan[entity.value]
+        assert (told["again"], told["records"], told["requests"]) == (lost, lost + 1, 2)
+        assert sum(times(on, entity).values()) - before == lost + 1
+        assert set(times(on, entity).values()) == {1}
+        on.clock.pass_minutes(60)
+        on.sync()
+        assert on.plan[entity.value]["again"] == 0

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from masivo.dags.sync_form import form, keeping_form
 from masivo.operators import account, migrate
 from masivo.services import Services
+from masivo_engine import crash_points
 from masivo_engine.model.errors import TryAgainLater
 from tests.databases.changing import OPERATORS, site
 from tests.variables import variables
@@ -128,6 +129,22 @@ def test_a_copy_that_was_made_in_the_middle_of_a_run_is_refused_although_it_has_
     before = on.everything_sent()
     assert set(before.values()) == {1}
 
+    with pytest.raises(AirflowFailException, match="restored from an older copy"):
+        on.sync(then, **released(then))
+    assert on.everything_sent() == before
+
+
+@pytest.mark.parametrize("then", DAGS)
+def test_a_copy_that_lacks_no_run_and_no_batch_but_a_request_is_refused(on, then):
+    """The last batch of all is written down, and not sent yet."""
+    packed = crash_points.trap_at("packed:3", lambda: copy(file_of(on), f"{file_of(on)}.copy"))
+    crash_points.set_trap(packed)
+    try:
+        on.sync()
+    finally:
+        crash_points.set_trap(None)
+    copy(f"{file_of(on)}.copy", file_of(on))
+    before = on.everything_sent()
     with pytest.raises(AirflowFailException, match="restored from an older copy"):
         on.sync(then, **released(then))
     assert on.everything_sent() == before

@@ -30,6 +30,23 @@ def least_requests(entity: Entity, counts: Iterable[int], limits: Limits) -> int
     return max(by_records, _ceil(customers_by_count.total(), limits.customers))
 
 
+def least_with_tail(entity: Entity, counts: Iterable[int], limits: Limits) -> int:
+    """
+    Return the least number of requests where one record, or a customer's smallest set, goes by
+    itself after all others, as a run sends them (`masivo_engine.migrate`).
+    """
+    by_count = Counter(count for count in counts if count > 0)
+    is_set = entity is Entity.TRANSACTIONS
+    units = by_count.total() if is_set else sum(count * times for count, times in by_count.items())
+    if units < 2:
+        return units
+    smallest = min(by_count)
+    by_count[smallest] -= 1
+    if not is_set and smallest > 1:
+        by_count[smallest - 1] += 1
+    return least_requests(entity, by_count.elements(), limits) + 1
+
+
 def _ceil(count: int, per_request: int) -> int:
     return -(-count // per_request)
 

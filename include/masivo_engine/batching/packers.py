@@ -51,17 +51,16 @@ class Packer(Protocol):
         """Return what is still open. The packer is empty afterwards and goes on counting."""
 
 
-def packer_for(entity: Entity, limits: Limits, *, first_number: int = 1) -> Packer:
+def packer_for(entity: Entity, limits: Limits) -> Packer:
     """
-    Return the packer of *entity*. Its batches count from *first_number*, in the order in which they
-    come out.
+    Return the packer of *entity*. Its batches count from 1, in the order in which they come out.
 
     A group is any records in their order; for transactions it is **all** sendable ones of one
     customer.
     """
     if entity is Entity.TRANSACTIONS:
-        return _WholeCustomers(limits, first_number)
-    return _InOrder(entity, limits, first_number)
+        return _WholeCustomers(limits)
+    return _InOrder(entity, limits)
 
 
 def one_request(groups: Sequence[Sequence[Record]], number: int) -> Batch:
@@ -75,10 +74,10 @@ def one_request(groups: Sequence[Sequence[Record]], number: int) -> Batch:
 class _InOrder:
     """Fills one request after the other. What a full one cannot take goes on in the next."""
 
-    def __init__(self, entity: Entity, limits: Limits, first_number: int) -> None:
+    def __init__(self, entity: Entity, limits: Limits) -> None:
         self._entity = entity
         self._limits = limits
-        self._number = first_number
+        self._number = 1
         self._customers = limits.customers
         # In the customers' request each record is a customer, so both caps are about the same
         # thing.
@@ -148,9 +147,9 @@ class _WholeCustomers:
     saves 3 % of the requests.
     """
 
-    def __init__(self, limits: Limits, first_number: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._number = first_number
+        self._number = 1
         self._open: list[Request] = []
 
     def add(self, group: Sequence[Record]) -> list[Batch]:

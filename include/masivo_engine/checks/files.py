@@ -21,6 +21,7 @@ from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.database import Database
+from masivo_engine.source.fitness import Fitness
 
 
 def files(mapping: Mapping) -> Iterator[Query]:
@@ -35,13 +36,13 @@ def opened(engine: Engine, mapping: Mapping) -> tuple[dict[Query, list[str]], li
     Return the aliases of every file that the database can run and the contract knows, and what is
     wrong with the others.
     """
-    database = Database(engine)
+    fitness = Fitness(Database(engine), mapping.settings)
     columns: dict[Query, list[str]] = {}
     findings: list[Finding] = []
     for query in files(mapping):
         where = str(query.entity)
         try:
-            found = database.columns(query)
+            found = fitness.columns(query)
         except MappingError as error:
             stranger = _unknown_table(engine, query)
             remedy = stranger or f"{error.remedy} (the SQL is run as it stands, on {engine.dialect.name})"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -72,6 +73,10 @@ class Asked:
         self.bounds = bounds
         self.dialect = engine.dialect.name
         self._database = Database(engine)
+
+    def now(self) -> datetime:
+        """Return the time by the database's own clock, as a run has it."""
+        return self._database.now()
 
     def has(self, entity: Entity, *aliases: str) -> bool:
         """Whether *entity*'s own file runs and has all *aliases*."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -26,40 +25,22 @@ _EMAIL = re.compile(r"[^\s\"'`<>(),;:\[\]{}=]+@[^\s\"'`<>(),;:\[\]{}=]+")
 _PLACE = re.compile(r"customers(?:\[|\.)(\d+)\]?(?:\.(?:events|transactions)(?:\[|\.)(\d+)\]?)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+def culprits(text: str, request: Sequence[Unit]) -> list[Unit]:
     """
-    The *parts* of a request that its refusal names: single units, or all units of a customer where
-    only the customer is named.
+    Return the units that *text*, the refusal of exactly *request*, names, by themselves or by their
+    customer. Nobody, where it names nobody or everybody.
 
-    *is_plain* where they are named as one names a record: in quotes, by e-mail or by place; a bare
-    word of the sentence may be a number that happens to be somebody's key.
-    """
-
-    parts: tuple[tuple[Unit, ...], ...] = ()
-    is_plain: bool = False
-
-    @property
-    def units(self) -> list[Unit]:
-        """All units that are named, or whose customer is."""
-        return [unit for part in self.parts for unit in part]
-
-
-def culprits(text: str, request: Sequence[Unit]) -> Named:
-    """
-    Return whom *text*, the refusal of exactly *request*, names. Nobody, where it names nobody or
-    everybody.
+    A record is named in quotes, by e-mail or by place; where none is, by a bare word of the
+    sentence, which may also be a number that happens to be somebody's key.
     """
     said = sentences(text)
     plain = {name for groups in _QUOTED.findall(said) for name in groups if name}
     plain |= {email.strip(".").casefold() for email in _EMAIL.findall(said)}
-    found = _parts(
-        request, plain, {(int(customer), int(item) if item else None) for customer, item in _PLACE.findall(said)}
-    )
-    if found:
-        return Named(found, is_plain=True)
+    places = {(int(customer), int(item) if item else None) for customer, item in _PLACE.findall(said)}
+    if found := _named(request, plain, places):
+        return found
     bare = {word.strip(".:") for word in re.split(r"[\s'\"`,;()<>]+", said)} | set(re.findall(r"[\w.+-]*\w", said))
-    return Named(_parts(request, {word for word in bare if len(word) >= _SHORT}, set()))
+    return _named(request, {word for word in bare if len(word) >= _SHORT}, set())
 
 
 def sentences(text: str) -> str:
@@ -88,20 +69,13 @@ def names(unit: Unit) -> set[str]:
     return found - {""}
 
 
-def _parts(
-    request: Sequence[Unit], said: set[str], places: set[tuple[int, int | None]]
-) -> tuple[tuple[Unit, ...], ...]:
-    if not said and not places:
-        return ()
-    own: list[tuple[Unit, ...]] = []
-    by_customer: dict[str, list[Unit]] = {}
-    for unit, (customer, item) in zip(request, _places_of(request), strict=True):
-        if said & names(unit) or (customer, item) in places:
-            own.append((unit,))
-        elif unit[0].customer in said or (customer, None) in places:
-            by_customer.setdefault(unit[0].customer, []).append(unit)
-    found = (*own, *map(tuple, by_customer.values()))
-    return found if sum(len(part) for part in found) < len(request) else ()
+def _named(request: Sequence[Unit], said: set[str], places: set[tuple[int, int | None]]) -> list[Unit]:
+    found = [
+        unit
+        for unit, (customer, item) in zip(request, _places_of(request), strict=True)
+        if said & (names(unit) | {unit[0].customer}) or places & {(customer, item), (customer, None)}
+    ]
+    return found if len(found) < len(request) else []
 
 
 def _strings(json: Any) -> Iterator[str]:

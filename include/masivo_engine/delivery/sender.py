@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from masivo_engine.crash_points import crash_point
-from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict, words
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
+from masivo_engine.model.answers import (
+    Answer,
+    Verdict,
+    counts_fewer,
+    may_be_about_content,
+    retry_after_s,
+    verdict,
+    words,
+)
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, MigrationError, Misconfigured, Stopped, TryAgainLater
 from masivo_engine.model.limits import Limits, Log
@@ -38,11 +45,7 @@ _LONGEST_PAUSE_BEFORE_POST_S = 20.0
 # worker's slot.
 _LONGEST_FREEZE_S = 600.0
 
-_STATES = {
-    Verdict.ACCEPTED: BatchState.DELIVERED,
-    Verdict.REFUSED: BatchState.REFUSED,
-    Verdict.IN_DOUBT: BatchState.IN_DOUBT,
-}
+_STATES = {Verdict.ACCEPTED: BatchState.DELIVERED, Verdict.REFUSED: BatchState.REFUSED}
 
 
 class Turns(Protocol):
@@ -70,6 +73,9 @@ class Sender(Protocol):
     def post(self, entity: Entity, body: bytes) -> Answer:
         """POST *body* to *entity*'s migrate endpoint, once, and never raise for what comes back."""
 
+    def is_answered(self) -> bool:
+        """Whether the API answers a GET, so that address and key are right."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -89,10 +95,9 @@ class Progress:
 class Sending:
     """Sends the batches of one slice, one after the other."""
 
-    def __init__(  # noqa: PLR0913 (one for each station behind it)
+    def __init__(
         self,
-        ledger: Ledger,
-        lease: Lease,
+        writer: SliceLedger,
         sender: Sender,
         lane: Turns,
         limits: Limits,
@@ -101,8 +106,7 @@ class Sending:
         log: Log,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._ledger = ledger
-        self._lease = lease
+        self._writer = writer
         self._sender = sender
         self._lane = lane
         self._limits = limits
@@ -110,21 +114,7 @@ class Sending:
         self._log = log
         self._sleep = sleep
         self._asked_s = 0.0
-        self._at_hand: list[int] = []
-        self._waiting: dict[int, tuple[int, Batch]] = {}
-        self._given_back: list[int] = []
-        self._taken_back: set[str] = set()
-
-    def pack(self, batches: Sequence[Batch], again: Collection[str] = (), *, outdated: Sequence[int] = ()) -> None:
-        """
-        Write *batches* down ahead of their turns, all or none; they are to be sent in this order,
-        with `send`.
-
-        They supersede the *outdated* entries of earlier runs.
-        """
-        ids = self._ledger.pack_together(self._lease, batches, self._carried(again), outdated=outdated)
-        self._waiting |= {id(batch): (number, batch) for number, batch in zip(ids, batches, strict=True)}
-        crash_point("packed")
+        self._at_hand: int | None = None
 
     @contextmanager
     def giving_back(self) -> Iterator[None]:
@@ -138,34 +128,17 @@ class Sending:
                 self._give_back("run_stopped")
             raise
 
-    def send(
-        self,
-        batch: Batch,
-        again: Collection[str] = (),
-        *,
-        unproven: Collection[str] = (),
-        outdated: Sequence[int] = (),
-        purpose: Purpose = Purpose.DELIVERY,
-    ) -> Answer:
+    def send(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> tuple[int, Answer]:
         """
-        Send *batch* until the API has decided about it, and enter the receipt; return the deciding
-        answer.
+        Send *batch* until the API has decided about it, and enter the receipt; return its number in
+        the ledger and the deciding answer.
 
-        *again* are keys that this slice sent before, *unproven* those that may have arrived then;
-        *outdated* are entries of earlier runs about the same doubt. Raises `TryAgainLater` or
-        `Stopped` with the batch given back, or in doubt where the answer may be a yes in words that
-        the contract does not have; no record is lost by either.
+        Raises `TryAgainLater` or `Stopped` with the batch given back, or in doubt where the answer
+        may be a yes in words that the contract does not have; no record is lost by either.
         """
-        batch_id, _ = self._waiting.pop(id(batch), (0, batch))
-        if not batch_id:
-            # A doubt is settled by what was written down and sent after it, so both must stay in
-            # one order.
-            self._unpack()
-            batch_id = self._ledger.pack(
-                self._lease, batch, self._carried(again), unproven=unproven, outdated=outdated, purpose=purpose
-            )
-            crash_point("packed")
-        self._at_hand = [batch_id]
+        batch_id = self._writer.pack(batch, purpose)
+        self._at_hand = batch_id
+        crash_point("packed")
         tries, self._asked_s = 0, 0.0
         while True:
             answer = self._post(batch_id, batch)
@@ -173,13 +146,13 @@ class Sending:
             self._report(batch, answer)
             if verdict(answer) is not Verdict.TRY_AGAIN:
                 break
-            self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
+            self._writer.mark_not_sent(batch_id, status=answer.status, words=words(answer))
             tries += answer.status != 429
             self._wait_or_give_up(answer, tries)
-        self._enter(batch_id, batch, answer)
-        self._at_hand = []
+        self._enter(batch_id, answer, purpose)
+        self._at_hand = None
         crash_point("received")
-        return answer
+        return batch_id, answer
 
     def _post(self, batch_id: int, batch: Batch) -> Answer:
         while True:
@@ -187,13 +160,22 @@ class Sending:
             crash_point("turn_taken")
             self._authorize()
             began = time.monotonic()
-            self._ledger.sending(self._lease, batch_id)
+            self._writer.mark_sending(batch_id)
             crash_point("sending")
             self._raise_high_water(batch_id)
             if self._lane.start() and time.monotonic() - began < _LONGEST_PAUSE_BEFORE_POST_S:
-                return self._sender.post(batch.entity, batch.body)
+                return self._understood(batch, self._sender.post(batch.entity, batch.body))
             # Raises `Fenced` where another try has taken over; else the batch takes another turn.
-            self._ledger.not_sent(self._lease, batch_id, status=0, words="paused before it was sent")
+            self._writer.mark_not_sent(batch_id, status=0, words="paused before it was sent")
+
+    def _understood(self, batch: Batch, answer: Answer) -> Answer:
+        """
+        Return *answer* with what it does not say by its status: that it is about the content, or
+        that not all was taken.
+        """
+        if may_be_about_content(answer) and self._sender.is_answered():
+            return replace(answer, is_about_content=True)
+        return replace(answer, counts_fewer=counts_fewer(answer, batch.customers, len(batch.records)))
 
     def _raise_high_water(self, batch_id: int) -> None:
         """
@@ -201,9 +183,9 @@ class Sending:
         and the batch waits as before.
         """
         try:
-            self._ledger.raise_high_water()
+            self._writer.ledger.raise_high_water()
         except MigrationError:
-            self._ledger.not_sent(self._lease, batch_id, status=0, words="its high-water mark could not be raised")
+            self._writer.mark_not_sent(batch_id, status=0, words="its high-water mark could not be raised")
             raise
 
     def _authorize(self) -> None:
@@ -233,21 +215,21 @@ class Sending:
             self._give_back("api_unavailable")
             raise
 
-    def _enter(self, batch_id: int, batch: Batch, answer: Answer) -> None:
+    def _enter(self, batch_id: int, answer: Answer, purpose: Purpose) -> None:
         judged = verdict(answer)
-        if judged is Verdict.STOP:
-            if _may_be_accepted(answer):
-                receipt = Receipt(BatchState.IN_DOUBT, answer.status, answer.seconds, words(answer), "server_error")
-                self._ledger.receive(self._lease, batch_id, receipt)
-            else:
-                self._ledger.not_sent(self._lease, batch_id, status=answer.status, words=words(answer))
-                self._give_back("run_stopped")
+        if judged is Verdict.STOP and not _may_be_accepted(answer):
+            self._writer.mark_not_sent(batch_id, status=answer.status, words=words(answer))
+            self._give_back("run_stopped")
             raise Stopped(_stopped(answer))
-        state, reason = _STATES[judged], ""
-        if judged is Verdict.IN_DOUBT:
+        state, reason = _STATES.get(judged, BatchState.IN_DOUBT), ""
+        if state is BatchState.IN_DOUBT:
             reason = "server_error" if answer.status else "no_answer"
+        elif judged is Verdict.ACCEPTED and purpose is Purpose.PROBE:
+            reason = "probe_unproven"
         receipt = Receipt(state, answer.status, answer.seconds, words(answer), reason)
-        self._ledger.receive(self._lease, batch_id, receipt, batch.records)
+        self._writer.enter_receipt(batch_id, receipt)
+        if judged is Verdict.STOP:
+            raise Stopped(_stopped(answer))
 
     def _wait_or_give_up(self, answer: Answer, tries: int) -> None:
         if answer.status == 401:
@@ -277,28 +259,11 @@ class Sending:
         if answer.status != 429:
             self._sleep(pause)
 
-    def _unpack(self) -> None:
-        """Take back what waits: each batch is written down again when it is sent."""
-        if self._waiting:
-            ids = [number for number, _ in self._waiting.values()]
-            self._ledger.unpack(self._lease, ids)
-            crash_point("unpacked")
-            self._given_back += ids  # what of them is not written down again must have a state in the end
-            self._taken_back |= {record.key for _, batch in self._waiting.values() for record in batch.records}
-            self._waiting.clear()
-
-    def _carried(self, again: Collection[str]) -> Collection[str]:
-        """Return the keys that have an entry in some batch of this slice already."""
-        return self._taken_back.union(again) if self._taken_back else again
-
     def _give_back(self, reason: str) -> None:
-        """Give back the batch at hand, unless it was sent, and all that was to be sent after it."""
-        ids = [*self._at_hand, *(number for number, _ in self._waiting.values()), *self._given_back]
-        if ids:
-            self._ledger.give_back(self._lease, ids, reason)
-        self._at_hand = []
-        self._waiting.clear()
-        self._given_back.clear()
+        """Give back the batch at hand, unless it was sent."""
+        if self._at_hand is not None:
+            self._writer.give_back(self._at_hand, reason)
+        self._at_hand = None
 
     def _report(self, batch: Batch, answer: Answer) -> None:
         records = len(batch.records)

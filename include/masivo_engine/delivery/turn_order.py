@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 
 from masivo_engine.delivery.sender import Turns
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.writing.leases import is_behind
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import Slice
 

@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 
 from masivo_engine.forecast.forecast import Forecast
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.history.entries import known
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import rows_where
 from masivo_engine.ledger.runs.decisions import released_count
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
@@ -39,9 +39,8 @@ def already_there(ledger: Ledger, made: Forecast, reader: Reader, limits: Limits
     fresh = next((one.new for one in made.entities if one.entity is Entity.CUSTOMERS), None)
     if fresh is None or fresh.count <= _brought(ledger):
         return
-    was_sent = {
-        key for key, entries in known(ledger, Entity.CUSTOMERS, fresh.keys).items() if any(e.batch for e in entries)
-    }
+    rows = rows_where(ledger, Entity.CUSTOMERS, schema.record.c.key, fresh.keys)
+    was_sent = {row.key for row in rows if row.has_batch or row.out_batch or row.strays}
     asked = some_of([key for key in fresh.keys if key not in was_sent], _ASKED)
     reads = Reads(ledger, usual_reads(limits.per_hour))
     answers = [is_visible(reader.get_customer(key), key) if reads.take() else None for key in asked]

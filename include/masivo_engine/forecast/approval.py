@@ -22,7 +22,8 @@ class Bounds:
     """
     What a run may do unasked; None is any.
 
-    *rows* that it sends, *quarantined* per cent of those read, *points* of rows that do not go,
+    *rows* that it sends, *quarantined* per cent of those read that had not been so before, *points*
+    of rows that newly do not go,
     *adopted* rows that were never sent.
     """
 
@@ -39,15 +40,18 @@ def exceeded(plan: Mapping[str, Any], bounds: Bounds) -> Iterator[str]:
     if bounds.rows is not None and sent > bounds.rows:
         yield f"{sent:,} records would be sent; above {bounds.rows:,} a person has to approve"
     read = sum(entity["rows"] for entity in entities)
-    share = 100 * sum(entity["states"][State.QUARANTINED] for entity in entities) / read if read else 0.0
+    # What had ended so before is read again by every run, and was looked at then.
+    quarantined = sum(why["new"] for why in plan["reasons"] if why["state"] == State.QUARANTINED)
+    share = 100 * quarantined / read if read else 0.0
     if bounds.quarantined is not None and share > bounds.quarantined:
         yield (
-            f"{share:.1f} % of {read:,} rows would be quarantined; above {bounds.quarantined:g} % a person has to"
+            f"{share:.1f} % of {read:,} rows would be newly quarantined; above {bounds.quarantined:g} % a person has to"
             " approve"
         )
-    points = sum((abs(Decimal(why["points"])) for why in plan["reasons"] if why["state"] in _DOES_NOT_GO), Decimal(0))
+    left = (why for why in plan["reasons"] if why["state"] in _DOES_NOT_GO)
+    points = sum((abs(Decimal(why["new_points"])) for why in left), Decimal(0))
     if bounds.points is not None and points > bounds.points:
-        yield f"{points:,} points hang on rows that would not go; above {bounds.points:,} a person has to approve"
+        yield f"{points:,} points hang on rows that would newly not go; above {bounds.points:,} a person has to approve"
     never_sent = sum(entity["never_sent"] for entity in entities)
     if bounds.adopted is not None and never_sent > bounds.adopted:
         yield (
@@ -61,14 +65,15 @@ def as_markdown(plan: Mapping[str, Any]) -> str:
     lines = [
         f"**{plan['covers']}** · {plan['requests']:,} requests, {hours(plan['hours'])} on the lane",
         "",
-        "| | read | sent | unchanged | of these never sent | quarantined | held |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | read | sent | of these in doubt | unchanged | of these never sent | quarantined | held |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entity in plan["entities"].items():
         states = entity["states"]
         counts = [
             entity["rows"],
             entity["records"],
+            entity["again"],
             states[State.UNCHANGED],
             entity["never_sent"],
             *(states[s] for s in (State.QUARANTINED, State.HELD)),

@@ -11,32 +11,35 @@ tier.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from masivo_engine.batching.lower_bound import least_requests
-from masivo_engine.batching.packers import Packer, packer_for
-from masivo_engine.forecast.projection import Foresight
-from masivo_engine.ledger.history.waiting import waiting, waiting_for
-from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.batching.lower_bound import least_with_tail
+from masivo_engine.batching.packers import Packer, one_request, packer_for
+from masivo_engine.batching.tail import Tail
+from masivo_engine.batching.units import by_customer, units_of
+from masivo_engine.forecast.projection import Projection
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Known
+from masivo_engine.ledger.runs.asked import open_places
+from masivo_engine.ledger.runs.runs import Run
 from masivo_engine.model.batches import Batch
+from masivo_engine.model.judged import Judged
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import Entity, Entry, Record, State
+from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.model.runs import Covers, Slice, Window
-from masivo_engine.planning.slices import rows_per_slice
 from masivo_engine.readback.spread import Spread
 from masivo_engine.records.stream import record_pages
 from masivo_engine.source.prefetch import gc_paused
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import MOST_KEYS, portions
-from masivo_engine.triage.triage import MOST_SUSPECTS, Judgement, Triage
+from masivo_engine.sql import MOST_KEYS
+from masivo_engine.triage.sets import SetsBeside
+from masivo_engine.triage.triage import MOST_SUSPECTS, Decisions, Judgement, Triage
 
 
 _TOKEN_HOURS = 1.0  # docs/api-facts.md#f-token
@@ -47,23 +50,31 @@ class Expected:
     """
     What will become of the rows of one entity.
 
-    *records* are those that will be sent, in *requests* of *sent_bytes*; *resent* of them were
-    delivered before with other content, and *new* has a few of the customers who were not.
+    *records* are those that will be sent at most, in *requests* of *sent_bytes*; *resent* of them
+    were delivered before with other content, *again* of them are in doubt, and go only where a
+    read-back shows that they have not arrived. *new* has a few of the customers who were not. Of
+    *arrived* rows, which the API has, *remade* read otherwise although their change times stand.
     *never_sent* will count as delivered (adopted) although the ledger never sent them. *why* counts
-    rows and points by state, reason and column.
+    rows and points by state, reason and column, *news* those of them that had not ended so before.
+    *left_out* are rows of the whole database that the mapping does not read, by its reason.
     """
 
     entity: Entity
     rows: int = 0
     records: int = 0
     resent: int = 0
+    again: int = 0
     never_sent: int = 0
+    arrived: int = 0
+    remade: int = 0
     requests: int = 0
     sent_bytes: int = 0
     states: Counter[str] = field(default_factory=Counter)
     why: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
+    news: dict[tuple[str, str, str], tuple[int, Decimal]] = field(default_factory=dict)
     customers: Counter[int] = field(default_factory=Counter)
     new: Spread = field(default_factory=Spread)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -98,12 +109,13 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run will do."""
+    """What a run will do. *has_customers*: the source has some, or nobody has asked it for them."""
 
     covers: str
     entities: tuple[Expected, ...]
     worth: Worth
     limits: Limits
+    has_customers: bool = True
 
     @property
     def requests(self) -> int:
@@ -129,6 +141,11 @@ class Forecast:
             "token_refreshes": int(self.hours / _TOKEN_HOURS),
             "entities": {one.entity.value: self._entity(one) for one in self.entities},
             "reasons": self._reasons(),
+            "left_out": [
+                {"entity": one.entity.value, "reason": reason, "rows": rows}
+                for one in self.entities
+                for reason, rows in one.left_out.items()
+            ],
             "worth": {
                 "balances": _plain(self.worth.balances),
                 "transactions": _plain(self.worth.transactions),
@@ -142,12 +159,13 @@ class Forecast:
 
     def _entity(self, one: Expected) -> dict[str, Any]:
         sizes = (count for size, customers in one.customers.items() for count in [size] * customers)
-        least = least_requests(one.entity, sizes, self.limits)
+        least = least_with_tail(one.entity, sizes, self.limits)
         return {
             "rows": one.rows,
             "states": {state.value: one.states[state] for state in State},
             "records": one.records,
             "resent": one.resent,
+            "again": one.again,
             "never_sent": one.never_sent,
             "requests": one.requests,
             "least_requests": least,
@@ -165,6 +183,8 @@ class Forecast:
                 "column": column,
                 "rows": rows,
                 "points": str(points),
+                "new": one.news.get((state, reason, column), (0, Decimal(0)))[0],
+                "new_points": str(one.news.get((state, reason, column), (0, Decimal(0)))[1]),
             }
             for one in self.entities
             for (state, reason, column), (rows, points) in one.why.items()
@@ -190,6 +210,11 @@ def as_text(made: Forecast) -> str:
             " content"
         ),
     ]
+    if again := sum(one.again for one in made.entities):
+        lines.append(
+            f"{again:,} of the records are in doubt: they are read back first, and sent again only if that shows that"
+            " the API does not have them"
+        )
     if never_sent := sum(one.never_sent for one in made.entities):
         lines.append(
             f"{never_sent:,} rows that this ledger never sent will count as delivered (adopted): nothing of them goes"
@@ -205,6 +230,8 @@ def as_text(made: Forecast) -> str:
         reason = REASONS[line["reason"]]
         where = f"{line['entity']:<13}{line['state']}, {line['reason']}{column}"
         lines.append(f"  {line['rows']:>8,}  {where}: {reason.means}; {reason.do}")
+    for one in made.entities:
+        lines += [f"left out by the mapping: {rows:,} {one.entity}, {reason}" for reason, rows in one.left_out.items()]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -217,7 +244,10 @@ class Forecaster:
     Makes the forecast of *run*: its slices as they are planned, and what waited and will be free.
     """
 
-    def __init__(self, ledger: Ledger, run: Run, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, run: Run, limits: Limits, twins: Mapping[Entity, Mapping[str, int]] | None = None
+    ) -> None:
+        self._twins = twins or {}
         self._ledger = ledger
         self._run = run
         self._limits = limits
@@ -226,41 +256,49 @@ class Forecaster:
     def forecast(self, legacies: Sequence[Source], slices: Mapping[Entity, Sequence[Slice]]) -> Forecast:
         """Do everything but sending, entity by entity, parents first."""
         worth = Worth()
-        with gc_paused(), Foresight.of(self._ledger, self._run.number) as foresight:
+        with gc_paused(), Projection.of(self._ledger, self._run.number) as projection:
             expected = tuple(
-                self._entity(legacy, slices.get(legacy.entity, ()), foresight, worth)
+                self._entity(legacy, slices.get(legacy.entity, ()), projection, worth)
                 for legacy in legacies
                 if legacy.entity in self._covers.windows
             )
-        return Forecast(str(self._covers), expected, worth, self._limits)
+        customers = [legacy for legacy in legacies if legacy.entity is Entity.CUSTOMERS]
+        has_customers = not any(legacy.is_empty() for legacy in customers)
+        return Forecast(str(self._covers), expected, worth, self._limits, has_customers)
 
-    def _entity(self, legacy: Source, slices: Sequence[Slice], foresight: Foresight, worth: Worth) -> Expected:
+    def _entity(self, legacy: Source, slices: Sequence[Slice], projection: Projection, worth: Worth) -> Expected:
         entity = legacy.entity
-        found = Expected(entity)
+        found = Expected(entity, left_out=legacy.left_out())
         window = self._covers.windows[entity]
         for part in slices:
-            _Slice(legacy, part, foresight, self, found, worth).read([window])
-        for number, keys in enumerate(self._freed(legacy, foresight), start=len(slices) + 1):
-            part = Slice(entity, number, number, None, None, len(keys), selects="keys")
-            named = [window.named(some) for some in portions(keys, most=MOST_KEYS)]
-            _Slice(legacy, part, foresight, self, found, worth).read(named)
+            _Slice(legacy, part, projection, self, found, worth).read([window])
+        if self._covers.takes_up_open and not window.is_everything:
+            number = len(slices) + 1
+            part = Slice(entity, number, number, None, None, 0, selects="places")
+            asked = open_places(self._ledger, entity, most=MOST_KEYS)
+            _Slice(legacy, part, projection, self, found, worth).read(Window(places=tuple(some)) for some in asked)
         return found
 
-    def _freed(self, legacy: Source, foresight: Foresight) -> Iterator[Sequence[str]]:
-        if not self._covers.takes_up_waiting:
-            return
-        entity = legacy.entity
-        keys = set(waiting(self._ledger, entity, legacy.policies, before=self._run.number))
-        if entity.has_parent:
-            for some in waiting_for(self._ledger, entity, before=self._run.number):
-                arriving = foresight.will_arrive({customer for _, customer in some})
-                keys.update(read for read, customer in some if customer in arriving)
-        yield from portions(sorted(keys), most=rows_per_slice(entity, self._limits))
+    def tail(self, part: Slice) -> Tail:
+        """Return what keeps the last request of *part* back, as the tasks do it."""
+        replaces = part.entity is Entity.CUSTOMERS and self._ledger.resends == "replace"
+        return Tail(part.entity, is_needed=part.number == part.of and not replaces)
 
-    def triage(self, legacy: Source, part: Slice, foresight: Foresight) -> Triage:
+    def triage(self, legacy: Source, part: Slice, projection: Projection) -> Triage:
         """Return the judge of *part*."""
-        lease = Lease(self._run.number, part.entity, part.number, fence=0)
-        return Triage(foresight, lease, self._limits, legacy.policies, self._covers.mode)
+
+        def judging(source: Source, sets: SetsBeside | None = None) -> Triage:
+            entity, run = source.entity, self._run.number
+            # What a probe has not shown yet counts as sent: a plan says at most.
+            resends = self._ledger.resends or "replace"
+            decided = Decisions.of(entity, source.policies, self._covers.policies, resends)
+            number, twins = part.number, self._twins.get(entity, {})
+            return Triage(
+                entity, projection, source, self._limits, decided, run=run, number=number, twins=twins, sets=sets
+            )
+
+        has_sets = part.entity is Entity.CUSTOMERS and legacy.has_beside(Entity.TRANSACTIONS)
+        return judging(legacy, SetsBeside(legacy, judging) if has_sets else None)
 
     def packer(self, entity: Entity) -> Packer:
         """Return a packer as the tasks use."""
@@ -271,31 +309,47 @@ class _Slice:
     """Works one slice off, without sending anything."""
 
     def __init__(
-        self, legacy: Source, part: Slice, foresight: Foresight, telling: Forecaster, found: Expected, worth: Worth
+        self, legacy: Source, part: Slice, projection: Projection, telling: Forecaster, found: Expected, worth: Worth
     ) -> None:
         self._legacy = legacy
         self._part = part
-        self._foresight = foresight
-        self._triage = telling.triage(legacy, part, foresight)
+        self._projection = projection
+        self._triage = telling.triage(legacy, part, projection)
         self._packer = telling.packer(part.entity)
+        self._tail = telling.tail(part)
         self._found = found
         self._worth = worth
         self._suspects: list[list[Record]] = []
+        self._doubtful: list[Record] = []
 
     def read(self, windows: Iterable[Window]) -> None:
         """Read and judge the rows of *windows*, pack what would be sent, and count."""
         for window in windows:
             for page in filter(None, record_pages(self._legacy, self._part, window)):
-                self._found.rows += len(page)
                 judged = self._triage.judge(page)
+                self._found.rows += len(page) - judged.met_again
                 self._note(judged)
-                for group in judged.groups:
-                    self._take(self._packer.add(group))
+                for unit in self._tail.keep_back(judged.units, _touched(judged)):
+                    self._take(self._packer.add(unit))
                 self._suspects += judged.suspects
+                self._doubtful += _sent_again(judged)
                 if len(self._suspects) > MOST_SUSPECTS:
                     self._take_suspects()
         self._take_suspects()
         self._take(self._packer.close())
+        if tail := self._tail.take():
+            self._take([one_request([tail], 1)])
+        self._take_doubtful()
+
+    def _take_doubtful(self) -> None:
+        """Count what is in doubt as if none of it had arrived: a plan says at most."""
+        self._found.again += len(self._doubtful)
+        for records in by_customer(self._doubtful).values():
+            self._found.customers[len(records)] += 1
+        for unit in units_of(self._doubtful):
+            self._take(self._packer.add(unit))
+        self._take(self._packer.close())
+        self._doubtful = []
 
     def _take_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
@@ -307,38 +361,65 @@ class _Slice:
             self._found.requests += 1
             self._found.records += len(batch.records)
             self._found.sent_bytes += len(batch.body)
-            self._triage.entered(batch)
 
     def _note(self, judged: Judgement) -> None:
         entity, found = self._part.entity, self._found
-        sent = [record for group in (*judged.groups, *judged.suspects) for record in group]
+        sent = [record for unit in (*judged.units, *judged.suspects) for record in unit]
         for record in sent:
             self._worth.add(record)
-        found.resent += sum(record.key in self._triage.resent for record in sent)
+        resent = {
+            record.place for record in sent if record.place in judged.known and judged.known[record.place].has_arrived
+        }
+        found.resent += len(resent)
+        found.remade += sum(_is_remade(one, judged.known) for one in judged.judged)
+        found.arrived += sum(one.place in judged.known and judged.known[one.place].has_arrived for one in judged.judged)
         found.never_sent += judged.never_sent
         found.states[State.DELIVERED] += len(sent)
-        found.states[State.IN_DOUBT] += len(judged.earlier)
         for customer_records in Counter(record.customer for record in sent).values():
             found.customers[customer_records] += 1
-        for entry in judged.entries:
-            self._count(entry)
-        keys = [record.key for record in sent]
-        keys += [entry.row.key for entry in judged.entries if entry.reason != "duplicate_row"]
-        self._foresight.note(entity, keys)
+        for one in judged.judged:
+            if not one.verdict.is_sent:
+                self._count(one, judged.known.get(one.place))
+        self._projection.note(entity, judged.judged)
         if entity is Entity.CUSTOMERS:
             for record in sent:
-                if record.key not in self._triage.resent:
+                if record.place not in resent:
                     found.new.add(record.key)
-            self._foresight.expect((record.key, State.DELIVERED.value, record) for record in sent)
-            left = (entry for entry in judged.entries if entry.state in {State.QUARANTINED, State.HELD})
-            self._foresight.expect((entry.row.key, entry.state.value, None) for entry in left)
 
-    def _count(self, entry: Entry) -> None:
-        self._found.states[entry.state] += 1
-        if entry.reason:
-            line = entry.state.value, entry.reason, entry.column
-            rows, points = self._found.why.get(line, (0, Decimal(0)))
-            self._found.why[line] = rows + 1, points + entry.row.points
+    def _count(self, one: Judged, known: Known | None) -> None:
+        verdict = one.verdict
+        self._found.states[verdict.state] += 1
+        if not verdict.reason:
+            return
+        line = verdict.state.value, verdict.reason, verdict.column
+        is_news = known is None or (known.state, known.reason) != (verdict.state, verdict.reason)
+        for counted in (self._found.why, self._found.news) if is_news else (self._found.why,):
+            rows, points = counted.get(line, (0, Decimal(0)))
+            counted[line] = rows + 1, points + one.row.points
+
+
+def _sent_again(judged: Judgement) -> list[Record]:
+    """Return what is sent again if a read-back shows that what is out has not arrived."""
+    stay = {one.place for one in judged.judged if one.verdict.reason in ("stray", "differs")}
+    return [row for row in judged.unsettled if isinstance(row, Record) and row.place not in stay]
+
+
+def _touched(judged: Judgement) -> set[str]:
+    """Return the places of which the API has something, or may have."""
+    return {place for place, row in judged.known.items() if row.has_arrived or row.is_out or row.strays}
+
+
+def _is_remade(one: Judged, known: Mapping[str, Known]) -> bool:
+    """Whether a delivered row reads otherwise although its own change time did not move."""
+    row = known.get(one.place)
+    content = one.row.content_hash if isinstance(one.row, Record) else None
+    return (
+        row is not None
+        and row.has_arrived
+        and (content, one.row.customer) != (row.has_hash, row.has_customer)
+        and one.row.changed == row.changed
+        and (row.hash, row.customer) == (row.has_hash, row.has_customer)
+    )
 
 
 def _add(amounts: dict[str, Decimal], name: str, amount: Decimal) -> None:

@@ -21,7 +21,7 @@ from masivo_engine.model.errors import EmptyLedger, LedgerError
 _log = logging.getLogger(__name__)
 
 
-class Opened:
+class Ledger:
     """
     The ledger of *account*, a fingerprint of the API account that it is about, in the database
     behind *engine*.
@@ -40,7 +40,7 @@ class Opened:
         memory: Memory | None = None,
     ) -> None:
         self.engine = engine
-        self._seal = seal
+        self.seal = seal
         self._memory = memory
         self._marked = Mark()
         self.account = account
@@ -64,11 +64,8 @@ class Opened:
                 # Also where nothing changes: a ledger that cannot be written must be found out
                 # before anything is sent.
                 if not connection.execute(update(schema.ledger).values(id=schema.ledger.c.id)).rowcount:
-                    connection.execute(
-                        insert(schema.ledger).values(
-                            id=1, account=self.account, salt=secrets.token_bytes(16), created_at=now()
-                        )
-                    )
+                    mine = {"id": 1, "account": self.account, "salt": secrets.token_bytes(16)}
+                    connection.execute(insert(schema.ledger).values(mine))
         except IntegrityError:
             pass  # another task wrote the row first
         except SQLAlchemyError as error:
@@ -93,6 +90,11 @@ class Opened:
         if not self._salt:
             self.open()
         self._refuse_other(account, than=self.account)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its high-water mark is kept."""
+        return self._memory is not None
 
     @property
     def name(self) -> str:
@@ -123,6 +125,20 @@ class Opened:
         if mark != self._marked:
             self._memory.write(self._mark_name, mark.as_text())
             self._marked = mark
+
+    @property
+    def resends(self) -> str:
+        """
+        What a customer that is sent again does to its points, as a probe has shown: ``replace``,
+        ``add`` or ``refuse``; empty where nobody knows.
+        """
+        with self.reading() as connection:
+            return connection.execute(select(schema.ledger.c.resends)).scalar() or ""
+
+    def learn_resends(self, found: str) -> None:
+        """Keep what a probe has shown."""
+        with self.engine.begin() as connection:
+            connection.execute(update(schema.ledger).values(resends=found))
 
     def reading(self) -> Connection:
         """

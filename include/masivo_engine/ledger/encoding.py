@@ -1,6 +1,6 @@
 """
-A slice's bounds as text, with their type, because a database compares a key only with a value of
-its own type.
+How values are written down: what a row is worth, and a slice's bounds with their type, because a
+database compares a key only with a value of its own type.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+from masivo_engine.model.rows import Entity, Record
 
 
 def as_text(bound: Any) -> str | None:
@@ -47,11 +49,23 @@ def as_bound(text: str | None) -> Any:
             return value
 
 
-def balance_text(balance: Mapping[str, Decimal]) -> str:
-    """Write *balance* as JSON, amounts as text."""
-    return json.dumps({reward: str(amount) for reward, amount in sorted(balance.items())})
+def worth_text(worth: Mapping[str, Decimal]) -> str | None:
+    """Write points by reward as JSON, amounts as text; nothing is None."""
+    return json.dumps({reward: str(amount) for reward, amount in sorted(worth.items())}) if worth else None
 
 
-def as_balance(text: str | None) -> dict[str, Decimal]:
-    """Read what `balance_text` wrote; nothing is an empty balance."""
-    return {reward: Decimal(amount) for reward, amount in json.loads(text or "{}").items()}
+def as_worth(text: str | None) -> dict[str, Decimal]:
+    """Read what `worth_text` wrote."""
+    return {reward: Decimal(amount) for reward, amount in json.loads(text).items()} if text else {}
+
+
+def worth_of(record: Record) -> str | None:
+    """Write what *record* is worth: a customer's balance, or a transaction's points."""
+    if record.entity is Entity.TRANSACTIONS:
+        return f'{{"{record.reward}": "{record.points}"}}'
+    return worth_text(record.balance) if record.balance else None
+
+
+def kept(words: str, most: int) -> str:
+    """Return *words* of somebody else as any database can store them."""
+    return words.replace("\x00", "")[:most]

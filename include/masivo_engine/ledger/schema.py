@@ -1,28 +1,46 @@
 """
 The ledger's tables.
 
-``masivo_ledger``    one row: whose ledger this is
-``masivo_run``       one row per run
-``masivo_slice``     what each mapped task works off
-``masivo_batch``     the records of one request, and its receipt
-``masivo_entry``     where each row that a run read ended
-``masivo_claim``     what may be there only once, such as an e-mail
-``masivo_lane``      the permission to send
-``masivo_start``     the starts of the last hour
-``masivo_queue``     runs that wait for their turn at an entity
-``masivo_coverage``  spans of change time that runs work off
-``masivo_selected``  rows that a slice reads by key
-``masivo_release``   what a person decided, who and when
-``masivo_finding``   what a read-back found other than expected
-``masivo_payload``   sealed bodies of quarantined records
-``masivo_tally``     counts of entries that were forgotten
-``masivo_readback``  what each read-back set out to read of a run, and what it came to
-``masivo_refusal``   what a refusal leaves behind, as far as it was proved, by entity and status
+``masivo_ledger``     one row: whose ledger this is, and what is known of the account
+``masivo_run``        one row per run
+``masivo_slice``      what each mapped task works off
+``masivo_batch``      the records of one request, and its receipt
+``masivo_record``     one row for each legacy row ever read: what it says *now*, what of it is
+                      *out*, and what the API *has*
+``masivo_history``    what such a row was before it changed
+``masivo_tally``      the account of a run, as it was when the run ended
+``masivo_left``       where rows had ended in the account of a run that is under way, when another
+                      run saw them
+``masivo_twin``       keys that several rows of the source have, as the plan of a run counted them
+``masivo_lane``       the permission to send
+``masivo_start``      the starts of the last hour
+``masivo_queue``      runs that wait for their turn at an entity
+``masivo_coverage``   spans of change time that runs work off
+``masivo_release``    what a person decided, who and when
+``masivo_finding``    what a read-back found other than expected
+``masivo_payload``    sealed bodies of quarantined records
+``masivo_readback``   what each read-back set out to read of a run, and what it came to
 
-An entry that a batch carries has no state of its own: it has its batch's, until something says
-otherwise of it alone. So a receipt changes one row, and receipt and record states cannot disagree.
+A record is filed under its entity, its customer *at first sight* and its *place*
+(`masivo_engine.model.places`). That never changes, also when the row moves to another customer.
+Slices are read by customer, so neighbours in a slice are neighbours in the table.
 
-Times are UTC without a zone. Keys are compared byte by byte: MySQL's default collation would merge
+=============  ====================================================================================
+columns        say
+=============  ====================================================================================
+``hash`` ...   **now**: the content of the row as last read; no hash where it is no record
+``out_...``    **out**: what was put on the wire and nobody knows the fate of; no batch where
+               nothing is out
+``has_...``    **has**: what the API has; no hash where nothing arrived
+``stray...``   what may have arrived and was given up, until a read-back shows that it has
+``judged``     the content that the API refused by itself
+``state`` ...  where the row has ended by the last judgement: see `state_in`
+``run`` ...    the run, slice and try that saw it last
+``asked_run``  the run that is to read it again by its place
+``gone_run``   the run that asked for it and did not find it
+=============  ====================================================================================
+
+Times are UTC without a zone. Texts are compared byte by byte: MySQL's default collation would merge
 ``A1`` and ``a1``.
 """
 
@@ -33,6 +51,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
     Double,
     ForeignKey,
@@ -41,26 +60,33 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     String,
     Table,
     Text,
     and_,
     case,
-    func,
     literal_column,
     text,
 )
 from sqlalchemy.dialects import mysql
 
 from masivo_engine.model import ledger_capacity
+from masivo_engine.model.rows import State
 
 
 metadata = MetaData()
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
-_Key = String(ledger_capacity.KEY).with_variant(
-    mysql.VARCHAR(ledger_capacity.KEY, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
+
+
+def _exact(length: int) -> Any:
+    return String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
+
+
+_Key, _Place = _exact(ledger_capacity.KEY), _exact(ledger_capacity.PLACE)
 # MySQL's own TEXT ends at 64 KB, which names of 6,000 customers fill.
 _Text = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
@@ -77,9 +103,20 @@ _MYSQL: dict[str, Any] = {
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
 
-# Most rows of a ledger are a batch's or unchanged: neither needs a place in the index of those that
-# wait. MySQL has no index of a part.
-_IS_OPEN = text("state NOT IN ('unchanged', 'superseded')")
+
+# Also where the row has none today, because it is no record any more.
+_ANOTHER = "{0} IS NOT NULL AND (email IS NULL OR {0} <> email)"
+
+
+# Of most rows whose key is text the place says the key as well, and an index by place is there.
+# Keys come in no order, so that a second such index is what a first load costs most.
+_RENAMED = "place <> 't' || key"
+
+
+def _some(condition: str) -> dict[str, Any]:
+    """Return what makes an index of a part of the rows; MySQL has none, and indexes all."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 ledger = Table(
     "masivo_ledger",
@@ -87,17 +124,9 @@ ledger = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("account", String(ledger_capacity.DIGEST), nullable=False),
     Column("salt", _Digest, nullable=False),
-    Column("refusals", String(ledger_capacity.STATE), nullable=False, default=""),
-    Column("created_at", _Time, nullable=False),
-    **_MYSQL,
-)
-
-refusal = Table(
-    "masivo_refusal",
-    metadata,
-    Column("entity", String(12), primary_key=True),
-    Column("status", Integer, primary_key=True, autoincrement=False),
-    Column("leaves", String(12), nullable=False),
+    #: What a second sending of a customer does to its points, as a probe has shown; empty is not
+    #: known.
+    Column("resends", String(ledger_capacity.STATE), nullable=False, default=""),
     **_MYSQL,
 )
 
@@ -117,6 +146,8 @@ run = Table(
     Column("plan", _Text),
     Column("approved_by", String(ledger_capacity.PERSON), nullable=False, default=""),
     Column("approved_at", _Time),
+    #: From then on its account is what `tally` says.
+    Column("frozen_at", _Time),
     **_MYSQL,
 )
 
@@ -131,6 +162,7 @@ part = Table(
     Column("upper_bound", _Text),
     Column("planned_rows", Integer, nullable=False),
     Column("read_rows", Integer),
+    Column("met_again", Integer, nullable=False, default=0),
     Column("fence", Integer, nullable=False, default=0),
     Column("started_at", _Time),
     Column("finished_at", _Time),
@@ -147,7 +179,6 @@ batch = Table(
     Column("entity", String(ledger_capacity.ENTITY), nullable=False),
     Column("slice", Integer, nullable=False),
     Column("number", Integer, nullable=False),
-    Column("fence", Integer, nullable=False),
     Column("state", String(ledger_capacity.STATE), nullable=False),
     Column("records", Integer, nullable=False),
     Column("customers", Integer, nullable=False),
@@ -166,42 +197,142 @@ batch = Table(
     **_MYSQL,
 )
 
-entry = Table(
-    "masivo_entry",
+record = Table(
+    "masivo_record",
+    metadata,
+    Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
+    Column("home", _Place, primary_key=True),
+    Column("place", _Place, primary_key=True),
+    Column("key", _Key, nullable=False),
+    Column("customer", _Key, nullable=False),
+    Column("owner", _Place, nullable=False),
+    Column("changed", String(ledger_capacity.CHANGED), nullable=False, default=""),
+    # now
+    Column("hash", _Digest),
+    Column("points", _Points, nullable=False, default=0),
+    Column("worth", _Text),
+    Column("email", _Digest),
+    Column("handle", _Text),
+    # where it has ended
+    Column("state", String(ledger_capacity.STATE), nullable=False),
+    Column("reason", String(ledger_capacity.REASON), nullable=False, default=""),
+    Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False, default=""),
+    Column("shape", String(ledger_capacity.SHAPE), nullable=False, default=""),
+    Column("since_run", _Id, nullable=False),
+    # out
+    Column("out_batch", _Id),
+    Column("out_hash", _Digest),
+    Column("out_customer", _Key),
+    Column("out_points", _Points),
+    Column("out_worth", _Text),
+    Column("out_email", _Digest),
+    Column("out_handle", _Text),
+    # has
+    Column("has_batch", _Id),
+    Column("has_hash", _Digest),
+    Column("has_customer", _Key),
+    Column("has_points", _Points),
+    Column("has_worth", _Text),
+    Column("has_email", _Digest),
+    Column("has_handle", _Text),
+    Column("has_run", _Id),
+    Column("confirmed_at", _Time),
+    # what was given up, and what was refused
+    Column("strays", SmallInteger, nullable=False, default=0),
+    Column("stray_hash", _Digest),
+    Column("judged", _Digest),
+    # who saw it
+    Column("run", _Id, nullable=False),
+    Column("slice", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("asked_run", _Id),
+    Column("gone_run", _Id),
+    Index("masivo_record_of_place", "entity", "place", unique=True),
+    Index("masivo_record_of_key", "entity", "key", **_some(_RENAMED)),
+    Index("masivo_record_of_customer", "entity", "customer"),
+    Index("masivo_record_in_run", "run", "entity", "slice"),
+    Index("masivo_record_open", "entity", "state", "reason", **_some("state <> 'delivered'")),
+    Index("masivo_record_out", "out_batch", **_some("out_batch IS NOT NULL")),
+    Index("masivo_record_arrived", "has_run", "has_batch", **_some("has_run IS NOT NULL")),
+    Index("masivo_record_asked", "asked_run", "entity", **_some("asked_run IS NOT NULL")),
+    Index("masivo_record_gone", "gone_run", **_some("gone_run IS NOT NULL")),
+    Index("masivo_record_of_batch", "has_batch", **_some("has_batch IS NOT NULL")),
+    Index("masivo_record_of_email", "email", **_some("email IS NOT NULL")),
+    # Whose address or customer is another one than the row's today, in what is out or has arrived.
+    Index("masivo_record_had_email", "has_email", **_some(_ANOTHER.format("has_email"))),
+    Index("masivo_record_out_email", "out_email", **_some(_ANOTHER.format("out_email"))),
+    Index("masivo_record_had_customer", "has_customer", **_some("has_customer <> customer")),
+    Index("masivo_record_out_customer", "out_customer", **_some("out_customer <> customer")),
+    sqlite_with_rowid=False,
+    **_MYSQL,
+)
+
+# What of a record is put on the wire is what it says at that moment, and what is on the wire is
+# what arrives.
+CONTENT = ("hash", "customer", "points", "worth", "email", "handle")
+NOTHING_OUT: dict[str, Any] = dict.fromkeys(("out_batch", *(f"out_{name}" for name in CONTENT)))
+NOTHING_THERE: dict[str, Any] = dict.fromkeys(
+    ("has_batch", "has_run", "confirmed_at", *(f"has_{name}" for name in CONTENT))
+)
+
+history = Table(
+    "masivo_history",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("entity", String(ledger_capacity.ENTITY), nullable=False),
+    Column("home", _Place, nullable=False),
+    Column("place", _Place, nullable=False),
+    Column("customer", _Key, nullable=False),
+    Column("run", _Id, nullable=False),
+    Column("state", String(ledger_capacity.STATE), nullable=False),
+    Column("reason", String(ledger_capacity.REASON), nullable=False),
+    Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),
+    Column("points", _Points, nullable=False),
+    Column("batch", _Id),
+    Column("until_run", _Id, nullable=False),
+    Index("masivo_history_of_place", "entity", "home", "place"),
+    Index("masivo_history_of_customer", "customer"),
+    **_MYSQL,
+)
+
+tally = Table(
+    "masivo_tally",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("run", ForeignKey("masivo_run.id"), nullable=False),
     Column("entity", String(ledger_capacity.ENTITY), nullable=False),
-    Column("slice", Integer, nullable=False),
-    Column("key", _Key, nullable=False),
-    Column("customer", _Key, nullable=False),
-    Column("occurrence", Integer, nullable=False, default=0),
-    Column("content_hash", _Digest),
-    Column("state", String(ledger_capacity.STATE)),
-    Column("reason", String(ledger_capacity.REASON), nullable=False, default=""),
+    Column("state", String(ledger_capacity.STATE), nullable=False),
+    Column("reason", String(ledger_capacity.REASON), nullable=False),
     Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False, default=""),
-    Column("shape", String(ledger_capacity.SHAPE), nullable=False, default=""),
-    Column("batch", ForeignKey("masivo_batch.id")),
-    Column("points", _Points, nullable=False, default=0),
-    Column("balance", _Text),
-    Column("reward", String(ledger_capacity.REWARD), nullable=False, default=""),
-    # With state and reason, so that a sweep's rows that found nothing new are passed over in the
-    # index; with the points, so that an account is read from the index alone. None by batch (but on
-    # MySQL, which wants one for each foreign key): whoever looks for its entries says whose batch
-    # it is (`of_its_batch`).
-    Index("masivo_entry_of_key", "key", "entity", "state", "reason"),
-    Index("masivo_entry_of_customer", "customer", "state", "reason"),
-    Index("masivo_entry_in_run", "run", "entity", "slice", "batch", "state", "reason", "points"),
-    Index("masivo_entry_open", "entity", "state", "reason", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    Column("rows", Integer, nullable=False),
+    Column("points", _Sum, nullable=False),
+    Column("new", Integer, nullable=False, default=0),
+    Index("masivo_tally_of_run", "run", "entity"),
     **_MYSQL,
 )
 
-claim = Table(
-    "masivo_claim",
+left = Table(
+    "masivo_left",
     metadata,
-    Column("kind", String(ledger_capacity.KIND), primary_key=True),
-    Column("digest", _Digest, primary_key=True),
-    Column("key", _Key, nullable=False),
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
+    Column("place", _Place, primary_key=True),
+    Column("slice", Integer, nullable=False),
+    Column("state", String(ledger_capacity.STATE), nullable=False),
+    Column("reason", String(ledger_capacity.REASON), nullable=False),
+    Column("column_name", String(ledger_capacity.COLUMN_NAME), nullable=False),
+    Column("points", _Points, nullable=False),
+    Column("new", Integer, nullable=False),
+    **_MYSQL,
+)
+
+twin = Table(
+    "masivo_twin",
+    metadata,
+    Column("run", ForeignKey("masivo_run.id"), primary_key=True),
+    Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
+    Column("place", _Place, primary_key=True),
+    Column("rows", Integer, nullable=False),
     **_MYSQL,
 )
 
@@ -249,18 +380,6 @@ coverage = Table(
     Column("rows", Integer, nullable=False),
     Column("signature", _Text, nullable=False),
     Index("masivo_coverage_of_mapping", "mapping", "entity"),
-    **_MYSQL,
-)
-
-selected = Table(
-    "masivo_selected",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(ledger_capacity.ENTITY), nullable=False),
-    Column("slice", Integer, nullable=False),
-    Column("key", _Key, nullable=False),
-    Index("masivo_selected_by_slice", "run", "entity", "slice", "key"),
     **_MYSQL,
 )
 
@@ -315,44 +434,37 @@ readback = Table(
 payload = Table(
     "masivo_payload",
     metadata,
-    Column("entry", ForeignKey("masivo_entry.id"), primary_key=True, autoincrement=False),
+    Column("entity", String(ledger_capacity.ENTITY), primary_key=True),
+    Column("place", _Place, primary_key=True),
     Column("sealed", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
     **_MYSQL,
 )
 
-tally = Table(
-    "masivo_tally",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("run", ForeignKey("masivo_run.id"), nullable=False),
-    Column("entity", String(ledger_capacity.ENTITY), nullable=False),
-    Column("state", String(ledger_capacity.STATE), nullable=False),
-    Column("reason", String(ledger_capacity.REASON), nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("points", _Sum, nullable=False),
-    Index("masivo_tally_of_run", "run", "entity"),
-    **_MYSQL,
-)
+# Where a row has ended. `unchanged` is not written down: it is what a run has seen and another one
+# has delivered. What a person adopted, or a policy ignored, is written down as unchanged, with the
+# reason.
+is_delivered = record.c.state == State.DELIVERED.value
+is_confirmed = and_(is_delivered, record.c.confirmed_at.is_not(None))
+# Word by word the condition of the index of open rows: a prepared statement may be planned before
+# its values are known.
+is_open = record.c.state != literal_column(f"'{State.DELIVERED}'")
+has_arrived = record.c.has_hash.is_not(None)
+is_out = record.c.out_batch.is_not(None)
 
-# What an entry's state and reason are: its own, or its batch's.
-state_of_entry = func.coalesce(entry.c.state, batch.c.state)
-reason_of_entry = func.coalesce(func.nullif(entry.c.reason, ""), batch.c.reason, "")
-# A batch of what may have arrived before has a stamp before it is sent: the moment before which
-# that was.
-sent_at_of_batch = case((batch.c.requests > 0, batch.c.sent_at)).label("sent_at")
-# To be said beside the states that are asked for: SQLite takes the index of a part only where its
-# condition is repeated, word for word.
-is_open = entry.c.state.not_in([literal_column("'unchanged'"), literal_column("'superseded'")])
-# The run of an entry that is looked for by its key. As it stands a database without statistics
-# takes a run for a few rows, and reads all of it.
-run_beside_key = entry.c.run + 0
-of_its_batch = and_(
-    entry.c.run == batch.c.run,
-    entry.c.entity == batch.c.entity,
-    entry.c.slice == batch.c.slice,
-    entry.c.batch == batch.c.id,
-)
-# The entries that have their batch's state, for questions about few batches. An outer join, so that
-# every database begins with these: a batch without such entries has a row of nothing but NULL.
-batch_and_its_entries = batch.outerjoin(entry, and_(of_its_batch, entry.c.state.is_(None)))
-entry_and_batch = entry.outerjoin(batch, entry.c.batch == batch.c.id)
+
+#: Whether the place of a row is that of its key as text; all others have the index by key.
+is_placed_by_key = record.c.place == literal_column("'t'", String) + record.c.key
+
+
+def is_waiting(*states: State) -> ColumnElement[bool]:
+    """Whether a row has ended in one of *states*, which are open: there is an index of them."""
+    return and_(is_open, record.c.state.in_(states))
+
+
+def state_in(number: int | ColumnElement[int]) -> ColumnElement[str]:
+    """Return the state of a row in the account of the run *number*, which has seen it last."""
+    return case(
+        (and_(is_delivered, record.c.has_run != number), State.UNCHANGED.value),
+        (is_confirmed, State.CONFIRMED.value),
+        else_=record.c.state,
+    )

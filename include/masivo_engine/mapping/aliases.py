@@ -23,13 +23,16 @@ PARENT_KEY = {
 CHANGED = "updated_at"
 POSITION = "position"  # orders the elements of a list
 
+LEFT_OUT = "left_out"  # in the place of a list's path: the file of the rows that the mapping does not read
+REASON = "reason"  # why it does not
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """One SQL file."""
 
     entity: Entity
-    path: str  #: the list that it fills; empty for an entity's own file
+    path: str  #: the list that it fills, or `LEFT_OUT`; empty for an entity's own file
     sql: str
     where: str  #: its path, for people
 
@@ -41,6 +44,8 @@ class Query:
     @property
     def reserved(self) -> frozenset[str]:
         """The aliases of this file that are never sent."""
+        if self.path == LEFT_OUT:
+            return frozenset({KEY[self.entity], REASON})
         if self.path:
             return frozenset({PARENT_KEY[self.entity], POSITION, CHANGED})
         return frozenset({CUSTOMER[self.entity], KEY[self.entity], CHANGED}) - {"id", "order__purchase_id"}
@@ -48,6 +53,8 @@ class Query:
     @property
     def needed(self) -> tuple[str, ...]:
         """The aliases without which this file cannot be used at all."""
+        if self.path == LEFT_OUT:
+            return (KEY[self.entity], REASON)
         if self.path:
             return (PARENT_KEY[self.entity],)
         return tuple(dict.fromkeys((CUSTOMER[self.entity], KEY[self.entity])))
@@ -91,7 +98,8 @@ def alias_faults(query: Query, columns: Sequence[str]) -> Iterator[MappingError]
     lowered = [column.lower() for column in columns]
     for needed in query.needed:
         if needed not in lowered:
-            yield MappingError(query.where, f"has no column {needed!r}", "add it: it is the key that rows are found by")
+            what = "why a row is left out" if needed == REASON else "the key that rows are found by"
+            yield MappingError(query.where, f"has no column {needed!r}", f"add it: it is {what}")
     for column in dict.fromkeys(lowered):
         name, _, repeated = column.partition(":")  # SQLite calls the second of two equal aliases `id:1`
         if lowered.count(column) > 1 or (repeated.isdecimal() and name in lowered):
@@ -124,7 +132,9 @@ def _same_places(query: Query, columns: Sequence[str], *, newer_fields: bool) ->
 
 
 def root_of(query: Query) -> Node:
-    """Return the part of the payload that a row of *query* fills."""
+    """Return the part of the payload that a row of *query* fills: of what is left out, none."""
+    if query.path == LEFT_OUT:
+        return Node(LEFT_OUT, required=False, null_is_sent=False, newer=False)
     node = tree(query.entity)
     for step in filter(None, query.path.split("__")):
         child = node.children.get(step)

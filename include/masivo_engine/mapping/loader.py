@@ -3,6 +3,7 @@ A mapping: the folder of SQL that turns one legacy schema into records.
 
 ``customers.sql``, ``events.sql``, ``transactions.sql``    a row per record; an alias is a path
 ``customers.balance.sql``, ``events.order__products.sql``  a row per element of the list it names
+``events.left_out.sql``                                    optional: rows that are not read, and why
 ``mapping.yaml``                                           what SQL cannot say
 ``customers.py`` (or events.py, transactions.py)           optional: ``adjust(row)``
 
@@ -14,14 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from masivo_engine.contract.tree import nearest, paths
-from masivo_engine.mapping.aliases import Query, find, root_of
+from masivo_engine.mapping.aliases import LEFT_OUT, Query, find, root_of
 from masivo_engine.mapping.settings import Settings, settings_of, text_of
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.ledger_capacity import MAPPING
@@ -41,7 +43,10 @@ _TOKENS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?P<comment>--[^\n]*|/\*.*?\*/
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A loaded mapping; *content_hash* covers every file that decides what is sent."""
+    """
+    A loaded mapping; *left_out* are the files of rows that it does not read. *content_hash* covers
+    every file that decides what is sent.
+    """
 
     name: str
     folder: Path
@@ -50,6 +55,7 @@ class Mapping:
     lists: dict[Entity, dict[str, Query]]
     adjust: dict[Entity, Adjust]
     content_hash: str
+    left_out: dict[Entity, Query] = field(default_factory=dict)
 
     @property
     def entities(self) -> tuple[Entity, ...]:
@@ -57,48 +63,47 @@ class Mapping:
         return tuple(entity for entity in Entity if entity in self.queries)
 
 
-def load(name_or_folder: str) -> Mapping:
+def load(name_or_folder: str, *, unsaid_zone: str = "") -> Mapping:
     """
     Load the mapping called *name_or_folder*, or that lies in that folder.
+
+    *unsaid_zone* is taken where `mapping.yaml` leaves the time zone to say; nothing that plans or
+    sends gives one.
 
     Raises `MappingError` with the file, the fault and what to do.
     """
     folder = folder_of(name_or_folder)
-    if len(folder.name) > MAPPING:
-        raise MappingError(
-            f"a mapping's folder with a name of {len(folder.name)} characters",
-            f"the ledger knows mappings by their names, of at most {MAPPING}",
-            "give it a shorter name",
-        )
+    _check_name(folder)
     if not (folder / "customers.sql").is_file():
         raise MappingError(
             str(folder), "has no customers.sql", "every mapping needs one: a SELECT with a row per customer"
         )
-    settings = settings_of(folder / "mapping.yaml")
+    settings = settings_of(folder / "mapping.yaml", unsaid_zone=unsaid_zone)
 
     queries: dict[Entity, Query] = {}
+    left_out: dict[Entity, Query] = {}
     lists: dict[Entity, dict[str, Query]] = {entity: {} for entity in Entity}
     for file in sorted(folder.glob("*.sql")):
         query = _query(file)
-        if query.path:
+        if query.path == LEFT_OUT:
+            left_out[query.entity] = query
+        elif query.path:
             lists[query.entity][query.path] = query
         else:
             queries[query.entity] = query
-    for entity, files in lists.items():
-        for query in files.values():
-            if entity not in queries:
-                raise MappingError(
-                    query.where,
-                    f"fills a list of {entity}, but there is no {entity}.sql",
-                    "add it, or remove this file",
-                )
+    for query in [*left_out.values(), *(query for files in lists.values() for query in files.values())]:
+        if query.entity not in queries:
+            does = "leaves out" if query.path == LEFT_OUT else "fills a list of"
+            raise MappingError(
+                query.where, f"{does} {query.entity}, but there is no {query.entity}.sql", "add it, or remove this file"
+            )
     _check_moves(folder / "mapping.yaml", settings, lists)
     _check_zones(
         folder / "mapping.yaml", settings, [*queries.values(), *(q for files in lists.values() for q in files.values())]
     )
 
     adjust = {entity: _adjust(folder / f"{entity}.py") for entity in queries if (folder / f"{entity}.py").is_file()}
-    return Mapping(folder.name, folder, settings, queries, lists, adjust, _content_hash(folder))
+    return Mapping(folder.name, folder, settings, queries, lists, adjust, _content_hash(folder), left_out)
 
 
 def folder_of(name_or_folder: str) -> Path:
@@ -116,6 +121,31 @@ def folder_of(name_or_folder: str) -> Path:
     raise MappingError(
         f"mapping {name_or_folder!r}", "there is no such mapping and no such folder", f"known are {known}"
     )
+
+
+def new_folder(name_or_folder: str) -> Path:
+    """
+    Return where a new mapping called *name_or_folder* lies: among the others, or at that path.
+
+    Raises `MappingError` where something is there already, or no mapping can be called so.
+    """
+    given = Path(name_or_folder).expanduser()
+    folder = given.absolute() if len(given.parts) > 1 else MAPPINGS / given
+    if not given.name or given.name == "..":
+        raise MappingError(f"mapping {name_or_folder!r}", "that is no name of a folder", "give it a name of letters")
+    _check_name(folder)
+    if os.path.lexists(folder):
+        raise MappingError(str(folder), "is there already, and nothing is overwritten", "give it another name")
+    return folder
+
+
+def _check_name(folder: Path) -> None:
+    if len(folder.name) > MAPPING:
+        raise MappingError(
+            f"a mapping's folder with a name of {len(folder.name)} characters",
+            f"the ledger knows mappings by their names, of at most {MAPPING}",
+            "give it a shorter name",
+        )
 
 
 def _check_moves(file: Path, settings: Settings, lists: dict[Entity, dict[str, Query]]) -> None:
@@ -186,7 +216,7 @@ def _adjust(file: Path) -> Adjust:
 def _content_hash(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(folder.iterdir()):
-        if file.suffix in {".sql", ".yaml", ".py"}:
+        if file.suffix in {".sql", ".yaml", ".py"} and not file.stem.endswith(f".{LEFT_OUT}"):
             content = file.read_bytes()
             digest.update(f"{file.name}\0{len(content)}\0".encode())
             digest.update(content)

@@ -104,8 +104,12 @@ class Settings(BaseModel):
         return ZoneInfo(self.timezones.get(column, self.timezone))
 
 
-def settings_of(file: Path) -> Settings:
-    """Read *file*. Raises `MappingError` with the key, the fault and what to do."""
+def settings_of(file: Path, *, unsaid_zone: str = "") -> Settings:
+    """
+    Read *file*; *unsaid_zone* is taken where it leaves the time zone to say.
+
+    Raises `MappingError` with the key, the fault and what to do.
+    """
     if not file.is_file():
         raise MappingError(str(file), "is missing", "it must at least say `timezone:`, the zone of naive timestamps")
     try:
@@ -116,8 +120,12 @@ def settings_of(file: Path) -> Settings:
         raise MappingError(str(file), f"is no YAML{at}", "check quotes, colons and indentation there") from None
     if content is not None and not isinstance(content, dict):
         raise MappingError(str(file), "holds no keys", "write a line like `timezone: America/Bogota`")
+    said = content or {}
+    if said.get("timezone") is None:  # a key without a value says nothing, as in a draft
+        said = {key: value for key, value in said.items() if key != "timezone"}
+        said |= {"timezone": unsaid_zone} if unsaid_zone else {}
     try:
-        return Settings.model_validate(content or {})
+        return Settings.model_validate(said)
     except ValidationError as error:
         raise _settings_fault(str(file), error) from None
 

@@ -7,6 +7,7 @@ None never reaches a reader: the field decides what an empty column means.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -31,6 +32,13 @@ LARGEST = 10**_MOST_DIGITS
 OLDEST_YEAR = 1900
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?|[+-]?\.\d+")
 _TRUE, _FALSE = frozenset({"1", "t", "true", "\x01"}), frozenset({"0", "f", "false", "\x00"})
+
+
+# Signs that print nothing although Python calls them printable: joiners, fillers, selectors.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_LONG_NUMBER = re.compile(r"\d[\d.]{15}|[\d.][eE][+-]?\d")
 
 
 class Unfit(Exception):
@@ -65,7 +73,7 @@ def reader(kind: Kind, *, zone: ZoneInfo, places: Places) -> Reader:
         case Kind.INSTANT:
             return lambda value: instant(value, zone)
         case Kind.DAY:
-            return _day
+            return lambda value: _day(value, zone)
         case Kind.MONEY:
             return _number_to(places.money)
         case Kind.POINTS:
@@ -102,6 +110,23 @@ def text(value: Any) -> str | None:
     return found or None
 
 
+def key_text(value: Any) -> str | None:
+    """
+    Read a key as text. A sign that nobody sees (a byte order mark, a zero-width space) makes it
+    another key than it looks, so it is refused.
+    """
+    found = text(value)
+    if found is not None and (not found.isprintable() or _UNSEEN.search(found)):
+        raise Unfit("invisible_sign", f"text of {len(found)} characters, with {', '.join(unseen(found))}")
+    return found
+
+
+def unseen(value: str) -> list[str]:
+    """Return the code points of *value* that nobody sees, as ``U+FEFF``, each once."""
+    signs = (sign for sign in value if not sign.isprintable() or _UNSEEN.search(sign))
+    return list(dict.fromkeys(f"U+{ord(sign):04X}" for sign in signs))
+
+
 def free(value: Any) -> dict[str, Any] | None:
     """Read a free object, from JSON text or from what the driver made of a JSON column."""
     found = from_json(value)
@@ -111,19 +136,51 @@ def free(value: Any) -> dict[str, Any] | None:
 
 
 def from_json(value: Any) -> Any:
-    """Read JSON, without the nulls of its objects: the contract allows null nowhere in them."""
+    """
+    Read JSON, without the nulls of its objects: the contract allows null nowhere in them.
+
+    Numbers are exact, or refused: a reader of JSON makes a float of what is too long for it.
+    """
     try:
         if isinstance(value, dict | list):
-            found = _without_nulls(value)
+            found = _without_nulls(_exact(value))
         else:
             written = text(value)
-            found = None if written is None else _without_nulls(orjson.loads(written))
+            found = None if written is None else _without_nulls(_parsed(written))
         # What can be read but not written (half a surrogate pair, an endless number, 254 levels) is
         # found here, while its column is known. A payload may put six levels around it.
         orjson.dumps([[[[[[found]]]]]])
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
         raise Unfit("not_json", shape(value)) from None
     return found
+
+
+def _parsed(written: str) -> Any:
+    found = orjson.loads(written)
+    if _LONG_NUMBER.search(written):
+        # Read once more, with every number as it is written.
+        found = _exact(json.loads(written, parse_float=Decimal))
+    return found
+
+
+def _exact(value: Any) -> Any:
+    """Return *value* with its numbers as they can be sent. Raises `Unfit` for any other."""
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    if isinstance(value, Decimal):
+        number = float(value)
+        if not value.is_finite() or Decimal(repr(number)) != value:
+            raise Unfit("number_too_long", f"number of {len(value.as_tuple().digits)} digits")
+        return number
+    if isinstance(value, int) and not -_LEAST_INTEGER <= value < _MOST_INTEGER:
+        raise Unfit("number_too_long", f"number of {len(str(abs(value)))} digits")
+    return value
+
+
+# What a JSON number can hold as a whole one, by those who write and read it here.
+_LEAST_INTEGER, _MOST_INTEGER = 2**63, 2**64
 
 
 def _whole(value: Decimal) -> str:
@@ -165,6 +222,20 @@ def _number_to(places: int) -> Reader:
     return read
 
 
+def decimal_of(value: float, places: int) -> Decimal:
+    """
+    Return the decimal that a double stands for, of which *places* decimals are wanted.
+
+    What SQLite reckons with decimals it reckons in doubles, so that half a cent comes as
+    0.004999999999999999. Fifteen digits are what a double is good for, and what SQLite itself
+    writes of one; a number so large that they end at *places* is taken as it is.
+    """
+    exact = Decimal(repr(value))  # the shortest decimal that means it
+    if not exact.is_finite() or _MOST_DIGITS - 1 - exact.adjusted() <= places:
+        return exact
+    return Decimal(f"{value:.{_MOST_DIGITS}g}")
+
+
 @cache
 def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
     """
@@ -174,12 +245,11 @@ def rounded_to(places: int) -> Callable[[Decimal | float | str], int | float]:
     """
     unit = Decimal(1).scaleb(-places)
 
-    @lru_cache(maxsize=65536)  # prices repeat
+    @lru_cache(maxsize=65536, typed=True)  # prices repeat
     def rounded(value: Decimal | float | str) -> int | float:
-        # repr() of a float is the shortest decimal that means it. 0.1 + 0.2 is read as 0.3000...04,
-        # and rounded to 0.30.
         try:
-            exact = Decimal(repr(value) if isinstance(value, float) else value).quantize(unit, ROUND_HALF_UP)
+            given = decimal_of(value, places) if isinstance(value, float) else Decimal(value)
+            exact = given.quantize(unit, ROUND_HALF_UP)
         except InvalidOperation:
             raise Unfit("not_a_number", shape(value)) from None
         if not exact.is_finite():
@@ -213,9 +283,18 @@ def instant(value: Any, zone: ZoneInfo) -> str | None:
     return _written(moment, value)
 
 
-def _day(value: Any) -> str | None:
+def _day(value: Any, zone: ZoneInfo) -> str | None:
+    """
+    Read a calendar day: what was written, or, of an instant, what clocks in *zone* show then.
+    """
     moment = value if isinstance(value, datetime) else _moment(value)
-    return None if moment is None else _written(moment.replace(tzinfo=UTC), value)
+    if moment is None:
+        return None
+    try:
+        shown = moment if moment.tzinfo is None else moment.astimezone(zone)
+    except (OverflowError, ValueError):
+        raise Unfit("not_a_date", shape(value)) from None
+    return _written(shown.replace(tzinfo=UTC), value)
 
 
 def _moment(value: Any) -> datetime | None:

@@ -28,6 +28,7 @@ class Purpose(StrEnum):
 
     DELIVERY = ""
     ISOLATION = "isolation"  #: takes a refused batch apart; such requests have a budget of their own
+    PROBE = "probe"  #: shows what a second sending of a customer does; one a run
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from decimal import Decimal
 # Of a row. A key of so many characters can be indexed by every database in four-byte UTF-8; what
 # goes past it is no identity.
 KEY = 191
+PLACE = 220  # a key of any type with what tells its type, and a further row of it
+CHANGED = 40
 REWARD = 64
 ENTITY = STATE = KIND = 12
 REASON = 40

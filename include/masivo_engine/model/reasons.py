@@ -25,8 +25,14 @@ class Reason:
 
 # What can be said of a delivered record: it may have been delivered twice, or no read-back can ever
 # confirm it.
-RESENT_UNPROVEN = "resent_unproven"
+SENT_AGAIN = "sent_again"
 NOT_SHOWN = "not_shown"
+
+# Each run reads back what is in doubt. What it cannot prove, a person says.
+_IS_READ_BACK = (
+    "nothing yet: each run reads it back; if it stays, look in Masivo and say whether it arrived (masivo_replay,"
+    " in_doubt)"
+)
 
 _QUARANTINED = (
     ("missing_key", "the row has no key", "give it one in the mapping's SQL, or filter it out there"),
@@ -35,6 +41,16 @@ _QUARANTINED = (
         "invalid_text",
         "text that is not valid UTF-8 or holds a NUL",
         "repair the text, or clean it in the mapping's SQL",
+    ),
+    (
+        "invisible_sign",
+        "a key holds a sign that nobody sees, so it is another key than it looks",
+        "take the sign out in the mapping's SQL, of keys and of what refers to them",
+    ),
+    (
+        "number_too_long",
+        "JSON holds a number of more digits than can be sent exactly",
+        "give it as text in the mapping's SQL",
     ),
     ("not_a_number", "a number field holds no finite number", "repair the value, or convert it in the mapping's SQL"),
     ("not_a_date", "a date that no calendar has, or out of range", "repair the date, or map it to NULL in SQL"),
@@ -50,26 +66,47 @@ _QUARANTINED = (
         "another customer has this e-mail address, and the API wants it unique",
         "merge or re-address one",
     ),
-    ("duplicate_key", "several different rows have this key", "decide which is right; none of them was sent"),
+    (
+        "duplicate_key",
+        "several different rows have this key, or another row has this name for the API",
+        "decide which is right, or give each a key of its own",
+    ),
+    (
+        "email_swapped",
+        "two customers exchanged their e-mail addresses, and the API wants each unique at any time",
+        "let Masivo's support change one of them; the next run sends the other",
+    ),
     ("duplicate_row", "an exact copy of a row that was taken", "remove the copy, or add DISTINCT to the mapping's SQL"),
     ("empty_list", "the API wants at least one element", "complete the list, or filter such rows out in SQL"),
     ("too_large", "the record alone is larger than a request may be", "shorten its free objects or lists"),
     ("unreadable_row", "the database driver refuses to hand the row out", "repair the column that is named"),
-    ("points_do_not_sum", "the transactions do not add up to the balance", "correct the ledger or the balance"),
+    (
+        "points_do_not_sum",
+        "the transactions do not add up to the balance",
+        "correct one of them in the legacy database",
+    ),
     ("negative_balance", "a balance below zero", "settle it in the legacy system first"),
     ("contract", "the API's contract does not allow the value", "see the column; correct the value or the mapping"),
-    ("refused", "the API refused this record by itself", "see the API's words in the batch's receipt"),
-    ("refused_in_company", "the API refused a batch that holds this record", "isolated later; or see the receipt"),
+    (
+        "refused",
+        "the API refused this record by itself",
+        "see the API's words in the batch's receipt, and correct it; to try the same again, release it (masivo_replay)",
+    ),
+    (
+        "refused_in_company",
+        "the API refused a batch that holds this record, and has not judged it by itself",
+        "nothing: the next run sends it apart from the others",
+    ),
 )
 _HELD = (
     ("customer_missing", "its customer was never read", "nothing, if the customer comes; else correct the reference"),
     ("customer_quarantined", "its customer is quarantined", "repair the customer"),
     ("customer_held", "its customer is held", "see the customer"),
-    ("customer_in_doubt", "its customer is in doubt", "settle the customer"),
+    ("customer_in_doubt", "its customer is in doubt", "nothing, if a run settles the customer; else see the customer"),
     (
         "sibling_not_sendable",
-        "another transaction of the customer cannot go, and they go together or not at all",
-        "repair it",
+        "another transaction of the customer cannot go, or was not read with it, and they go together or not at all",
+        "repair the one that cannot go; where the account names none, the next run takes them together",
     ),
     ("too_many_transactions", "the customer has more transactions than a request may carry", "fold the oldest in SQL"),
     (
@@ -80,18 +117,63 @@ _HELD = (
     (
         "changed_after_delivery",
         "the row changed after it was delivered, and a second delivery may count twice",
-        "compare it with Masivo, then release it (masivo_replay) or change the mapping's policy",
+        "compare it with Masivo, then release it (masivo_replay; transactions never go twice) or change the policy",
     ),
-    ("earlier_in_doubt", "an earlier version of it is in doubt", "settle that first"),
+    (
+        "awaits_probe",
+        "the row changed, and nobody knows yet what this account does with the points of a customer that is sent again",
+        "nothing: one customer with points is sent again as a probe; or release it (masivo_replay)",
+    ),
+    (
+        "resend_unsafe",
+        "the row changed, and this account adds the points of a customer that is sent again, or refuses it",
+        "change it in Masivo, then set `changed: ignore`; or release it (masivo_replay)",
+    ),
+    (
+        "balance_waits",
+        "the balance changed, and the transactions that explain it cannot go",
+        "see the customer's transactions; both go with `new_transactions: send`, or released (masivo_replay)",
+    ),
+    (
+        "earlier_in_doubt",
+        "another transaction of the customer is in doubt, and they go together or not at all",
+        "settle that first (masivo_replay, in_doubt, for this customer)",
+    ),
+    ("not_yet_sent", "it was read and is to be sent", "nothing: it is sent, by this run or the next one"),
     ("api_unavailable", "the API could not be reached or did not take requests", "nothing: the next try sends it"),
     ("run_stopped", "the run stopped before it was sent", "nothing: the next run sends it"),
     ("released", "it was in doubt, and a person stated that it did not arrive", "nothing: the next run sends it"),
 )
 _IN_DOUBT = (
-    ("no_answer", "the request left and no answer came", "read back"),
-    ("server_error", "the API answered with an error of its own", "read back"),
-    ("refusal_unproven", "the API refused its batch, and it is not known whether it took part of it", "read back"),
-    ("task_died", "the task died while the request was out", "read back"),
+    ("no_answer", "the request left and no answer came", _IS_READ_BACK),
+    ("server_error", "the API answered with an error of its own, and may have taken it all the same", _IS_READ_BACK),
+    (
+        "refusal_unproven",
+        "the API refused its batch, and nothing that was sent later shows yet whether it took a part of it",
+        (
+            "nothing, if more is sent: a later run reads it back; else say that it did not arrive (masivo_replay,"
+            " in_doubt: send_again): transactions are read back first, and what was refused by itself is `refused` then"
+        ),
+    ),
+    (
+        "differs",
+        "the API shows something else than what was sent",
+        "compare it with Masivo, then say whether it arrived (masivo_replay, in_doubt)",
+    ),
+    (
+        "stray",
+        "an earlier request with other content was given up, and may have arrived since",
+        "compare it with Masivo, then say whether it has what the row says (masivo_replay, in_doubt)",
+    ),
+    (
+        "probe_unproven",
+        "a changed customer that was sent again and accepted, and the API does not show the change",
+        (
+            "nothing yet: each run reads it back, and a customer who is sent later decides; else look in Masivo and say"
+            " whether it arrived (masivo_replay, in_doubt)"
+        ),
+    ),
+    ("task_died", "the task died while the request was out", _IS_READ_BACK),
 )
 
 _UNCHANGED = (
@@ -101,12 +183,12 @@ _UNCHANGED = (
 _DELIVERED = (
     ("settled_by_person", "it was in doubt, and a person stated that it arrived", "nothing; see the release"),
     (
-        RESENT_UNPROVEN,
+        SENT_AGAIN,
         (
-            "sent before without a usable answer, nothing could be proved, and it was (or was to be) sent again, as the"
-            " mapping's `unproven` says"
+            "sent before without a usable answer, given up, and sent again: the API may have it twice, or in an older"
+            " form"
         ),
-        "nothing: what is in doubt is settled by the next run; compare with Masivo where a double would matter",
+        "nothing; compare it with Masivo where a double would matter",
     ),
     (
         NOT_SHOWN,

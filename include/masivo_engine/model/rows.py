@@ -1,11 +1,11 @@
 """
 Rows, from the legacy database to the ledger.
 
-``legacy row -> record -> batch -> request -> receipt -> ledger entry``
+``legacy row -> record -> batch -> request -> receipt -> ledger``
 
-A *row* that cannot become a *record* becomes a *rejection*; both end as one ledger entry. The words
-are those of the design, and every table, log line and message uses them. The other nouns are in
-`masivo_engine.model.batches` and `masivo_engine.model.runs`.
+A *row* that cannot become a *record* becomes a *rejection*; the ledger has one row for either, by
+its *place* (`masivo_engine.model.places`). Every table, log line and message uses these words. The
+other nouns are in `masivo_engine.model.batches` and `masivo_engine.model.runs`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ class State(StrEnum):
     QUARANTINED = "quarantined"  #: the owner of the data or of the mapping
     HELD = "held"  #: nobody: it frees itself when what it waits for changes
     IN_DOUBT = "in_doubt"  #: a read-back, or a person
-    SUPERSEDED = "superseded"  #: nobody: a newer version replaced it before it was sent
 
 
 # A named tuple costs a quarter of a frozen dataclass, and there is one for every row.
@@ -68,7 +67,9 @@ class Record(NamedTuple):
     balance: Mapping[str, Decimal] = NO_BALANCE  #: points by reward; customers only
     reward: str = ""  #: of a transaction
     email: str = ""  #: of a customer, as it is sent
-    occurrence: int = 0  #: number among the rows of the same key, from 0
+    place: str = ""  #: of its key, as the database handed it out
+    owner: str = ""  #: place of its customer, likewise
+    changed: str = ""  #: its change time as the database handed it out, to be compared and not read
     is_outlier: bool = False  #: valid, but of a kind that the API may refuse
 
 
@@ -82,7 +83,9 @@ class Rejection(NamedTuple):
     column: str = ""
     shape: str = ""  #: the value described, never shown: "text of 14 characters"; rows hold personal data
     points: Decimal = Decimal(0)
-    occurrence: int = 0
+    place: str = ""  #: as a record has it; known before anything of the row is judged
+    owner: str = ""
+    changed: str = ""
 
 
 Row = Sequence[Any]
@@ -106,13 +109,3 @@ class UnreadableRow:
     column: str  #: and in which column
     shape: str = ""
     amount: Any = None  #: of a transaction, where it could be read, so that the account in points is whole
-
-
-class Entry(NamedTuple):
-    """Where one row ended, other than in a batch."""
-
-    row: Record | Rejection
-    state: State
-    reason: str = ""
-    column: str = ""
-    shape: str = ""

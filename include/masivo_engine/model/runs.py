@@ -5,8 +5,8 @@ Runs: why they read, which windows and slices they cover, and what they do with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -29,7 +29,7 @@ class Slice:
     lower: Any  #: the first customer; None is an open end
     upper: Any  #: the first customer who is not in it; None is an open end
     rows: int  #: that the plan counted
-    selects: str = "window"  #: or ``keys``: only the rows that the ledger names for this slice
+    selects: str = "window"  #: or ``places``: the rows that the ledger asks for, filed between the two bounds
 
     @classmethod
     def everything(cls, entity: Entity) -> Self:
@@ -44,22 +44,17 @@ class Window:
     since: datetime | None = None  #: rows that changed then or later; aware UTC
     until: datetime | None = None  #: and before then; aware UTC
     customers: tuple[str, ...] = ()  #: rows of these customers
-    keys: tuple[str, ...] | None = None  #: these rows, as the ledger writes them; of transactions: their customers
-    besides: Window | None = None  #: with *keys*: not what lies in this window, which is read anyhow
+    places: tuple[str, ...] | None = None  #: these rows (`masivo_engine.model.places`); of transactions: their owners
 
     @property
     def is_everything(self) -> bool:
         """Whether every row of the mapping is read."""
-        return self.since is None and self.until is None and not self.customers and self.keys is None
-
-    def named(self, keys: Iterable[str]) -> Window:
-        """Return the window of *keys* that this one does not read."""
-        return Window(keys=tuple(keys), besides=self if self.keys is None else None)
+        return self.since is None and self.until is None and not self.customers and self.places is None
 
     def __str__(self) -> str:
         if self.is_everything:
             return "everything"
-        if self.keys is not None:
+        if self.places is not None:
             return "what a person released"
         parts = []
         if self.since or self.until:
@@ -82,22 +77,31 @@ class RunKind(StrEnum):
     REPLAY = "replay"  #: what a person released
 
 
-class Mode(StrEnum):
-    """What a run does with what it reads."""
+@dataclass(frozen=True, slots=True)
+class RunPolicies:
+    """
+    What one run does otherwise than the mapping's policies say, because a person decided it.
 
-    SEND = "send"  #: sends what is new or changed
-    FROM_NOW_ON = "from_now_on"  #: the mapping changed; what it makes of delivered rows counts as delivered
-    ADOPT = "adopt"  #: everything counts as delivered, by this tool or an earlier one; sends nothing
-    RELEASE = "release"  #: a person has looked at these rows; policies do not hold them any more
-    RELEASE_MORE = "release_more"  #: nor do those about a customer's second transactions
-    #: A person knows that transactions in doubt have not arrived. They go if the API shows none of
-    #: them, whatever was sent later.
-    RELEASE_LOST = "release_lost"
+    A run that has none of these sends what is new, and treats what changed as the mapping says.
+    """
+
+    #: Everything counts as delivered, by this tool or an earlier one; nothing is sent.
+    adopts: bool = False
+    #: The mapping changed: rows whose own change time did not move count as delivered as they are.
+    adopts_remade: bool = False
+    #: A person has looked at these rows: what changed goes again, and what the API refused is
+    #: tried.
+    releases: bool = False
+    #: So do further transactions of customers whose transactions were migrated.
+    takes_more: bool = False
+    #: A person knows that transactions in doubt have not arrived: they go if the API shows none.
+    is_said_lost: bool = False
 
 
-# A person who names rows means those and nothing else; these runs also take up what waited and is
-# free now.
-_TAKES_UP_WAITING = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
+AS_USUAL = RunPolicies()
+
+# A person who names rows means those and nothing else; these runs also take up what is open.
+_TAKES_UP_OPEN = frozenset({RunKind.INCREMENT, RunKind.FULL, RunKind.SWEEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +128,12 @@ class Covers:
 
     kind: RunKind
     windows: Mapping[Entity, Window]
-    mode: Mode = Mode.SEND
+    policies: RunPolicies = field(default_factory=RunPolicies)
 
     @property
-    def takes_up_waiting(self) -> bool:
-        """Whether rows that waited for something are read as well."""
-        return self.kind in _TAKES_UP_WAITING
+    def takes_up_open(self) -> bool:
+        """Whether rows that are open are read as well, whatever they wait for."""
+        return self.kind in _TAKES_UP_OPEN
 
     @property
     def can_wait(self) -> bool:
@@ -145,21 +149,17 @@ class Covers:
         for name, window in self.windows.items():
             if window.customers and (alike := first.setdefault(window.customers, str(name))) != str(name):
                 windows[str(name)]["customers"] = alike
-        return json.dumps({"kind": self.kind, "mode": self.mode, "windows": windows})
+        return json.dumps({"kind": self.kind, "policies": asdict(self.policies), "windows": windows})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `as_json` wrote, and what the first schema's runs have: one window for all."""
+        """Read what `as_json` wrote."""
         written = json.loads(text)
-        if "windows" not in written:
-            everywhere = _window(written)
-            kind = RunKind.FULL if everywhere.is_everything else RunKind.WINDOW
-            return cls(kind, dict.fromkeys(Entity, everywhere))
         for window in (plain := written["windows"]).values():
             if isinstance(window["customers"], str):
                 window["customers"] = plain[window["customers"]]["customers"]
         windows = {Entity(name): _window(window) for name, window in plain.items()}
-        return cls(RunKind(written["kind"]), windows, Mode(written["mode"]))
+        return cls(RunKind(written["kind"]), windows, RunPolicies(**written["policies"]))
 
     def __str__(self) -> str:
         by_words: dict[str, list[str]] = {}
@@ -173,13 +173,13 @@ class Covers:
 def _plain(window: Window) -> dict[str, Any]:
     ends = [end.isoformat() if end else None for end in (window.since, window.until)]
     plain: dict[str, Any] = {"since": ends[0], "until": ends[1], "customers": window.customers}
-    return plain if window.keys is None else plain | {"keys": window.keys}
+    return plain if window.places is None else plain | {"places": window.places}
 
 
 def _window(written: Mapping[str, Any]) -> Window:
     since, until = (datetime.fromisoformat(end) if end else None for end in (written["since"], written["until"]))
-    keys = written.get("keys")
-    return Window(since, until, tuple(written["customers"]), None if keys is None else tuple(keys))
+    places = written.get("places")
+    return Window(since, until, tuple(written["customers"]), None if places is None else tuple(places))
 
 
 DRY_RUN = "dry_run"  # as the kind of a run in the ledger

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from masivo_engine.mapping.settings import Windows
-from masivo_engine.model.runs import Asked, Mode, RunKind, Span, Window
+from masivo_engine.model.runs import AS_USUAL, Asked, RunKind, RunPolicies, Span, Window
 
 
 _COVERS = frozenset({RunKind.INCREMENT, RunKind.WINDOW, RunKind.FULL, RunKind.BACKFILL, RunKind.SWEEP})
@@ -28,7 +28,7 @@ def window_of(
     now: datetime,
     windows: Windows,
     is_dated: bool,
-    mode: Mode = Mode.SEND,
+    policies: RunPolicies = AS_USUAL,
 ) -> Window:
     """
     Return what a run reads of one entity.
@@ -37,13 +37,13 @@ def window_of(
     *is_dated*, whose rows do not say when they changed, are read as a whole by runs that nobody
     gave a window. What a person adopts is what was there when the run was planned.
     """
-    if mode in {Mode.ADOPT, Mode.FROM_NOW_ON} and is_dated:
+    if (policies.adopts or policies.adopts_remade) and is_dated:
         return Window(until=now)
     match asked.kind:
         case RunKind.FULL | RunKind.SWEEP:
             return Window()
         case RunKind.REPLAY:
-            return Window(keys=())
+            return Window(places=())
         case RunKind.INCREMENT:
             if not is_dated:
                 return Window()
@@ -62,7 +62,7 @@ def span_of(asked: Asked, window: Window, *, now: datetime, windows: Windows) ->
 
     It may end before it begins: then whatever it read is read again.
     """
-    if asked.kind not in _COVERS or window.customers or window.keys is not None:
+    if asked.kind not in _COVERS or window.customers or window.places is not None:
         return None
     latest = now - timedelta(minutes=windows.lag + windows.overlap)  # after it, more may come
     return Span(window.since, min(window.until or latest, latest))

@@ -3,8 +3,7 @@ The plan: what a run covers, what it will read, in which slices, and what that c
 
 It settles the window of each entity once, lets the guards look at the source, counts rows by
 customer in one pass per entity and writes the slices to the ledger, where the tasks find them. What
-waited and is free now is added when its turn comes, because whether a child is free is known only
-after the customers of the run are delivered.
+is open is added when its entity's turn comes, because customers of the run may have settled it.
 """
 
 from __future__ import annotations
@@ -16,20 +15,21 @@ from datetime import UTC, timedelta
 from typing import Any
 
 from masivo_engine.batching.lower_bound import least_requests
-from masivo_engine.ledger.history.waiting import waiting
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import decisions
-from masivo_engine.ledger.runs.coverage import Seen, add_selected, covered, plan_slices
-from masivo_engine.ledger.writing.runs import Run
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.runs.asked import ask_open, plan_asked
+from masivo_engine.ledger.runs.coverage import Seen, covered, plan_slices
+from masivo_engine.ledger.runs.runs import Run
+from masivo_engine.ledger.runs.twins import keep_twins
+from masivo_engine.ledger.writing.takeover import settle_dead
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, Mode, Slice, Span
+from masivo_engine.model.runs import AS_USUAL, Asked, Covers, RunKind, RunPolicies, Slice, Span
 from masivo_engine.planning import guards
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
 from masivo_engine.planning.slices import rows_per_slice, slices
 from masivo_engine.source.reader import Source
-from masivo_engine.sql import portions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ class Planned:
 
 
 def settle(
-    ledger: Ledger, mapping: Mapping, legacies: Sequence[Source], asked: Asked, mode: Mode = Mode.SEND
+    ledger: Ledger,
+    mapping: Mapping,
+    legacies: Sequence[Source],
+    asked: Asked,
+    policies: RunPolicies = AS_USUAL,
 ) -> Covers:
     """
     Settle what a run covers of each entity, from what it was asked for and what the ledger has
@@ -61,15 +65,15 @@ def settle(
     windows = {
         legacy.entity: window_of(
             asked,
-            covered=covered_until(covered(ledger, mapping.name, legacy.entity)),
+            covered=covered_until(covered(ledger, mapping.name, mapping.content_hash, legacy.entity)),
             now=legacy.now(),
             windows=mapping.settings.windows,
             is_dated=legacy.has_change_time,
-            mode=mode,
+            policies=policies,
         )
         for legacy in legacies
     }
-    return Covers(asked.kind, windows, mode)
+    return Covers(asked.kind, windows, policies)
 
 
 class Planning:
@@ -98,15 +102,29 @@ class Planning:
         self._overrides = overrides
         self._by = by
         self._dry_run = dry_run
+        #: Places of several rows that `plan` has counted, with their number.
+        self.twins: dict[Entity, dict[str, int]] = {}
+        #: Entities of which this run reads every row.
+        self.read_whole: set[Entity] = set()
+        self._planned: list[_Counted] = []
 
     def plan(self, legacies: Iterable[Source]) -> list[Planned]:
         """
-        Count all of *legacies* and let the guards look, before a slice of any is written. Raises
-        `Misconfigured`.
+        Count all of *legacies* and let the guards look. Raises `Misconfigured`.
+
+        Nothing is written before `enter`: what a guard stops has covered nothing.
         """
-        counted = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
-        self.let_pass(alarm for one in counted for alarm in one.alarms)
-        return [self._entered(one) for one in counted]
+        self._planned = [self._counted(legacy) for legacy in legacies if legacy.entity in self._covers.windows]
+        self.let_pass(alarm for one in self._planned for alarm in one.alarms)
+        return [self._as_planned(one) for one in self._planned]
+
+    def enter(self) -> None:
+        """Write what was planned: the slices, and the time that they cover once they are done."""
+        for one in () if self._dry_run else self._planned:
+            keep_twins(self._ledger, self._run.number, one.entity, self.twins[one.entity].items())
+            plan_slices(
+                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
+            )
 
     def let_pass(self, found: Iterable[guards.Alarm]) -> None:
         """Enter who let the alarms *found* pass. Raises `Misconfigured` where nobody did."""
@@ -134,14 +152,16 @@ class Planning:
         # and nobody would read what is written in it.
         sure = min(now, self._ledger.moment().replace(tzinfo=UTC))
         span = span_of(Asked(self._covers.kind), window, now=sure, windows=settings)
-        found = guards.alarms(self._ledger, legacy, self._mapping.name, window, span, seen, now=now, future=future)
+        is_increment = self._covers.kind is RunKind.INCREMENT
+        found = guards.alarms(
+            self._ledger, legacy, self._mapping, window, span, seen, now=now, future=future, is_increment=is_increment
+        )
+        self.twins[legacy.entity] = dict(legacy.twins(window))
+        if window.since is None and not window.customers and window.places is None:
+            self.read_whole.add(legacy.entity)
         return _Counted(legacy.entity, span, cut, by_size, seen, list(found))
 
-    def _entered(self, one: _Counted) -> Planned:
-        if not self._dry_run:
-            plan_slices(
-                self._ledger, self._run.number, self._mapping.name, one.entity, one.slices, span=one.span, seen=one.seen
-            )
+    def _as_planned(self, one: _Counted) -> Planned:
         requests = least_requests(one.entity, one.by_size.elements(), self._limits)
         return Planned(one.entity, one.seen.count, tuple(one.slices), requests)
 
@@ -158,19 +178,17 @@ class _Counted:
     alarms: list[guards.Alarm]
 
 
-def add_waiting(ledger: Ledger, mapping: Mapping, run: Run, entity: Entity, limits: Limits) -> int:
+def add_open(ledger: Ledger, run: Run, entity: Entity, limits: Limits) -> int:
     """
-    Add slices for the rows of *entity* that waited for something and are free now; return how many
-    rows or customers.
+    Add slices for the rows of *entity* that are open, whatever they wait for, and lie outside of
+    the run's window; return how many rows.
     """
-    if not Covers.from_json(run.covers).takes_up_waiting:
+    covers = Covers.from_json(run.covers)
+    if not covers.takes_up_open or entity not in covers.windows or covers.windows[entity].is_everything:
         return 0
-    ledger.settle_dead(run.number, entity, lease_s=limits.lease_s)
-    keys = waiting(ledger, entity, mapping.settings.policies, before=run.number)
-    add_selected(
-        ledger, run.number, entity, [(some, len(some)) for some in portions(keys, most=rows_per_slice(entity, limits))]
-    )
-    return len(keys)
+    settle_dead(ledger, run.number, entity, lease_s=limits.lease_s)
+    ask_open(ledger, run.number, entity)
+    return plan_asked(ledger, run.number, entity, most=rows_per_slice(entity, limits))
 
 
 def _noted(counts: Iterable[tuple[Any, int]], by_size: Counter[int]) -> Iterator[tuple[Any, int]]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from masivo_engine.ledger.verification.read_budget import Reads
 from masivo_engine.model.answers import Answer, Verdict, retry_after_s, verdict
@@ -56,31 +56,41 @@ def shown_email(reading: Reading, asked: str) -> str:
     return str(found.get("email") or "")
 
 
-def purchases(reading: Reading, asked: str) -> int | None:
+class Counted(NamedTuple):
     """
-    Return the lifetime number of purchases of the customer *asked* for: -1 where the customer has
-    none such yet.
+    What metrics say of a customer: a *number* of purchases, and what was *spent*, None if they do
+    not say.
     """
-    found: Any = _customer(reading, asked)
-    if found is None:
-        return None
-    for step in ("metrics", "lifetime", "number_of_purchases"):
-        found = found.get(step) if isinstance(found, dict) else None
-    return int(found) if isinstance(found, int | float) else -1
+
+    number: int
+    spent: Decimal | None
 
 
-def details(reading: Reading) -> set[str] | None:
+def purchases(reading: Reading, asked: str) -> Counted | None:
     """
-    Return the ``details`` of the customer's transactions, which name them (docs/api-facts.md#u25).
+    Return what the API counts of the customer *asked* for, of all time; None where it says nothing.
     """
-    if reading.answer.status != 200 or reading.answer.is_page:
-        return None
-    found = reading.json.get("data") if isinstance(reading.json, dict) else reading.json
-    if isinstance(found, dict):
-        found = found.get("transactions")
-    if not isinstance(found, list):
-        return None
-    return {str(shown.get("details", "")) for shown in found if isinstance(shown, dict)}
+    shown = shown_customer(reading, asked)
+    return None if shown is None else counted(shown)
+
+
+def counted(shown: Shown) -> Counted | None:
+    """Return what the metrics of a customer count; None where that is no number of purchases."""
+    lifetime = shown.metrics.get("lifetime")
+    lifetime = lifetime if isinstance(lifetime, dict) else {}
+    count = number(lifetime.get("number_of_purchases")) or Decimal(0)
+    return Counted(int(count), number(lifetime.get("spend_total"))) if count == int(count) else None
+
+
+def movements(reading: Reading) -> list[Movement] | None:
+    """Return the transactions that an answer shows; None where it says nothing."""
+    rows = _rows(reading)
+    return None if rows is None else [_movement(row) for row in rows]
+
+
+def shown_customer(reading: Reading, asked: str) -> Shown | None:
+    """Return the customer *asked* for as the API shows it; None where it shows none."""
+    return _shown(reading.json["data"]) if _customer(reading, asked) is not None else None
 
 
 def _customer(reading: Reading, asked: str) -> Mapping[str, Any] | None:
@@ -146,13 +156,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """A transaction as the API shows it; *text* is its ``details``."""
+    """
+    A transaction as the API shows it; *text* is its ``details``, *told* their digest where somebody
+    has asked for it.
+    """
 
     number: str
     text: str
     reward: str
     amount: Decimal
     issued_at: datetime | None
+    told: str = ""
 
 
 class NoReadsLeft(Exception):  # not an error of the migration, but the end of a budget
@@ -160,20 +174,32 @@ class NoReadsLeft(Exception):  # not an error of the migration, but the end of a
 
 
 class Api:
-    """Reads customers through *reader*, as long as *reads* are left."""
+    """
+    Reads customers through *reader*, as long as *reads* are left. It is a `Reader` itself: what is
+    read as a control counts, too.
+    """
 
     def __init__(self, reader: Reader, reads: Reads) -> None:
         self._reader = reader
         self._reads = reads
         self._unanswered = 0
 
+    def get_customer(self, customer: str) -> Reading:
+        """Read one customer. Raises `NoReadsLeft`."""
+        self._take_one()
+        return self._reader.get_customer(customer)
+
+    def get_transactions(self, customer: str, *, year: int | None = None) -> Reading:
+        """Read a customer's transactions of one year. Raises `NoReadsLeft`."""
+        self._take_one()
+        return self._reader.get_transactions(customer, year=year)
+
     def customer(self, customer: str) -> Shown | bool | None:
         """
         Return *customer*; False where the API does not know it, None where its answer says nothing.
         Raises `NoReadsLeft`.
         """
-        self._take_one()
-        reading = self._reader.get_customer(customer)
+        reading = self.get_customer(customer)
         visible = is_visible(reading, customer)
         if visible is None:
             self._puzzled(reading)
@@ -188,8 +214,7 @@ class Api:
         """
         found: dict[str, Movement] = {}
         for year in sorted(years):
-            self._take_one()
-            reading = self._reader.get_transactions(customer, year=year)
+            reading = self.get_transactions(customer, year=year)
             rows = _rows(reading)
             if rows is None:
                 self._puzzled(reading)

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import uuid4
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.history.entries import claimed_by
-from masivo_engine.ledger.history.states import ADOPTED, ARRIVED
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.encoding import kept
+from masivo_engine.ledger.rows import rows_of_emails
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
-from masivo_engine.ledger.writing import table_rows
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import LedgerError, TryAgainLater
 from masivo_engine.model.limits import Limits
@@ -145,12 +143,12 @@ def tie(ledger: Ledger, account: str, *, called: str, found: Found, by: str) -> 
             decided = {
                 "run": newest,
                 "action": "tie",
-                "about": table_rows.kept(f"{called}; {found}", ledger_capacity.SENTENCE),
+                "about": kept(f"{called}; {found}", ledger_capacity.SENTENCE),
                 "records": found.sights[Sight.SAME],
             }
             connection.execute(
                 insert(schema.release).values(
-                    **decided, released_by=table_rows.kept(by, ledger_capacity.PERSON), released_at=now()
+                    **decided, released_by=kept(by, ledger_capacity.PERSON), released_at=now()
                 )
             )
     ledger.account = account
@@ -164,29 +162,30 @@ def _sight(ledger: Ledger, reader: Reader, key: str) -> Sight:
     if not visible:
         return Sight.MISSING
     digest = ledger.digest(shown_email(reading, key).lower())
-    return Sight.SAME if claimed_by(ledger, "email", [digest]).get(digest) == key else Sight.OTHER
+    theirs = {row.key for row in rows_of_emails(ledger, [digest]) if digest in (row.has_email, row.out_email)}
+    return Sight.SAME if key in theirs else Sight.OTHER
 
 
 def _newest(ledger: Ledger) -> list[str]:
     """
     Return the keys of the customers that the API got last, as the ledger has it, the newest first.
     """
-    entry = schema.entry
+    record = schema.record
     statement = (
-        select(entry.c.key)
-        .select_from(schema.entry_and_batch)
-        .where(entry.c.entity == Entity.CUSTOMERS)
-        .where(or_(schema.state_of_entry.in_(ARRIVED), entry.c.reason == ADOPTED))
-        .order_by(entry.c.id.desc())
+        select(record.c.key)
+        .where(record.c.entity == Entity.CUSTOMERS, schema.has_arrived)
+        .order_by(func.coalesce(record.c.has_batch, 0).desc(), record.c.home.desc())
         .limit(_NEWEST)
     )
     with ledger.reading() as connection:
-        return list(dict.fromkeys(connection.execute(statement).scalars()))
+        return list(connection.execute(statement).scalars())
 
 
 def _has_sent(ledger: Ledger) -> bool:
-    entry, batch = schema.entry, schema.batch
+    record, batch = schema.record, schema.batch
+    adopted = (record.c.entity.in_(list(Entity)), schema.is_open, schema.has_arrived, record.c.has_batch.is_(None))
     with ledger.reading() as connection:
         sent = connection.execute(select(batch.c.id).where(batch.c.requests > 0).limit(1)).first()
-        adopted = connection.execute(select(entry.c.id).where(entry.c.reason == ADOPTED).limit(1)).first()
-    return sent is not None or adopted is not None
+        return (
+            sent is not None or connection.execute(select(record.c.place).where(*adopted).limit(1)).first() is not None
+        )

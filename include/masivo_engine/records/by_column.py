@@ -13,14 +13,23 @@ from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
 from masivo_engine.contract.fields import LONGEST_KEY
-from masivo_engine.mapping.values import Unfit, text
+from masivo_engine.mapping.values import Unfit, key_text
 from masivo_engine.model import ledger_capacity
+from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Record
 from masivo_engine.records import json_text
-from masivo_engine.records.columns import Filling, Page, Values, read_all, texts
+from masivo_engine.records.columns import Filling, Page, Values, names, read_all
 from masivo_engine.records.json_text import JsonColumn, content_hash
 from masivo_engine.records.outliers import are_outliers
-from masivo_engine.records.payload import Layout, PayloadBuilder, as_decimal, by_reward, element_order, rises
+from masivo_engine.records.payload import (
+    Layout,
+    PayloadBuilder,
+    as_decimal,
+    by_reward,
+    change_text,
+    element_order,
+    rises,
+)
 
 
 class PageMaker:
@@ -44,9 +53,12 @@ class PageMaker:
         customers = keys if is_own_parent else _names(page, self._builder.customer)
         points, *worth = self._worth(page)
         odd = are_outliers(self._entity, page.values, points)
-        entities, occurrences = repeat(self._entity, count), repeat(0, count)
-        fields: list[Iterable[Any]] = [entities, keys, customers, bodies, map(content_hash, bodies), points, *worth]
-        made: list[Record | None] = list(map(Record._make, zip(*fields, occurrences, odd, strict=True)))
+        places = list(map(place_of, page.columns[self._builder.key]))
+        owners = places if is_own_parent else list(map(place_of, page.columns[self._builder.customer]))
+        changes = map(change_text, page.columns[self._builder.changed]) if self._builder.changed >= 0 else repeat("")
+        fields: list[Iterable[Any]] = [repeat(self._entity), keys, customers, bodies, map(content_hash, bodies)]
+        fields += [points, *worth, places, owners, changes, odd]
+        made: list[Record | None] = list(map(Record._make, zip(*fields, strict=False)))
         for index in unsure:
             made[index] = None
         return made
@@ -85,7 +97,7 @@ def _balance_lines(page: Page) -> Iterable[Iterable[tuple[Any, Any]]]:
 
 def _names(page: Page, index: int) -> Values:
     """Read keys as text. Rows without one, or with one that is too long, are unsure."""
-    found = read_all(page.columns[index], texts, text, page.unsure)
+    found = read_all(page.columns[index], names, key_text, page.unsure)
     if not all(found) or max(map(len, found)) > LONGEST_KEY:
         page.unsure.update(row for row, name in enumerate(found) if not name or len(name) > LONGEST_KEY)
     return found

@@ -16,13 +16,22 @@ from pydantic import ValidationError
 from masivo_engine.contract.fields import LONGEST_KEY, Kind
 from masivo_engine.contract.tree import MODELS, Node, tree
 from masivo_engine.mapping.loader import Adjust
-from masivo_engine.mapping.values import Unfit, shape, text
+from masivo_engine.mapping.values import Unfit, key_text, shape, text
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.errors import MappingError
+from masivo_engine.model.places import place_of, place_of_row
 from masivo_engine.model.rows import NO_BALANCE, Entity, LegacyRow, Lists, Record, Rejection, Row, UnreadableRow
 from masivo_engine.records.json_text import canonical, content_hash
 from masivo_engine.records.outliers import is_outlier
-from masivo_engine.records.payload import PayloadBuilder, UnfitColumn, as_decimal, by_reward, element_order, rises
+from masivo_engine.records.payload import (
+    PayloadBuilder,
+    UnfitColumn,
+    as_decimal,
+    by_reward,
+    change_text,
+    element_order,
+    rises,
+)
 
 
 # Reasons by pydantic's type of error; patterns by the kind of field.
@@ -59,6 +68,7 @@ class RowMaker:
         if isinstance(row, UnreadableRow):
             return self._unreadable(row)
         values = row.values
+        at = self._at(values)
         key = customer = ""
         try:
             if self._adjust is not None:
@@ -67,13 +77,29 @@ class RowMaker:
             customer = key if self._customer == self._key else self._identity(values, self._customer, "missing_value")
             payload = self._payload(values, row.lists)
             self._check(payload)
-            return self._record(key, customer, payload)
+            return self._record(key, customer, payload)._replace(**at)
         except UnfitColumn as fault:
             reason, column, described = fault.reason, fault.column, fault.shape
         except ValidationError as error:
             reason, column, described = self._broken_rule(error)
         points = self._points_at_stake(values, row.lists)
-        return Rejection(self._entity, key, customer, reason, column, described, points)
+        key = key or self._name_in(self._key, values, row.values)
+        customer = customer or self._name_in(self._customer, values, row.values)
+        return Rejection(self._entity, key, customer, reason, column, described, points, **at)
+
+    def _at(self, values: Row) -> dict[str, Any]:
+        """Return where a row stands, before anything of it is judged."""
+        key, customer = values[self._key], values[self._customer]
+        amount, changed = self._builder.index("amount"), self._builder.changed
+        return {
+            "place": place_of_row(key, customer, values[amount] if amount >= 0 else None),
+            "owner": place_of(customer),
+            "changed": change_text(values[changed]) if changed >= 0 else "",
+        }
+
+    def _name_in(self, index: int, adjusted: Row, given: Row) -> str:
+        """Return a key as text as far as it is one: as adjust() has it, or else as it was given."""
+        return _name(adjusted[index]) or _name(given[index])
 
     def _adjusted(self, adjust: Adjust, values: Row) -> Row:
         columns = self._builder.columns
@@ -92,7 +118,7 @@ class RowMaker:
         """Read a key as text; *reason* says what it means that there is none."""
         column = self._builder.columns[index]
         try:
-            found = text(row[index]) if row[index] is not None else None
+            found = key_text(row[index]) if row[index] is not None else None
         except Unfit as fault:
             raise UnfitColumn(fault.reason, column, fault.shape) from None
         if found is None:
@@ -132,7 +158,8 @@ class RowMaker:
         values = [row.amount if column == "amount" else None for column in self._builder.columns]
         points = self._points_at_stake(values, {})
         key, customer = _name(row.key), _name(row.customer)
-        return Rejection(self._entity, key, customer, row.reason, row.column, row.shape, points)
+        place, owner = place_of_row(row.key, row.customer, row.amount), place_of(row.customer)
+        return Rejection(self._entity, key, customer, row.reason, row.column, row.shape, points, place, owner)
 
     def _broken_rule(self, error: ValidationError) -> tuple[str, str, str]:
         """Return reason, column and shape of the first rule that is broken."""

@@ -120,6 +120,12 @@ def texts(values: Values) -> Values | None:
     return values if not types else None
 
 
+def names(values: Values) -> Values | None:
+    """Read a column of keys. Where some have signs beyond ASCII each is looked at by itself."""
+    found = texts(values)
+    return found if found is None or all(value is None or value.isascii() for value in found) else None
+
+
 def _numbers(places: int, values: Values) -> Values | None:
     types = _types(values)
     if types == _INT:
@@ -174,11 +180,13 @@ def _moments_in(zone: ZoneInfo | None) -> ColumnReader:
 
 
 def _moments(zone: ZoneInfo | None, values: Values) -> Values | None:
-    """Read points in time, naive ones in *zone*. Without one, what their clocks show is kept."""
+    """Read points in time, naive ones in *zone*. Without one they are days, kept as written."""
     types = _types(values)
     if types != _MOMENT:
         return None if types else values
     found = [value for value in values if value is not None]
+    if zone is None and any(value.tzinfo is not None for value in found):
+        return None  # the day of an instant depends on the mapping's zone
     if zone is not None and (zone.key != "UTC" or any(value.tzinfo is not None for value in found)):
         is_naive = [value.tzinfo is None for value in found]
         if all(is_naive):

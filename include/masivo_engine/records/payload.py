@@ -18,9 +18,10 @@ from typing import Any
 
 from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import Node
-from masivo_engine.mapping.aliases import CUSTOMER, KEY, POSITION, Columns, Query, check_aliases, root_of
+from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, POSITION, Columns, Query, check_aliases, root_of
 from masivo_engine.mapping.settings import Settings
 from masivo_engine.mapping.values import Reader, Unfit, from_json, reader, shape, text
+from masivo_engine.model import ledger_capacity
 from masivo_engine.records.columns import Leaf, column_reader
 
 
@@ -105,6 +106,7 @@ class PayloadBuilder:
         self.columns = self._columns.lowered
         self.key = self.index(KEY[query.entity])  #: index of the row's key; -1 in list files
         self.customer = self.index(CUSTOMER[query.entity])
+        self.changed = self.index(CHANGED)  #: index of the row's change time, or -1
         self.position = self.index(POSITION)  #: index of what orders a list's elements, or -1
         self.left_out: list[str] = []  #: columns of newer fields that are not switched on
         self._settings = settings
@@ -211,8 +213,10 @@ class PayloadBuilder:
                     return value
                 case int() | float() | Decimal():
                     return number(value)
-                case datetime() | date():
+                case datetime():
                     return instant(value)
+                case date():
+                    return value.isoformat()  # a day has no zone, and SQLite hands it out as this text
                 case dict() | list():
                     return from_json(value)
                 case _:
@@ -235,6 +239,12 @@ def element_order(positions: Sequence[Any], written: Sequence[str]) -> Sequence[
         return range(len(positions))
     ranks = [(*_rank(position), text) for position, text in zip(positions, written, strict=True)]
     return sorted(range(len(ranks)), key=ranks.__getitem__)
+
+
+def change_text(changed: Any) -> str:
+    """Return a change time as text that another reading of it can be compared with."""
+    written = "" if changed is None else str(changed)[: ledger_capacity.CHANGED]
+    return written if written.isprintable() else written.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 def rises(positions: Sequence[Any]) -> list[bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from masivo_engine.model.rows import Entity, Record, Rejection
 from masivo_engine.model.runs import Slice, Window
@@ -10,6 +11,9 @@ from masivo_engine.records.maker import RecordMaker
 from masivo_engine.records.payload import PayloadBuilder
 from masivo_engine.source.prefetch import read_ahead
 from masivo_engine.source.reader import Source
+
+
+_Made = TypeVar("_Made", Record, Rejection, Record | Rejection)
 
 
 def shaper_of(legacy: Source) -> PayloadBuilder:
@@ -33,10 +37,18 @@ def record_pages(legacy: Source, part: Slice, window: Window) -> Iterator[Sequen
     Empty pages come while the database is waited for, so that the caller can do something else.
     """
     maker = maker_of(legacy)
-    held: list[Record | Rejection] = []
-    for found in read_ahead(legacy.pages(part, window)):
-        made = maker.make_all(found) if found else []
-        if legacy.entity is not Entity.TRANSACTIONS or not made:
+    made = (maker.make_all(found) if found else [] for found in read_ahead(legacy.pages(part, window)))
+    yield from whole_customers(made) if legacy.entity is Entity.TRANSACTIONS else made
+
+
+def whole_customers(pages: Iterable[list[_Made]]) -> Iterator[list[_Made]]:
+    """
+    Cut *pages*, which are in the order of their customers, so that no customer is on two; empty
+    ones are passed on.
+    """
+    held: list[_Made] = []
+    for made in pages:
+        if not made:
             yield made
             continue
         held += made

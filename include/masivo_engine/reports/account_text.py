@@ -24,6 +24,8 @@ def as_json(made: Account) -> dict[str, Any]:
                 "read": entity.read,
                 **{state.value: entity.states.get(state, 0) for state in State},
                 "on_the_way": entity.on_the_way,
+                "gone": entity.gone,
+                "gone_points": str(entity.gone_points),
                 "adds_up": entity.adds_up,
                 "points": {state: str(points) for state, points in entity.points.items()},
                 "slices": entity.slices,
@@ -46,6 +48,7 @@ def as_json(made: Account) -> dict[str, Any]:
             }
             for trouble in made.troubles
         ],
+        "left_out": [{**one._asdict(), "entity": one.entity.value} for one in made.left_out],
     }
 
 
@@ -62,8 +65,8 @@ def as_text(made: Account) -> str:
     for entity in made.entities:
         if entity.entity is not Entity.EVENTS:
             points = [entity.points.get(state, Decimal(0)) for state in states]
-            lines.append(_row(entity.entity, ["", *(f"{amount:,.2f}".removesuffix(".00") for amount in points), ""]))
-    lines += ["", *_request_lines(made), "", *_reason_lines(made)]
+            lines.append(_row(entity.entity, ["", *map(_amount, points), ""]))
+    lines += ["", *_request_lines(made), *_gone_lines(made), "", *_reason_lines(made), *_left_out_lines(made)]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
@@ -79,6 +82,8 @@ def _what_fails(entity: EntityAccount) -> str:
 
 def _request_lines(made: Account) -> list[str]:
     requests, least = sum(e.requests for e in made.entities), sum(e.least_requests for e in made.entities)
+    if made.is_plan:
+        return [f"a plan: all of this would become of the rows, in {requests:,} requests (least possible {least:,})"]
     if not requests:
         return ["nothing was sent: no request was made"]
     parts = ", ".join(f"{e.entity} {e.requests:,} of {e.least_requests:,}" for e in made.entities if e.requests)
@@ -86,9 +91,27 @@ def _request_lines(made: Account) -> list[str]:
     return [f"requests {requests:,}, least possible {least:,}{times}: {parts}"]
 
 
+def _gone_lines(made: Account) -> list[str]:
+    gone = [
+        f"{e.entity} {e.gone:,}" + (f" ({_amount(e.gone_points)} points)" if e.gone_points else "")
+        for e in made.entities
+        if e.gone
+    ]
+    return [f"gone from the legacy database, and Masivo has them: {', '.join(gone)}"] if gone else []
+
+
+def _left_out_lines(made: Account) -> list[str]:
+    lines = [f"  {one.rows:>8,}  {one.entity:<13}{one.reason}" for one in made.left_out]
+    return ["left out by the mapping, of the whole database when the plan was made", *lines] if lines else []
+
+
+def _amount(points: Decimal) -> str:
+    return f"{points:,.2f}".removesuffix(".00")
+
+
 def _reason_lines(made: Account) -> list[str]:
     lines = []
-    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT, State.DELIVERED, State.CONFIRMED):
+    for state in (State.QUARANTINED, State.HELD, State.IN_DOUBT, State.DELIVERED):
         troubles = sorted((t for t in made.troubles if t.state == state), key=lambda t: (-t.rows, t.entity, t.reason))
         if troubles:
             lines += [f"{state}, by reason"]

@@ -8,17 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import case, func, select
 
 from masivo_engine.ledger import dialects, schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.batches import BatchState
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.tallies import OPEN, Tally
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import HOUR_S
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Covers
-from masivo_engine.reports.account import OPEN, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +90,28 @@ def newest_runs(ledger: Ledger, most: int) -> list[RunLine]:
     ]
 
 
-def open_rows(ledger: Ledger) -> list[Trouble]:
+def open_rows(ledger: Ledger) -> list[Tally]:
     """
-    Return the rows that wait for somebody or something, over all runs; what an older run said of a
-    row is superseded.
+    Return the rows that wait for somebody or something, over all runs; what is gone from the source
+    does not, nor what is on its way.
     """
-    entry, batch = schema.entry, schema.batch
-    counted = (func.count(entry.c.id).label("rows"), func.sum(entry.c.points).label("points"))
-    kinds = (entry.c.entity, entry.c.reason, entry.c.column_name, entry.c.state)
-    # All entities are named, or SQLite would read the whole index, confirmed rows and all.
-    mine = (entry.c.entity.in_(list(Entity)), entry.c.state.in_(OPEN), schema.is_open)
-    own = select(*kinds, *counted).where(*mine).group_by(*kinds)
-    by_batch = (
-        select(batch.c.entity, batch.c.reason, *counted)
-        .select_from(schema.batch_and_its_entries)
-        .where(batch.c.state == BatchState.IN_DOUBT)
-        .group_by(batch.c.entity, batch.c.reason)
+    record = schema.record
+    kinds = (record.c.entity, record.c.state, record.c.reason, record.c.column_name)
+    waits = (
+        # All entities are named, or SQLite would read the whole table.
+        record.c.entity.in_(list(Entity)),
+        schema.is_waiting(*OPEN),
+        record.c.reason != NOT_YET_SENT,
+        record.c.gone_run.is_(None),
     )
+    counted = select(*kinds, func.count().label("rows"), func.sum(record.c.points).label("points"))
     with ledger.reading() as connection:
-        found = [_trouble(row, row.state, row.column_name) for row in connection.execute(own)]
-        found += [_trouble(row, State.IN_DOUBT, "") for row in connection.execute(by_batch) if row.rows]
-    return found
-
-
-def _trouble(row: Row[Any], state: str, column: str) -> Trouble:
-    return Trouble(Entity(row.entity), state, row.reason, column, int(row.rows), Decimal(str(row.points or 0)), 0)
+        return [
+            Tally(Entity(entity), state, reason, column, int(rows), Decimal(str(points or 0)), 0)
+            for entity, state, reason, column, rows, points in connection.execute(
+                counted.where(*waits).group_by(*kinds)
+            )
+        ]
 
 
 def lane_state(ledger: Ledger) -> LaneState:

@@ -51,6 +51,21 @@ def changed(
     return [or_(column.is_(None), *bounds) if since is None else and_(column.is_not(None), *bounds)]
 
 
+def form_of(value: Any) -> str:
+    """
+    Return in which form a change time is written, with 9 for any digit: ``9999-99-99T99:99:99Z``.
+    Fractions of a second make no other form; what is no text has the name of its type.
+    """
+    if not isinstance(value, str):
+        return type(value).__name__
+    found = _ISO_TEXT.fullmatch(value.strip())
+    if found is None:
+        return "".join("9" if sign.isdigit() else "a" if sign.isalpha() else sign for sign in value.strip())[:30]
+    separator, seconds, is_utc = found.groups()
+    time = "" if separator is None else f"{separator}99:99{':99' if seconds else ''}"
+    return f"9999-99-99{time}{'Z' if is_utc else ''}"
+
+
 def _wall(moment: datetime, zone: ZoneInfo, *, is_end: bool) -> datetime:
     """
     Return what clocks in *zone* show at *moment*.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Select, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -133,7 +134,11 @@ class Database:
 # What the clock shows now, not when the transaction began, and without the session's time zone.
 _CLOCKS = {
     "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
-    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
+    # A standby's data ends at what it has replayed, whatever its clock shows.
+    "postgresql": (
+        "SELECT CASE WHEN pg_is_in_recovery() THEN LEAST(clock_timestamp(), COALESCE(pg_last_xact_replay_timestamp(),"
+        " (SELECT checkpoint_time FROM pg_control_checkpoint()))) ELSE clock_timestamp() END AT TIME ZONE 'UTC'"
+    ),
     "mysql": "SELECT utc_timestamp(6)",
     "mariadb": "SELECT utc_timestamp(6)",
     "mssql": "SELECT sysutcdatetime()",
@@ -172,3 +177,17 @@ def streamed(connection: Connection, statement: Select[Any], size: int) -> Itera
     """
     with connection.execute(statement, execution_options={"stream_results": True}) as result:
         yield from result.partitions(size)
+
+
+def zone_names(zone: str) -> tuple[str, ...]:
+    """
+    Return what a session of MySQL's may be told so that it shows times as clocks in *zone* do: the
+    name, which the server may not know, and the offset of a zone that has had just one since 2000.
+    """
+    clock = ZoneInfo(zone)
+    offsets = {datetime(year, month, 1, tzinfo=clock).utcoffset() for year in range(2000, 2038) for month in (1, 7)}
+    minutes = {int(offset.total_seconds()) // 60 for offset in offsets if offset is not None}
+    if len(minutes) > 1:
+        return (zone,)
+    (one,) = minutes
+    return zone, f"{'-' if one < 0 else '+'}{abs(one) // 60:02}:{abs(one) % 60:02}"

@@ -13,6 +13,7 @@ from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
 from masivo_engine.model.rows import Entity
 from masivo_engine.source.dialects import subquery
+from masivo_engine.source.fitness import Fitness
 from masivo_engine.source.statements import ListWithChangeTime, elements
 from masivo_engine.sql import at_once
 
@@ -24,15 +25,14 @@ class ListReader:
     """
     Reads the list files of *entity*.
 
-    *columns*: returns the aliases of a query as its database spells them.
+    *fitness*: what the database makes of its files.
     """
 
-    def __init__(
-        self, mapping: Mapping, entity: Entity, columns: Callable[[Query], list[str]], *, newer_fields: bool
-    ) -> None:
+    def __init__(self, mapping: Mapping, entity: Entity, fitness: Fitness, *, newer_fields: bool) -> None:
         self._queries = mapping.lists[entity]
         self._parent = PARENT_KEY[entity]
-        self._columns = {path: Columns(columns(query)) for path, query in self._queries.items()}
+        self._columns = {path: Columns(fitness.columns(query)) for path, query in self._queries.items()}
+        self._single = {path: fitness.rounded(query) for path, query in self._queries.items()}
         for path, query in self._queries.items():
             check_aliases(query, self._columns[path].names, newer_fields=newer_fields)
 
@@ -70,7 +70,7 @@ class ListReader:
     def statements(self, parent: Any) -> Iterable[tuple[Query, Select[Any]]]:
         """Yield each list's query, with the statement that reads the elements of one *parent*."""
         for path, query in self._queries.items():
-            yield query, elements(query, self._columns[path].names, [parent])
+            yield query, elements(query, self._columns[path].names, [parent], single=self._single[path])
 
     def of(
         self, connection: Connection, keys: Sequence[Any], known: Callable[[list[Any]], set[Any]]
@@ -89,7 +89,7 @@ class ListReader:
         for path, query in self._queries.items():
             columns = self._columns[path]
             for name in columns.lowered:
-                if not is_readable(elements(query, columns.names, [key], name)):
+                if not is_readable(elements(query, columns.names, [key], name, single=self._single[path])):
                     return f"{path}[].{name}"
         return ""
 
@@ -105,7 +105,8 @@ class ListReader:
             # A database that matches a key of this part with one of another gives the elements
             # twice.
             elsewhere = to_come | done
-            statement = elements(self._queries[path], self._columns[path].names, some, dialect=dialect)
+            names, single = self._columns[path].names, self._single[path]
+            statement = elements(self._queries[path], names, some, dialect=dialect, single=single)
             for row in connection.execute(statement).all():
                 if row[parent] not in elsewhere:
                     found[row[parent]].append(row)

@@ -8,34 +8,26 @@ on every dialect. Nothing pages by OFFSET.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    String,
-    and_,
-    cast,
-    func,
-    literal,
-    literal_column,
-    not_,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Select, String, and_, case, cast, func, literal, literal_column, or_, select
 
 from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, Columns, Query
 from masivo_engine.mapping.loader import Mapping
 from masivo_engine.model.errors import MappingError
+from masivo_engine.model.places import has_key, is_unkept, key_of, kind_of_key
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.change_time import changed
+from masivo_engine.source.dialects import TEXT, subquery, unkept
 from masivo_engine.source.dialects import Exactly as _Exactly
-from masivo_engine.source.dialects import subquery
 from masivo_engine.sql import one_of
 
 
@@ -47,9 +39,9 @@ Position = tuple[Any, Any]
 # first.
 _CASE_BLIND = frozenset({"mysql", "mariadb", "sqlite", "mssql"})
 
-# Oracle casts to no text without a length, and SQL Server takes 30 for none. No key is as long as
-# this.
-_TEXT = String(4000)
+# These have no whole numbers of more than 64 bits, and refuse to be asked for one.
+_NARROW = frozenset({"sqlite", "postgresql"})
+_WIDEST = 2**63
 
 # Oracle has no FALSE, and takes no number for one.
 _NEVER = literal_column("1") == literal_column("0")
@@ -80,6 +72,7 @@ class Statements:
 
     *columns*: the aliases as the database spells them.
     *stored*: what is in those that matter.
+    *single*: those in single precision, which are read as what they are.
     """
 
     def __init__(
@@ -91,12 +84,15 @@ class Statements:
         stored: SampleValues | None = None,
         dialect: str = "",
         moving: Sequence[ListWithChangeTime] = (),
+        single: Collection[str] = (),
     ) -> None:
         self.entity = entity
+        self._single = single
         self._moving = moving
         self._query = mapping.queries[entity]
         self._zone = mapping.settings.zone_of(CHANGED)
         self._stored = stored or SampleValues()
+        self._dialect = dialect
         self._is_case_blind = dialect in _CASE_BLIND
         self._columns = aliases = Columns(columns)
         key, customer = aliases.spelled(KEY[entity]), aliases.spelled(CUSTOMER[entity])
@@ -123,7 +119,7 @@ class Statements:
         *key*: only rows of this key, as records write it.
         """
         statement = self._select(*names).where(
-            self.customer.is_not(None), self.key.is_not(None), *self._in(part), *self._during(window)
+            self.customer.is_not(None), self.key.is_not(None), *self._in(part, window), *self._during(window)
         )
         if behind is not None:
             statement = statement.where(self._after(behind))
@@ -145,12 +141,14 @@ class Statements:
         A row without a key belongs to its customer's slice, because a customer's transactions are
         judged together. A row without a customer belongs to the first slice.
         """
-        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part))
-        without = or_(self.customer.is_(None), without_key) if part.lower is None else without_key
-        columns = [self._rows.c[self._columns.spelled(name)] for name in names]
-        # For customers it is the same column, and a subquery wants two names.
-        key = self.key.label("masivo_key")
-        return select(self.customer, key, *columns).where(without, *self._during(window))
+        without_key = and_(self.customer.is_not(None), self.key.is_(None), *self._in(part, window))
+        is_first = part.lower is None or window.places is not None
+        without = or_(self.customer.is_(None), without_key) if is_first else without_key
+        return self._named(*names).where(without, *self._during(window))
+
+    def at(self, places: Sequence[str], *names: str) -> Select[Any]:
+        """Return customer, key and *names* of the rows whose own places may be among *places*."""
+        return self._named(*names).where(self._at(places, *self._own))
 
     def counts(self, window: Window) -> Select[Any]:
         """Return the number of rows of each customer, in the order of `rows`."""
@@ -160,6 +158,26 @@ class Statements:
             .group_by(self.customer)
             .order_by(self.customer)
         )
+
+    def twins(self, window: Window) -> Select[Any]:
+        """
+        Return the keys that more than one row of *window* has, with the number of rows.
+
+        The database may take several keys for one; `spellings` tells them apart.
+        """
+        many = func.count() > 1
+        mine = (self.key.is_not(None), *self._during(window))
+        return select(self.key, func.count()).where(*mine).group_by(self.key).having(many)
+
+    def spellings(self, keys: Sequence[Any]) -> Select[Any]:
+        """Return what `twins` does, of *keys* that it found, and exactly."""
+        alike = select(self.key, func.count()).where(one_of(self.key, keys, self._dialect))
+        return alike.group_by(self.key, _Exactly(self.key)).having(func.count() > 1)
+
+    @property
+    def can_take_for_another(self) -> bool:
+        """Whether the database takes keys for each other that differ in case or in blanks."""
+        return self._is_case_blind and isinstance(self._stored.key, str)
 
     def newest(self, *, until: datetime) -> Select[Any] | None:
         """Return the newest change time before *until*, or None if the mapping has none."""
@@ -183,6 +201,25 @@ class Statements:
         """Whether rows say when they changed."""
         return self._changed is not None
 
+    def owners_among(self, owners: Sequence[Any]) -> Select[Any]:
+        """Return those customers that are just among *owners*, all of one type."""
+        return select(self.customer).where(one_of(self.customer, owners, self._dialect)).distinct()
+
+    def forms(self) -> Select[Any] | None:
+        """
+        Return one change time of each form that texts have, with their number; None where change
+        times are no texts.
+        """
+        if self._changed is None or not isinstance(self._stored.changed, str):
+            return None
+        term = self._changed
+        signs = [func.substr(term, at, 1) for at in (3, 5, 8, 11)]
+        end = case((term.like("%Z"), "Z"), (func.substr(term, func.length(term) - 5, 1).in_(["+", "-"]), "+"), else_="")
+        has_seconds = func.length(term) >= 19
+        parts = [case((sign.between("0", "9"), "9"), else_=sign) for sign in signs]
+        statement: Select[Any] = select(*[func.min(term), func.count()]).where(term.is_not(None))
+        return statement.group_by(*parts, end, case((has_seconds, 2), (func.length(term) > 10, 1), else_=0))
+
     def keys_among(self, keys: Sequence[Any]) -> Select[Any]:
         """Return those keys that the database takes for one of *keys*."""
         return select(self.key).where(self.key.in_(keys))
@@ -193,10 +230,14 @@ class Statements:
             problem = f"has no column {CHANGED!r}, so no window can be read"
             raise MappingError(self._query.where, problem, "add it, or run with full")
 
+    def _named(self, *names: str) -> Select[Any]:
+        columns = [self._rows.c[self._columns.spelled(name)] for name in names]
+        # Of customers it is the same column, and a subquery wants two names.
+        return select(self.customer, self.key.label("masivo_key"), *columns)
+
     def _select(self, *names: str) -> Select[Any]:
-        if not names:
-            return select(self._rows)
-        return select(*(self._rows.c[self._columns.spelled(name)] for name in names))
+        wanted = (self._columns.spelled(name) for name in names) if names else self._columns.names
+        return select(*(exactly_read(self._rows.c[name], single=name in self._single) for name in wanted))
 
     def _after(self, position: Position, *, including: bool = False) -> ColumnElement[bool]:
         *outer, (term, value) = self._terms(position)
@@ -221,7 +262,17 @@ class Statements:
                 terms.append((_Exactly(term), _Exactly(literal(value, String))))
         return terms
 
-    def _in(self, part: Slice) -> list[ColumnElement[bool]]:
+    @property
+    def _own(self) -> tuple[ColumnElement[Any], Any]:
+        return self.key, self._stored.key
+
+    @property
+    def _owner(self) -> tuple[ColumnElement[Any], Any]:
+        return self.customer, self._stored.customer
+
+    def _in(self, part: Slice, window: Window) -> list[ColumnElement[bool]]:
+        if window.places is not None:
+            return []  # they are read wherever they are by now
         bounds = []
         if part.lower is not None:
             bounds.append(self.customer >= part.lower)
@@ -230,8 +281,9 @@ class Statements:
         return bounds
 
     def _during(self, window: Window) -> list[ColumnElement[bool]]:
-        if window.keys is not None:
-            return [self._by_name(window.keys), *self._outside(window.besides)]
+        if window.places is not None:
+            is_by_owner = self.entity is Entity.TRANSACTIONS
+            return [self._at(window.places, *self._owner if is_by_owner else self._own)]
         conditions = self._changed_during(window, self._changed)
         if conditions and self.entity is Entity.TRANSACTIONS:
             # A customer's transactions go together: one that changed brings the others along.
@@ -246,23 +298,27 @@ class Statements:
             conditions.append(_among(self.customer, self._stored.customer, window.customers))
         return conditions
 
-    def _by_name(self, keys: Sequence[str]) -> ColumnElement[bool]:
-        if self.entity is Entity.TRANSACTIONS:
-            return _among(self.customer, self._stored.customer, keys)
-        return _among(self.key, self._stored.key, keys)
+    def _at(self, places: Sequence[str], term: ColumnElement[Any], like: Any) -> ColumnElement[bool]:
+        """
+        Return whether *term*, of which *like* is a value, may be the key of one of *places*.
 
-    def _outside(self, window: Window | None) -> list[ColumnElement[bool]]:
-        conditions = self._during(window) if window is not None else []
-        if window is None:
-            return []
-        return [not_(and_(*conditions)) if conditions else _NEVER]  # what reads everything leaves nothing
+        Keys are compared as what they are, and never made into another type: a database would not
+        use its index, or find what was not asked for, or refuse. So what the database takes for one
+        of the keys is found; and all that have none, or one that no ledger keeps, where *places*
+        have such ones.
+        """
+        conditions = list(_of_kind(term, like, [place for place in places if has_key(place)], self._dialect))
+        if any(map(is_unkept, places)):
+            conditions.append(unkept(term, like, self._dialect))
+        if not all(has_key(place) or is_unkept(place) for place in places):
+            conditions.append(term.is_(None))
+        return or_(*conditions) if conditions else _NEVER
 
     def _moved(self, element: ListWithChangeTime, window: Window) -> ColumnElement[bool]:
         """Return the condition that an element of the row's list changed in *window*."""
         moved = changed(
             element.changed, window.since, window.until, like=element.like, zone=self._zone, where=element.where
         )
-        # Denied elsewhere, so it must not be null: a parent of NULL in the list would make it so.
         return self.key.in_(select(element.parent).where(element.parent.is_not(None), *moved))
 
     def _changed_during(self, window: Window, when: ColumnElement[Any] | None) -> list[ColumnElement[bool]]:
@@ -285,15 +341,81 @@ def _among(term: ColumnElement[Any], like: Any, names: Sequence[str]) -> ColumnE
         case str() | None:
             return term.in_(names)
         case _:
-            return cast(term, _TEXT).in_(names)
+            return cast(term, TEXT).in_(names)
+
+
+# Kinds of keys, of `masivo_engine.model.places`, that one column can hold. SQLite's have no type,
+# and Oracle's numbers come as they are. What stands as text may be cast to it.
+_OF_SQLITE, _NUMBERS_OF_ORACLE, _OTHERS = "iftsb", "idf", "tso"
+_TYPES: dict[str, tuple[type, ...]] = {
+    "i": (int,),
+    "d": (Decimal,),
+    "f": (float,),
+    "ts": (str,),
+    "u": (UUID,),
+    "b": (bytes, bytearray, memoryview),
+}
+
+
+def _of_kind(term: ColumnElement[Any], like: Any, places: Sequence[str], dialect: str) -> Iterator[ColumnElement[bool]]:
+    """Yield, type by type, whether *term* is the key of one of *places*, as far as it can be."""
+    by_kind: defaultdict[str, list[Any]] = defaultdict(list)
+    for place in places:
+        by_kind[kind_of_key(place)].append(key_of(place))
+    kinds = _kinds_like(like, dialect)
+    if kinds == _OTHERS:
+        texts = [text for kind in kinds for text in by_kind[kind]]
+        yield from _among_others(term, like, texts)
+        return
+    if dialect in _NARROW:
+        by_kind["i"] = [key for key in by_kind["i"] if -_WIDEST <= key < _WIDEST]
+    by_kind["t"] += by_kind.pop("s", [])
+    yield from (one_of(term, keys, dialect) for kind, keys in by_kind.items() if keys and kind in kinds)
+
+
+def _among_others(term: ColumnElement[Any], like: Any, texts: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Yield whether *term*, a day, a moment or something odder, is written as one of *texts*."""
+    if not texts:
+        return
+    if not isinstance(like, date):
+        yield cast(term, TEXT).in_(texts)
+        return
+    days: list[date] = []
+    for text in texts:
+        with suppress(ValueError):
+            days.append(type(like).fromisoformat(text))
+    yield term.in_(days)
+
+
+def _kinds_like(like: Any, dialect: str) -> str:
+    if dialect == "sqlite":
+        return _OF_SQLITE
+    if like is None:
+        return ""  # nothing has a key
+    kinds = next((kinds for kinds, types in _TYPES.items() if isinstance(like, types)), _OTHERS)
+    return _NUMBERS_OF_ORACLE if dialect == "oracle" and kinds in _NUMBERS_OF_ORACLE else kinds
+
+
+def exactly_read(term: ColumnElement[Any], *, single: bool) -> ColumnElement[Any]:
+    """
+    Return *term* as it is to be read: MySQL hands a number in *single* precision out with six
+    digits, and reckons with all that it has.
+    """
+    return (term * literal_column("1e0")).label(term.key) if single else term
 
 
 def elements(
-    query: Query, columns: Sequence[str], parents: Sequence[Any], *names: str, dialect: str = ""
+    query: Query,
+    columns: Sequence[str],
+    parents: Sequence[Any],
+    *names: str,
+    dialect: str = "",
+    single: Collection[str] = (),
 ) -> Select[Any]:
     """Return the list elements of the keys *parents*: all *columns*, or *names*."""
     aliases = Columns(columns)
     parent = aliases.spelled(PARENT_KEY[query.entity])
     rows = subquery(query, columns, {parent: next(iter(parents), None)})
-    wanted = (rows.c[aliases.spelled(name)] for name in names)
-    return (select(*wanted) if names else select(rows)).where(one_of(rows.c[parent], parents, dialect))
+    wanted = (aliases.spelled(name) for name in names) if names else aliases.names
+    read = (exactly_read(rows.c[name], single=name in single) for name in wanted)
+    return select(*read).where(one_of(rows.c[parent], parents, dialect))

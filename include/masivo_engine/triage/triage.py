@@ -1,45 +1,135 @@
 """
 What becomes of each row that was read: sent, or left with a state and a reason.
 
-The order of the questions matters and is the same for all: is the row itself sound, was it sent
-before, is its customer there, and, for transactions, may its customer's set go as a whole. A row's
-own fault is named before anybody else's.
+`verdict_on` says it of one row, and is a pure function of what the row says **now**, what of it is
+**out**, what the API **has**, its customer, and the policies of the run. The first line that fits
+counts:
+
+==================================  ============================================================
+out, has and now                    verdict
+==================================  ============================================================
+something is out                    in doubt: it is read back before anything else; where the run
+                                    adopts, a person says that it is there
+now is no record                    quarantined, with its fault
+now is one of several rows          quarantined: ``duplicate_key``, ``duplicate_row``
+has equals now, no other stray      unchanged; ``adopted`` where a person said so
+has equals now, another stray       in doubt: ``stray``; the other content may have arrived since
+has differs, the run adopts         unchanged: ``adopted``
+has differs, only the mapping did   unchanged: ``adopted``, where the run adopts what was remade
+has differs                         as the policy says: sent again, unless the API refused just
+                                    this; held; or unchanged and ignored
+nothing there, the run adopts       unchanged: ``adopted``
+the API refused just this           quarantined: ``refused``, unless a person released it
+its customer is not there           held for its customer
+else                                sent
+==================================  ============================================================
+
+What concerns several rows comes after it: an e-mail address that another customer has, and the
+transactions of a customer, which go together or not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
+from typing import NamedTuple, Protocol
 
 from masivo_engine.batching.capacity import fit_by_far, fits_alone
-from masivo_engine.batching.units import by_customer
-from masivo_engine.ledger.history.entries import Knowledge, Known, Parent
-from masivo_engine.ledger.history.states import ADOPTED
-from masivo_engine.ledger.writing.leases import Lease
+from masivo_engine.batching.units import Unit, by_customer, set_digest
+from masivo_engine.ledger.encoding import as_worth, worth_of
+from masivo_engine.ledger.rows import NOBODY, Known, Parent, Rows
+from masivo_engine.ledger.writing.handles import handle_of
 from masivo_engine.mapping.settings import Policies
-from masivo_engine.model.batches import Batch
+from masivo_engine.model.judged import REFUSED_IN_COMPANY, SENT, UNCHANGED, Judged, Verdict
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
-from masivo_engine.model.runs import Mode
-from masivo_engine.readback.doubt import Doubt, doubt_about, is_same
+from masivo_engine.model.places import copy_of, first_of, is_copy
+from masivo_engine.model.rows import Entity, Record, Rejection, State
+from masivo_engine.model.runs import AS_USUAL, RunPolicies
+from masivo_engine.records.json_text import canonical, content_hash
 
 
 Row = Record | Rejection
 
-_PARENT_REASONS = {
+# Suspects wait in memory; where there are so many, they are the rule here and not odd.
+MOST_SUSPECTS = 10_000
+
+_FOR_CUSTOMER = {
     "": "customer_missing",
-    State.QUARANTINED: "customer_quarantined",
-    State.IN_DOUBT: "customer_in_doubt",
-    "sending": "customer_in_doubt",
+    State.QUARANTINED.value: "customer_quarantined",
+    State.IN_DOUBT.value: "customer_in_doubt",
 }
-# The API judged exactly this content by itself, so sending it again costs a request and a batch.
-_REFUSED_ALONE = "refused"
-_RELEASES = frozenset({Mode.RELEASE, Mode.RELEASE_MORE, Mode.RELEASE_LOST})
-_REFUSED_IN_COMPANY = "refused_in_company"
-_DUPLICATE_KEY = "duplicate_key"
-_CHANGED = "changed_after_delivery"
+_WAITING = (State.HELD, State.QUARANTINED, State.IN_DOUBT)
+_REFUSED = ("refused", "too_large")
+
+
+class Decisions(NamedTuple):
+    """
+    What was decided beforehand for one entity of one run: by the mapping (*changed*,
+    *new_transactions*), by a person for this *run*, and by what is known of the account
+    (*resends*).
+    """
+
+    changed: str = "hold"
+    takes_more: bool = False
+    run: RunPolicies = AS_USUAL
+    resends: str = "replace"
+
+    @classmethod
+    def of(cls, entity: Entity, policies: Policies, run: RunPolicies, resends: str) -> Decisions:
+        """Gather them for *entity*."""
+        takes_more = policies.new_transactions == "send" or run.takes_more
+        return cls(getattr(policies.changed, entity.value), takes_more, run, resends)
+
+
+def verdict_on(  # noqa: PLR0911 (a return for each line of the table)
+    row: Row, known: Known | None, parent: Parent | None, decided: Decisions
+) -> Verdict:
+    """
+    Return what becomes of *row*, of which the ledger knows *known*; *parent* is its customer, None
+    for a customer. See the table of this module.
+    """
+    if known is not None and known.is_out and not decided.run.adopts:
+        return Verdict(State.IN_DOUBT, known.reason, known.column_name)
+    if isinstance(row, Rejection):
+        return Verdict(State.QUARANTINED, row.reason, row.column, row.shape)
+    if known is not None and known.has_arrived and not known.is_out:
+        if (known.has_hash, known.has_customer) != (row.content_hash, row.customer):
+            return _on_changed(row, known, decided)
+        if known.strays and known.stray_hash != row.content_hash:
+            return Verdict(State.IN_DOUBT, "stray")
+        # However often it is adopted, and whatever it said in between: a person can take that back.
+        if known.has_batch is None or known.reason == "adopted":
+            return Verdict(State.UNCHANGED, "adopted")
+        is_kept = known.reason == "change_ignored" and not decided.run.adopts
+        return Verdict(State.UNCHANGED, known.reason) if is_kept else UNCHANGED
+    if decided.run.adopts:
+        return Verdict(State.UNCHANGED, "adopted", has_it=True)
+    if known is not None and known.judged == row.content_hash and not decided.run.releases:
+        return Verdict(State.QUARANTINED, known.reason if known.reason in _REFUSED else "refused")
+    if parent is not None and not parent.has_arrived:
+        return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
+    return SENT
+
+
+def _on_changed(row: Record, known: Known, decided: Decisions) -> Verdict:
+    """Return what becomes of *row*, of which the API has another content."""
+    is_remade = row.changed == known.changed and (known.hash, known.customer) == (known.has_hash, known.has_customer)
+    if decided.run.adopts or (decided.run.adopts_remade and is_remade):
+        return Verdict(State.UNCHANGED, "adopted", has_it=True)
+    if decided.run.releases and row.entity is not Entity.TRANSACTIONS:
+        return SENT
+    if decided.changed == "ignore":
+        return Verdict(State.UNCHANGED, "change_ignored")
+    if decided.changed == "hold":
+        return Verdict(State.HELD, "changed_after_delivery")
+    has_points = row.entity is Entity.CUSTOMERS and bool(known.has_worth)
+    if has_points and decided.resends not in {"", "replace"}:
+        return Verdict(State.HELD, "resend_unsafe")
+    if known.judged == row.content_hash:
+        return Verdict(State.QUARANTINED, "refused")
+    return Verdict(State.HELD, "awaits_probe") if has_points and not decided.resends else SENT
 
 
 @dataclass(slots=True)
@@ -47,341 +137,533 @@ class Judgement:
     """
     What is to be done with a page.
 
-    *entries* to write, *groups* to send, *suspects* to send apart from the others, older entries
-    that are *outdated* now, and what is in doubt: *doubts* of an earlier try of this slice,
-    *earlier* ones of another run. *never_sent* counts those of *entries* that are adopted and were
-    never sent.
+    *judged* are all its rows, *known* what the ledger had of them. *units* are to be sent,
+    *suspects* apart from the others. *unsettled* are rows that are judged again once what is in
+    doubt of them is settled, of transactions with all others of their customers; *probes* those
+    that wait for a probe. *met_again* counts rows that another slice of the run has seen before,
+    *never_sent* those that count as delivered and were never sent.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    groups: list[list[Record]] = field(default_factory=list)
-    suspects: list[list[Record]] = field(default_factory=list)
-    outdated: list[int] = field(default_factory=list)
-    doubts: list[Doubt] = field(default_factory=list)
-    earlier: list[Doubt] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)
+    units: list[Unit] = field(default_factory=list)
+    suspects: list[Unit] = field(default_factory=list)
+    unsettled: list[Row] = field(default_factory=list)
+    probes: list[Record] = field(default_factory=list)
+    met_again: int = 0
     never_sent: int = 0
+
+
+class Source(Protocol):
+    """What judging asks of the legacy database."""
+
+    def rows_at(self, places: Collection[str]) -> Mapping[str, int]:
+        """Return how many rows stand at each of *places*; those without one are missing."""
+
+
+class Sets(Protocol):
+    """The transactions that stand beside customers, as the source has them now."""
+
+    def pages(self, owners: Collection[str]) -> Iterable[Sequence[Row]]:
+        """Yield the transactions of *owners*, all of a customer on one page."""
+
+    def judge(self, page: Sequence[Row], family: Mapping[str, Parent]) -> Judgement:
+        """Judge them as if *family* were what the API has of their customers."""
 
 
 class Triage:
     """
-    Judges the rows of one slice by page; the rows of a key, for transactions of a customer, must be
-    in one page.
+    Judges the rows of slice *number* of *run* by page; the rows of a key, for transactions of a
+    customer, must be in one page.
+
+    *twins*: places that several rows of the source have, with their number. *sets*: of customers,
+    where the mapping has transactions.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what judging depends on)
         self,
-        knowledge: Knowledge,
-        lease: Lease,
+        entity: Entity,
+        rows: Rows,
+        source: Source,
         limits: Limits,
-        policies: Policies | None = None,
-        mode: Mode = Mode.SEND,
+        decided: Decisions,
+        *,
+        run: int,
+        number: int,
+        twins: Mapping[str, int] | None = None,
+        sets: Sets | None = None,
     ) -> None:
-        self._policies = policies or Policies()
-        self._mode = mode
-        self._takes_more = self._policies.new_transactions == "send" or mode is Mode.RELEASE_MORE
-        self._knowledge = knowledge
-        self._lease = lease
+        self._entity = entity
+        self._rows = rows
+        self._source = source
         self._limits = limits
-        self._entity = lease.entity
-        self.seen_again = 0
-        self._on_the_way: set[str] = set()
-        self._incomplete: set[str] = set()
-        self._migrated: set[str] = set()
-        self._in_doubt: set[str] = set()
-        self._suspected: set[str] = set()
-        self.resent: set[str] = set()
+        self.decided = decided
+        self._run = run
+        self._number = number
+        self._twins = dict(twins or {})
+        self._sets = sets
 
-    def judge(self, rows: Sequence[Row]) -> Judgement:
-        """Judge one page."""
-        judged = Judgement()
-        history = self._knowledge.known(self._entity, {row.key for row in rows if row.key})
-        for entries in history.values():
-            judged.outdated += [entry.id for entry in entries if entry.run != self._lease.run and entry.waits]
-        sendable = self._plain(rows) if not history and self._mode is not Mode.ADOPT else None
-        if sendable is None:
-            sendable = list(self._unsent(list(self._sound(rows, history, judged)), history, judged))
-        if self._mode is Mode.ADOPT and self._entity is Entity.CUSTOMERS:
-            self._owners([entry.row for entry in judged.entries if isinstance(entry.row, Record)])
+    def judge(self, page: Sequence[Row], family: Mapping[str, Parent] | None = None) -> Judgement:
+        """
+        Judge the rows of one page; *family* are their customers, by default as the ledger has them.
+        """
+        made = Judgement()
+        placed, named = self._placed(page, made)
+        faults = self._faults(placed, made.known, named)
+        is_child = self._entity.has_parent
+        if family is None:
+            family = self._rows.parents({row.customer for row, _ in placed}) if is_child else {}
+        verdicts: dict[str, Verdict] = {}
+        for row, place in placed:
+            known = made.known.get(place)
+            parent = family.get(row.customer, NOBODY) if is_child else None
+            is_settled = known is not None and known.is_out
+            verdicts[place] = (None if is_settled else faults.get(place)) or verdict_on(
+                row, known, parent, self.decided
+            )
         if self._entity is Entity.CUSTOMERS:
-            sendable, shared = self.of_own_email(sendable)
-            judged.entries += shared
-            judged.groups = [[record] for record in sendable]
-        else:
-            family = self._knowledge.parents({record.customer for record in sendable})
-            with_parent = list(self._with_parent(sendable, family, judged))
-            if self._entity is Entity.TRANSACTIONS:
-                judged.groups = list(self._whole_sets(with_parent, family, judged))
-            else:
-                judged.groups = [list(group) for _, group in groupby(with_parent, key=lambda record: record.customer)]
-        self._on_the_way |= {record.key for group in judged.groups for record in group}
-        judged.groups, judged.suspects = self._apart(judged.groups)
-        return judged
+            self._with_balance(placed, made.known, verdicts)
+            self._one_address_each(placed, made.known, verdicts)
+        if self._entity is Entity.TRANSACTIONS:
+            self._whole_sets(placed, made, verdicts, family)
+        made.judged = [Judged(row, verdicts[place], place) for row, place in placed]
+        self._sort(made)
+        return made
 
-    def _apart(self, groups: Iterable[list[Record]]) -> tuple[list[list[Record]], list[list[Record]]]:
+    def _sort(self, made: Judgement) -> None:
+        """Fill in what is to be done from what was judged."""
+        sendable = [one.row for one in made.judged if one.verdict.is_sent and isinstance(one.row, Record)]
+        in_company = {place for place, row in made.known.items() if row.reason == REFUSED_IN_COMPANY}
+        for unit in by_customer(sendable).values():
+            is_suspect = any(record.is_outlier or record.place in in_company for record in unit)
+            (made.suspects if is_suspect else made.units).append(unit)
+        # Of most rows there is no more to say.
+        waits = [one for one in made.judged if one.verdict is not UNCHANGED and not one.verdict.is_sent]
+        doubtful = [one for one in waits if one.verdict.state is State.IN_DOUBT]
+        if self._entity is Entity.TRANSACTIONS and waits:
+            waiting = [one for one in waits if one.verdict.reason == "earlier_in_doubt"]
+            names = {one.row.customer for one in (*doubtful, *waiting)}
+            doubtful = [one for one in made.judged if one.row.customer in names]
+        made.unsettled = [one.row for one in doubtful]
+        made.probes = [one.row for one in waits if one.verdict.reason == "awaits_probe" and isinstance(one.row, Record)]
+        made.never_sent = sum(
+            one.verdict.has_it and (one.place not in made.known or made.known[one.place].has_batch is None)
+            for one in waits
+        )
+
+    # Which row is which.
+
+    def _placed(self, page: Sequence[Row], made: Judgement) -> tuple[list[tuple[Row, str]], dict[str, list[Known]]]:
         """
-        Tell the groups that nobody suspects from those with a record that is odd, or was refused in
-        company.
+        Return each row with the place where it is written down, and what the ledger has under the
+        names of those that are new, by name.
+
+        Further rows of a place have one of their own. Rows that another slice of the run has seen
+        are only counted.
         """
-        clean: list[list[Record]] = []
-        suspects: list[list[Record]] = []
-        for group in groups:
-            is_suspect = any(record.is_outlier or record.key in self._suspected for record in group)
-            (suspects if is_suspect else clean).append(group)
-        return clean, suspects
-
-    def entered(self, batch: Batch) -> None:
-        """Forget the records of *batch*: the ledger knows them now."""
-        keys = {record.key for record in batch.records}
-        self._on_the_way -= keys
-        self.resent -= keys
-
-    def _sound(self, rows: Sequence[Row], history: Mapping[str, list[Known]], judged: Judgement) -> Iterator[Record]:
-        """Yield the records that are valid and the only ones of their key; enter the others."""
-        twins: dict[str, list[Row]] = {}
-        for row in rows:
-            twins.setdefault(row.key, []).append(row)
-        all_fit = fit_by_far([row for row in rows if isinstance(row, Record)], self._limits)
-        for key, alike in twins.items():
-            here = self._of_this_run(history.get(key, ()))
-            for occurrence, plain in enumerate(alike):
-                row = plain._replace(occurrence=occurrence) if occurrence else plain
-                sent = [entry for entry in here if self._is_of_dead_try(entry, row)]
-                if sent:
-                    self._sent_by_dead_try(row, sent[-1], history[key], judged)
+        alike: dict[str, list[Row]] = {}
+        for row in page:
+            alike.setdefault(row.place, []).append(row)
+        known = self._rows.at(self._entity, alike)
+        fresh = {rows[0].key: place for place, rows in alike.items() if place not in known and rows[0].key}
+        named = self._of_names(fresh)
+        known |= self._retyped(fresh, named)
+        known |= self._renamed(alike, known)
+        self._count(alike, known)
+        placed: list[tuple[Row, str]] = []
+        for place, rows in alike.items():
+            found = known.get(place)
+            is_anothers = found is not None and self._is_anothers(found)
+            if is_anothers and place not in self._twins:
+                made.met_again += len(rows)
+                continue
+            counts: dict[bytes, int] = {}
+            first = self._first_of(rows, place, found)
+            for index, row in enumerate(rows):
+                if index == first:
+                    placed.append((row, place))
                     continue
-                if isinstance(row, Rejection):
-                    if not key:
-                        self._incomplete.add(row.customer)  # such rows come before all others
-                    judged.entries.append(Entry(row, State.QUARANTINED, row.reason, row.column, row.shape))
-                elif occurrence and _same(alike):
-                    judged.entries.append(Entry(row, State.QUARANTINED, "duplicate_row"))
-                elif not _same(alike) or here or key in self._on_the_way:
-                    judged.entries.append(Entry(row, State.QUARANTINED, _DUPLICATE_KEY))
-                elif not all_fit and not fits_alone([row], self._limits):
-                    judged.entries.append(Entry(row, State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes"))
-                else:
-                    yield row
+                content = row.content_hash if isinstance(row, Record) else _content_of(row)
+                counts[content] = number = counts.get(content, 0) + 1
+                placed.append((row, copy_of(place, content, number)))
+        copies = [place for row, place in placed if place != row.place]
+        known |= self._rows.at(self._entity, copies) if copies else {}
+        made.known = known
+        mine = [one for one in placed if one[1] not in known or not self._is_anothers(known[one[1]])]
+        made.met_again += len(placed) - len(mine)
+        return mine, named
 
-    def _of_this_run(self, entries: Sequence[Known]) -> list[Known]:
+    def _of_names(self, keys: Collection[str]) -> dict[str, list[Known]]:
+        """Return what the ledger has under each of *keys*, names for the API."""
+        found = self._rows.of_keys(self._entity, keys) if keys else {}
+        return {key: found.get(key, []) for key in keys}
+
+    def _count(self, alike: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> None:
         """
-        Return those of *entries* that this run has; without the one row that another slice gave up
-        because of a row of this slice.
+        Ask how many rows the source has at each place that is open, or has moved: the plan counted
+        those of its window only, and the others of a place may be on another page.
         """
-        here = [entry for entry in entries if entry.run == self._lease.run]
-        if not here:
-            return here
-        given_up = [
-            entry
-            for entry in here
-            if entry.slice != self._lease.slice and entry.reason == _DUPLICATE_KEY and not entry.batch
+        asked = [
+            place
+            for place, rows in alike.items()
+            if (one := known.get(place)) is not None
+            and (not (one.has_arrived or one.is_out) or any(row.owner != one.owner for row in rows))
         ]
-        # Two are the rows of one key that the other slice has read together: of them nobody knows
-        # which is right.
-        return [entry for entry in here if entry is not given_up[0]] if len(given_up) == 1 else here
+        if asked:
+            self._twins |= {place: rows for place, rows in self._source.rows_at(asked).items() if rows > 1}
 
-    def _plain(self, rows: Sequence[Row]) -> list[Record] | None:
+    def _first_of(self, rows: Sequence[Row], place: str, found: Known | None) -> int | None:
         """
-        Return *rows*, of which the ledger knows nothing, if they are sound records of different
-        keys, None otherwise.
+        Return which of *rows* stands at *place*, of which the ledger knows *found*: the one that is
+        as it was. None where that is a row of its own, and all of these are further ones.
+        """
+        if found is None:
+            return 0
+        as_it_was = (found.hash, found.owner)
+        for index, row in enumerate(rows):
+            if (getattr(row, "content_hash", None), row.owner) == as_it_was:
+                return index
+        is_here = found.owner in {row.owner for row in rows} and not self._is_anothers(found)
+        return 0 if is_here or len(rows) >= self._twins.get(place, 1) else None
 
-        Most pages of a first load are so; then nothing has to be asked of each row.
-        """
-        records = [row for row in rows if isinstance(row, Record)]
-        keys = {record.key for record in records}
-        is_each_alone = len(keys) == len(rows) and self._on_the_way.isdisjoint(keys)
-        return records if is_each_alone and fit_by_far(records, self._limits) else None
+    def _is_anothers(self, known: Known) -> bool:
+        """Whether another slice of this run has seen a row already."""
+        return known.run == self._run and known.slice != self._number
 
-    def _is_of_dead_try(self, entry: Known, row: Row) -> bool:
+    def _retyped(self, fresh: Mapping[str, str], others: Mapping[str, Sequence[Known]]) -> dict[str, Known]:
         """
-        Whether an earlier try of this slice sent *row*; what this try has sent or entered is
-        another row of the same key.
+        Return what is known of rows whose key is written otherwise than before: of the same name
+        for the API, at a place that the source has no more. *fresh* are places by name, *others*
+        what the ledger has under these names.
         """
-        this = (self._lease.slice, row.customer, row.occurrence)
-        is_earlier = entry.fence is not None and entry.fence < self._lease.fence
-        return is_earlier and (entry.slice, entry.customer, entry.occurrence) == this
+        asked = {one.place for rows in others.values() for one in rows if not one.is_gone and one.run != self._run}
+        there = self._source.rows_at(asked) if asked else {}
+        found: dict[str, Known] = {}
+        for key, rows in others.items():
+            left = [one for one in rows if one.place not in there and one.run != self._run]
+            if len(left) == 1 == len(rows) and (left[0].has_arrived or left[0].is_out):
+                found[fresh[key]] = left[0]
+        return found
 
-    def _sent_by_dead_try(self, row: Row, entry: Known, history: Sequence[Known], judged: Judgement) -> None:
+    def _renamed(self, places: Mapping[str, Sequence[Row]], known: Mapping[str, Known]) -> dict[str, Known]:
         """
-        Leave a row alone that an earlier try of this slice sent, but have it read back where nobody
-        knows its fate.
-        """
-        self.seen_again += 1
-        self._migrated.add(row.customer)
-        if entry.is_out and isinstance(row, Record):
-            judged.doubts += doubt_about(row, entry, arrived_before=any(other.arrived for other in history))
+        Return what is known of events that have another key than before: under the old one each
+        would be what was sent to its customer, and the source has that no more.
 
-    def _unsent(
-        self, records: Iterable[Record], history: Mapping[str, list[Known]], judged: Judgement
-    ) -> Iterator[Record]:
-        """Yield the records whose content was not sent yet and may be; enter the others."""
-        records = list(records)
-        refused = self._refused_for_good(records, history)
-        for record in records:
-            entries = history.get(record.key, ())
-            arrived = [entry for entry in entries if entry.arrived]
-            out = [entry for entry in entries if entry.is_out]
-            if out and (doubts := doubt_about(record, out[-1], arrived_before=bool(arrived))):
-                judged.earlier += doubts
-            elif arrived and is_same(arrived[-1], record):
-                judged.entries.append(Entry(record, State.UNCHANGED))
-            elif arrived and (entry := self.of_changed(record, was_held=_is_held_as_changed(entries))):
-                judged.entries.append(entry)
-                judged.never_sent += entry.reason == ADOPTED and all(one.reason == ADOPTED for one in arrived)
-            elif self._mode is Mode.ADOPT:
-                judged.entries.append(Entry(record, State.UNCHANGED, ADOPTED))
-                judged.never_sent += 1
-            elif record.key in refused:
-                judged.entries.append(Entry(record, State.QUARANTINED, _REFUSED_ALONE))
-            else:
-                if entries and entries[-1].reason == _REFUSED_IN_COMPANY:
-                    self._suspected.add(record.key)
-                if arrived:
-                    self.resent.add(record.key)
-                yield record
-
-    def of_changed(self, record: Record, *, was_held: bool = False) -> Entry | None:
+        Of customers the address tells it, of transactions that a customer's go once.
         """
-        Return how *record* ends, whose key was delivered with other content; None where it is sent
-        again.
+        if self._entity is not Entity.EVENTS:
+            return {}
+        fresh: dict[str, list[Record]] = {}
+        for place, (row, *others) in places.items():
+            if place not in known and isinstance(row, Record) and not others:
+                fresh.setdefault(row.customer, []).append(row)
+        handles: dict[str, str] = {}
+        sent: dict[str, list[str]] = {}
+        for one in self._rows.sent_events(fresh, run=self._run) if fresh else ():
+            for row in fresh[one.customer]:
+                if row.place not in handles:
+                    handles[row.place] = handle_of(row, self._rows.digest)
+                if handles[row.place] == one.handle and _hash_under(one.key, row) == one.hash:
+                    sent.setdefault(row.place, []).append(one.place)
+        asked = {place for olds in sent.values() for place in olds}
+        left = asked.difference(self._source.rows_at(asked), places) if asked else set()
+        found: dict[str, str] = {}
+        for place in sorted(sent):
+            if old := min(left.intersection(sent[place]), default=""):
+                left.discard(old)
+                found[place] = old
+        olds = self._rows.at(self._entity, found.values()) if found else {}
+        return {place: olds[old] for place, old in found.items()}
 
-        If it *was_held* for that already, another mapping does not settle it.
-        """
-        policy = getattr(self._policies.changed, self._entity.value)
-        if was_held and self._mode is Mode.FROM_NOW_ON:
-            return Entry(record, State.HELD, _CHANGED)
-        if self._mode in {Mode.ADOPT, Mode.FROM_NOW_ON}:
-            return Entry(record, State.UNCHANGED, ADOPTED)
-        if self._mode in _RELEASES and self._entity is not Entity.TRANSACTIONS:
-            return None
-        if policy == "ignore":
-            return Entry(record, State.UNCHANGED, "change_ignored")
-        return None if policy == "resend" else Entry(record, State.HELD, _CHANGED)
+    def _faults(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], named: Mapping[str, list[Known]]
+    ) -> dict[str, Verdict]:
+        """Return the rows that are not the only ones of their key, or too large, by place."""
+        faults: dict[str, Verdict] = {}
+        by_place: dict[str, list[tuple[Row, str]]] = {}
+        for row, place in placed:
+            by_place.setdefault(row.place, []).append((row, place))
+        for place, rows in by_place.items():
+            number = max(self._twins.get(place, 1), len(rows))
+            if number == 1:
+                continue
+            is_copied = len(rows) == number and _are_copies([row for row, _ in rows])
+            for index, (row, at) in enumerate(rows):
+                if isinstance(row, Rejection):
+                    continue
+                if not is_copied:
+                    faults[at] = Verdict(State.QUARANTINED, "duplicate_key")
+                elif index:
+                    faults[at] = Verdict(State.QUARANTINED, "duplicate_row")
+        faults |= self._same_names(placed, known, faults, named)
+        return self._too_large(placed) | faults
 
-    def _refused_for_good(self, records: Sequence[Record], history: Mapping[str, list[Known]]) -> set[str]:
-        """
-        Return the keys of *records* of which the API judged exactly this content, or set, by
-        itself, and nobody asks it to do so again.
-        """
-        if self._mode in _RELEASES:
-            return set()
-        refused: dict[str, Known] = {}
-        for record in records:
-            entries = history.get(record.key, ())
-            if entries and entries[-1].reason == _REFUSED_ALONE and is_same(entries[-1], record):
-                refused[record.key] = entries[-1]
-        if self._entity is not Entity.TRANSACTIONS or not refused:
-            return set(refused)
-        # Of a customer's it refused all for one that was bad: with another one, or without it, it
-        # is another set.
-        others = [record for record in records if record.key not in refused]
-        changed = {one.customer for one in others if not any(entry.arrived for entry in history.get(one.key, ()))}
-        read = {entry.id for entry in refused.values()}
-        judged = self._knowledge.transactions_waiting({entry.customer for entry in refused.values()}, _REFUSED_ALONE)
-        for customer, runs in judged.items():
-            last = max((run for entry, run in runs.items() if entry in read), default=0)
-            if any(run >= last for entry, run in runs.items() if entry not in read):
-                changed.add(customer)
-        return {key for key, entry in refused.items() if entry.customer not in changed}
+    def _too_large(self, placed: Sequence[tuple[Row, str]]) -> dict[str, Verdict]:
+        """Return the records that do not fit into a request even alone, by place."""
+        records = [(row, place) for row, place in placed if isinstance(row, Record)]
+        if fit_by_far([row for row, _ in records], self._limits):
+            return {}
+        return {
+            place: Verdict(State.QUARANTINED, "too_large", shape=f"{len(row.body)} bytes")
+            for row, place in records
+            if not fits_alone([row], self._limits)
+        }
 
-    def _owners(self, records: Sequence[Record]) -> list[str]:
-        """Claim the e-mail addresses of *records* and return whose each is."""
-        return self._knowledge.owners([(record.email, record.key) for record in records])
-
-    def of_own_email(self, records: Sequence[Record]) -> tuple[list[Record], list[Entry]]:
+    def _same_names(
+        self,
+        placed: Sequence[tuple[Row, str]],
+        known: Mapping[str, Known],
+        faults: Mapping[str, Verdict],
+        named: Mapping[str, list[Known]],
+    ) -> dict[str, Verdict]:
         """
-        Claim the addresses of customers who are to be sent, and return those who have them alone;
-        and how the others end.
-        """
-        kept, shared = [], []
-        for record, owner in zip(records, self._owners(records), strict=True):
-            if owner == record.key:
-                kept.append(record)
-            else:
-                shared.append(Entry(record, State.QUARANTINED, "email_shared", "email", "as another customer's"))
-        return kept, shared
+        Return the rows whose name for the API is that of another place.
 
-    def _with_parent(
-        self, records: Iterable[Record], family: Mapping[str, Parent], judged: Judgement
-    ) -> Iterator[Record]:
-        nobody = Parent("")
-        for record in records:
-            parent = family.get(record.customer, nobody)
-            if parent.arrived:
-                yield record
-            else:
-                judged.entries.append(Entry(record, State.HELD, _PARENT_REASONS.get(parent.state, "customer_held")))
+        A name belongs to whoever has it at the API, or has it out; else to whoever was seen first
+        of those that are there and can go. That is asked of every row that may still go, in every
+        run: a row that once was a duplicate is open, and read again.
+        """
+        mine: dict[str, list[str]] = {}
+        for row, place in placed:
+            if isinstance(row, Record) and place not in faults:
+                mine.setdefault(row.key, []).append(place)
+        own = {place for place, one in known.items() if one.has_arrived or one.is_out}
+        if self._entity is Entity.CUSTOMERS:
+            # Under another name that row is another customer's, or nobody's.
+            called = {row.key: place for row, place in placed}
+            own = {place for key, place in called.items() if place in own and known[place].is_called(key)}
+        asked = {key for key, places in mine.items() if not own.issuperset(places)}
+        others = {**named, **self._of_names(asked - named.keys())}
+        here = {*(place for _, place in placed), *(one.place for one in known.values())}
+        found: dict[str, Verdict] = {}
+        for key in asked:
+            places = mine[key]
+            alike = {*places, *(known[place].place for place in places if place in known)}
+            is_taken = any(
+                one.has_arrived or one.is_out or (one.place not in here and _is_sendable(one) and not one.is_gone)
+                for one in others.get(key, ())
+                if one.place not in alike
+            )
+            first = own.intersection(places) or (set() if is_taken else {min(places)})
+            found |= {place: Verdict(State.QUARANTINED, "duplicate_key") for place in places if place not in first}
+        return found
+
+    # What concerns several rows.
+
+    def _with_balance(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
+    ) -> None:
+        """
+        Hold customers whose balance changed where the transactions that explain it cannot go.
+
+        These are judged beforehand, as if the new balance were there: also what moved here from
+        another customer, where the API has it still. Where it has none of them, the balance goes.
+        """
+        if self.decided.run.releases or self._sets is None:
+            return
+        changed = {
+            row.customer: (row, place)
+            for row, place in placed
+            if _may_go(verdicts[place])
+            and place in known
+            and known[place].has_arrived
+            and isinstance(row, Record)
+            and as_worth(known[place].has_worth) != dict(row.balance)
+        }
+        if not changed:
+            return
+        earlier = self._rows.of_customers(Entity.TRANSACTIONS, changed)
+        owners = {one.owner for rows in earlier.values() for one in rows} | {row.owner for row, _ in changed.values()}
+        family = {name: Parent(has_arrived=True, worth=worth_of(row)) for name, (row, _) in changed.items()}
+        left: set[str] = set()
+        sent: dict[str, list[Record]] = {}
+        known_of: dict[str, dict[str, Known]] = {
+            name: {one.place: one for one in rows} for name, rows in earlier.items()
+        }
+        for page in self._sets.pages(owners):
+            made = self._sets.judge(page, family)
+            for one in made.judged:
+                name, verdict = one.row.customer, one.verdict
+                if one.place in made.known:
+                    known_of.setdefault(name, {})[one.place] = made.known[one.place]
+                if verdict.is_sent and isinstance(one.row, Record):
+                    sent.setdefault(name, []).append(one.row)
+                elif verdict.state is not State.UNCHANGED and verdict.reason != "duplicate_row":
+                    left.add(name)
+        for name, (_, place) in changed.items():
+            rows = known_of.get(name, {}).values()
+            there = [one for one in rows if one.has_arrived and one.has_customer == name]
+            if any(one.has_arrived or one.is_out for one in rows) and (
+                name in left or _on_points(sent.get(name, ()), there, family[name])
+            ):
+                verdicts[place] = Verdict(State.HELD, "balance_waits", "balance")
+
+    def _one_address_each(
+        self, placed: Sequence[tuple[Row, str]], known: Mapping[str, Known], verdicts: dict[str, Verdict]
+    ) -> None:
+        """
+        Quarantine customers who are to be sent with the address of another one.
+
+        An address belongs to whoever has it at the API; else to whom it is out for; else to the
+        lowest place of those that are there and can go.
+        """
+        digest = self._rows.digest
+        wanted = {
+            place: digest(row.email)
+            for row, place in placed
+            if isinstance(row, Record) and row.email and (_may_go(verdicts[place]) or verdicts[place].has_it)
+        }
+        if not wanted:
+            return
+        others: dict[bytes, list[Known]] = {}
+        for one in self._rows.of_emails(wanted.values()):
+            for address in {one.email, one.has_email, one.out_email} - {None}:
+                others.setdefault(address or b"", []).append(one)
+        by_address: dict[bytes, list[str]] = {}
+        for place, address in wanted.items():
+            by_address.setdefault(address, []).append(place)
+        for address, places in by_address.items():
+            rows = others.get(address, ())
+            has = [one for one in rows if one.has_arrived and one.has_email == address]
+            out = [one for one in rows if one.is_out and one.out_email == address]
+            waits = [
+                one.place
+                for one in rows
+                if one.email == address and one.place not in verdicts and not one.is_gone and _is_sendable(one)
+            ]
+            owner = next(iter([*has, *out]), None)
+            first = owner.place if owner else min([*waits, *places])
+            for place in places:
+                if place not in {first, *(one.place for one in has)} and not verdicts[place].has_it:
+                    had = known[place].has_email if place in known else None
+                    wants = None if owner is None else wanted.get(owner.place, owner.email)
+                    is_swap = owner is not None and had is not None and wants == had != owner.has_email
+                    reason = "email_swapped" if is_swap else "email_shared"
+                    verdicts[place] = Verdict(State.QUARANTINED, reason, "email", "as another customer's")
 
     def _whole_sets(
-        self, records: Sequence[Record], family: Mapping[str, Parent], judged: Judgement
-    ) -> Iterator[list[Record]]:
+        self,
+        placed: Sequence[tuple[Row, str]],
+        made: Judgement,
+        verdicts: dict[str, Verdict],
+        family: Mapping[str, Parent],
+    ) -> None:
         """
-        Yield the customers' sets that may go as a whole: complete, new, few enough, and equal to
-        the balance.
+        Let a customer's transactions go together, complete and equal to the balance, or not at all.
         """
-        sendable = by_customer(records)
-        others: dict[str, list[Entry]] = {}
-        for entry in judged.entries:
-            has_gone = self._takes_more and entry.state is State.UNCHANGED and isinstance(entry.row, Record)
-            if not has_gone and entry.reason != "duplicate_row":
-                others.setdefault(entry.row.customer, []).append(entry)
-        # As the API has them, not as their rows are now: one may be gone, changed or renamed since.
-        gone_before = self._knowledge.points_of(sendable) if self._takes_more else {}
-        self._in_doubt = {doubt.record.customer for doubt in (*judged.doubts, *judged.earlier)}
-        # Rows that were sent once and are no longer there count as well: the API takes a customer's
-        # transactions once.
-        for customer, is_out in self._knowledge.sent_of(self._entity, sendable).items():
-            (self._in_doubt if is_out else self._migrated).add(customer)
-        for customer, group in sendable.items():
-            before = gone_before.get(customer, {})
-            state, reason, shape = self._verdict(customer, group, others.get(customer, ()), before, family[customer])
-            if not reason:
-                yield group
-            judged.entries += [Entry(record, state, reason, shape=shape) for record in group if reason]
+        sets: dict[str, list[tuple[Record, str]]] = {}
+        rest: dict[str, list[str]] = {}
+        for row, place in placed:
+            if verdicts[place].is_sent and isinstance(row, Record):
+                sets.setdefault(row.customer, []).append((row, place))
+            elif verdicts[place].reason != "duplicate_row" and verdicts[place].state is not State.UNCHANGED:
+                rest.setdefault(row.customer, []).append(place)
+        earlier = self._rows.of_customers(self._entity, sets) if sets else {}
+        here = {place for _, place in placed}
+        apart = self._apart(earlier, here)
+        for customer, members in sets.items():
+            verdict = self._on_set(
+                customer,
+                [record for record, _ in members],
+                bool(rest.get(customer)) or customer in apart,
+                earlier.get(customer, ()),
+                family.get(customer, NOBODY),
+                [made.known.get(place) for _, place in members],
+            )
+            if verdict is not None:
+                verdicts.update((place, verdict) for _, place in members)
 
-    def _verdict(
+    def _apart(self, earlier: Mapping[str, Sequence[Known]], here: Collection[str]) -> set[str]:
+        """
+        Return the customers with a transaction that waits and was not read with the others: the
+        source has it all the same, or another slice of the run has met it.
+        """
+        waiting = {
+            customer: [
+                one
+                for one in rows
+                if one.customer == customer
+                and one.place not in here
+                and not (one.has_arrived or one.is_gone or one.reason == "duplicate_row")
+            ]
+            for customer, rows in earlier.items()
+        }
+        asked = {first_of(one.place) for rows in waiting.values() for one in rows if one.run != self._run}
+        there = self._source.rows_at(asked) if asked else {}
+        return {
+            customer
+            for customer, rows in waiting.items()
+            if any(one.run == self._run or there.get(first_of(one.place), 0) > is_copy(one.place) for one in rows)
+        }
+
+    def _on_set(
         self,
         customer: str,
-        group: list[Record],
-        others: Sequence[Entry],
-        before: Mapping[str, Decimal],
+        records: Sequence[Record],
+        is_incomplete: bool,  # noqa: FBT001
+        earlier: Sequence[Known],
         parent: Parent,
-    ) -> tuple[State, str, str]:
-        if customer in self._in_doubt:
-            return State.HELD, "earlier_in_doubt", ""
-        if customer in self._migrated and not self._takes_more:
-            return State.HELD, "transactions_already_migrated", ""
-        if others or customer in self._incomplete:
-            return State.HELD, "sibling_not_sendable", ""
-        if len(group) > self._limits.records or not fits_alone(group, self._limits):
-            return State.HELD, "too_many_transactions", f"{len(group)} transactions"
-        sums = dict(before)
-        for record in group:
-            sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
-        for reward in sorted({*sums, *parent.balance}):
-            total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
-            if total != balance:
-                return (
-                    State.QUARANTINED,
-                    "points_do_not_sum",
-                    f"transactions {total}, balance {balance}, off by {total - balance}",
-                )
-        return State.DELIVERED, "", ""
+        known: Sequence[Known | None],
+    ) -> Verdict | None:
+        """Return what keeps a customer's transactions back; None where they may go."""
+        if any(one.is_out and one.out_customer == customer for one in earlier):
+            return Verdict(State.HELD, "earlier_in_doubt")
+        there = [one for one in earlier if one.has_arrived and one.has_customer == customer]
+        if there and not self.decided.takes_more:
+            return Verdict(State.HELD, "transactions_already_migrated")
+        if is_incomplete:
+            return Verdict(State.HELD, "sibling_not_sendable")
+        if len(records) > self._limits.records or not fits_alone(records, self._limits):
+            return Verdict(State.HELD, "too_many_transactions", shape=f"{len(records)} transactions")
+        judged = set_digest(records)
+        if not self.decided.run.releases and all(one is not None and one.judged == judged for one in known):
+            return Verdict(State.QUARANTINED, "refused")
+        return _on_points(records, there, parent)
 
 
-def _is_held_as_changed(entries: Sequence[Known]) -> bool:
-    return any(entry.waits and entry.reason == _CHANGED for entry in entries)
+def _on_points(records: Sequence[Record], there: Sequence[Known], parent: Parent) -> Verdict | None:
+    """Compare the points of *records*, and of those that are *there*, with the balance."""
+    sums: dict[str, Decimal] = {}
+    for one in there:
+        for reward, amount in as_worth(one.has_worth).items():
+            sums[reward] = sums.get(reward, Decimal(0)) + amount
+    for record in records:
+        sums[record.reward] = sums.get(record.reward, Decimal(0)) + record.points
+    for reward in sorted({*sums, *parent.balance}):
+        total, balance = sums.get(reward, Decimal(0)), parent.balance.get(reward, Decimal(0))
+        if total != balance:
+            if parent.state in _WAITING:  # so that its balance is not what the row says
+                return Verdict(State.HELD, _FOR_CUSTOMER.get(parent.state, "customer_held"))
+            said = f"transactions {total}, balance {balance}, off by {total - balance}"
+            return Verdict(State.QUARANTINED, "points_do_not_sum", shape=said)
+    return None
 
 
-def _same(rows: Sequence[Row]) -> bool:
+def _is_sendable(known: Known) -> bool:
+    """Whether a row may still go: what was refused in company has no verdict of its own yet."""
+    return known.state != State.QUARANTINED or known.reason == REFUSED_IN_COMPANY
+
+
+def _may_go(verdict: Verdict) -> bool:
+    """Whether a customer is sent, or may be chosen as the probe."""
+    return verdict.is_sent or verdict.reason == "awaits_probe"
+
+
+def _are_copies(rows: Sequence[Row]) -> bool:
     """Whether *rows*, all of one key, are copies of one row."""
     first = rows[0]
-    if len(rows) == 1:
-        return True
     return isinstance(first, Record) and all(
         isinstance(row, Record) and (row.customer, row.content_hash) == (first.customer, first.content_hash)
         for row in rows
     )
 
 
-# Suspects wait in memory; where there are so many, they are the rule here and not odd.
-MOST_SUSPECTS = 10_000
+def _hash_under(key: str, record: Record) -> bytes:
+    """Return the hash that *record* would have if *key* were its key."""
+    return content_hash(record.body.replace(canonical(record.key), canonical(key)))
+
+
+def _content_of(row: Rejection) -> bytes:
+    text = f"{row.owner} {row.reason} {row.column} {row.shape} {row.points}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -61,7 +61,7 @@ def of_balances(owed: Expected, shown: Shown, *, at: datetime) -> Iterator[Diffe
     account = owed.account
     if account is None:
         return
-    expected = account.sent.balance
+    expected = account.sent.worth
     for reward in sorted(expected.keys() | shown.balance.keys()):
         amount, found = expected.get(reward, Decimal(0)), shown.balance.get(reward, Decimal(0))
         if amount != found:

@@ -1,56 +1,56 @@
 """
 A customer's events, by what the API counts: no address of the API shows them
-(docs/api-facts.md#f-events-unseen), only a number of purchases and a sum.
-
-Metrics are the migrated ones until the first event is worked off, and are counted from then on
-(fact 9). So a number that fits proves something only where it could not have fitted before; and the
-sum tells which of the events is missing or counted twice.
+(docs/api-facts.md#f-events-unseen), only a number of purchases and a sum. Which of them are proved,
+or proved not to be there, `masivo_engine.readback.purchase_counts` says; the rest here names what
+is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 from masivo_engine.model.rows import Entity
-from masivo_engine.readback.shown import Shown, number
+from masivo_engine.readback.purchase_counts import Passed, Purchase, Purchases, is_same
+from masivo_engine.readback.shown import Counted, Shown, counted, number
 from masivo_engine.verification.customers import plain
 from masivo_engine.verification.differences import Bucket, Difference
-from masivo_engine.verification.expected import Delivered, Expected
+from masivo_engine.verification.expected import Expected
 from masivo_engine.verification.transactions import Compared
 
 
-_CENT = Decimal("0.01")
 _COMPARED = ("number_of_purchases", "spend_total", "tier_id", "last_visit")
 
 
-def of_events(owed: Expected, shown: Shown) -> Compared:
-    """Compare the purchases that were delivered with those that are counted."""
-    compared = Compared()
-    if not owed.events:
+def of_events(owed: Expected, shown: Shown, theirs: Purchases | None, passed: Passed) -> Compared:
+    """
+    Compare the purchases that were delivered with those that are counted. *theirs* are all that
+    were sent, None where more may be there; the queue has *passed* so far.
+    """
+    compared, metrics = Compared(), counted(shown)
+    if theirs is None or metrics is None or not owed.events:
         return compared
-    purchases = [one for one in owed.events if one.body is None or one.body.get("type") == "PURCHASE"]
-    counted, spent = _counted(shown.metrics)
-    migrated = _migrated(owed)
-    is_untouched = migrated is not None and migrated != (None, None) and migrated == (counted, spent)
-    if is_untouched and not (counted == len(purchases) and _fits(purchases, spent)):
-        compared.found += [_missing(one) for one in purchases]  # nothing is counted yet, or at all
-        return compared
-    surplus = (counted or 0) - len(purchases)
-    if surplus < 0:
-        compared.found += _absent(owed, purchases, -surplus, spent)
-    elif surplus > owed.events_in_doubt:
-        compared.found += _repeated(owed, purchases, surplus, spent)
-    elif surplus or owed.events_in_doubt:
-        return compared  # what is in doubt could be among them
-    elif not _fits(purchases, spent):
-        compared.found.append(_of_sum(owed, purchases, spent))
-    if any(variance.key == owed.customer for variance in compared.found) or is_untouched or migrated is None:
-        return compared  # it cannot be said which of them are counted
-    wrong = {variance.key for variance in compared.found}
-    compared.confirmed += [one.sent.entry for one in purchases if one.key not in wrong]
+    by_sent = {(one.sent.batch, one.sent.place): one for one in owed.events}
+    told = theirs.if_queued().told(metrics, passed)
+    absent = [sent for sent, is_counted in told.items() if not is_counted and sent in by_sent]
+    compared.found += [Difference(Entity.EVENTS, by_sent[sent].key, *_ONE_MISSING) for sent in absent]
+    every = theirs.all_of()
+    surplus = metrics.number - len(every)
+    if surplus > 0 and metrics.number != theirs.migrated.number:
+        keys = {sent: one.key for sent, one in by_sent.items()}
+        twice = _repeated(owed.customer, keys, every, surplus, metrics)
+        compared.found += twice
+        if len(twice) == 1 and twice[0].key != owed.customer:  # named by the sum, which has all others once
+            compared.confirmed += [one.sent for one in by_sent.values() if one.key != twice[0].key]
+    elif not told and surplus < 0 and _is_passed(theirs, passed) and metrics.number != theirs.migrated.number:
+        compared.found.append(_of_count(owed.customer, Bucket.MISSING, len(every), metrics.number))
+    elif surplus == 0 and told and not _fits(every, metrics.spent):
+        compared.found.append(_of_sum(owed.customer, every, metrics.spent))
+    elif not any(variance.key == owed.customer for variance in compared.found):
+        compared.confirmed += [
+            by_sent[sent].sent for sent, is_counted in told.items() if is_counted and sent in by_sent
+        ]
     return compared
 
 
@@ -66,94 +66,48 @@ def of_metrics(owed: Expected, shown: Shown) -> Iterator[Difference]:
         found = found if isinstance(found, dict) else {}
         changed = [name for name in _COMPARED if name in migrated and not _is_same(migrated[name], found.get(name))]
         if changed:
-            has_events = bool(owed.events or owed.events_in_doubt)
-            bucket = Bucket.METRICS if has_events else Bucket.OTHER
+            bucket = Bucket.METRICS if owed.has_events else Bucket.OTHER
             expected = _as_text(period, changed, migrated)
             yield Difference(Entity.CUSTOMERS, owed.account.key, bucket, "", expected, _as_text(period, changed, found))
             return  # one is enough: they change together
 
 
-def _counted(metrics: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
-    lifetime = metrics.get("lifetime")
-    lifetime = lifetime if isinstance(lifetime, dict) else {}
-    return number(lifetime.get("number_of_purchases")), number(lifetime.get("spend_total"))
+_ONE_MISSING = (Bucket.MISSING, "", "1 purchase", "0 purchases")
+_ONE_TWICE = (Bucket.DOUBLED, "", "1 purchase", "2 purchases")
 
 
-def _migrated(owed: Expected) -> tuple[Decimal | None, Decimal | None] | None:
-    """Return number and sum that the customer was migrated with; None where that cannot be said."""
-    if owed.account is None or owed.account.body is None:
-        return None
-    return _counted(owed.account.body.get("metrics") or {})
+def _is_passed(theirs: Purchases, passed: Passed) -> bool:
+    return passed.number >= theirs.requests[-1].batch
 
 
-def _fits(purchases: list[Delivered], spent: Decimal | None) -> bool:
-    """
-    Whether the sum is that of the purchases, before discounts or after; true where nothing can be
-    said against it.
-    """
-    if spent is None or any(one.body is None for one in purchases):
-        return True
-    return any(abs(sum(values, Decimal(0)) - spent) < _CENT for values in _columns(purchases))
+def _fits(purchases: list[Purchase], spent: Decimal | None) -> bool:
+    """Whether the sum is that of *purchases*, before discounts or after."""
+    return any(is_same(one, spent) for one in _sums(purchases))
 
 
-def _columns(purchases: list[Delivered]) -> list[list[Decimal]]:
-    return [
-        [number(one.body["order"][name]) or Decimal(0) for one in purchases if one.body is not None]
-        for name in ("discounted_value", "value")
-    ]
-
-
-def _absent(
-    owed: Expected, purchases: list[Delivered], lacking: Decimal | int, spent: Decimal | None
-) -> list[Difference]:
-    if lacking == len(purchases):
-        return [_missing(one) for one in purchases]
-    one = _the_one(purchases, spent, -1) if lacking == 1 else None
-    if one is not None:
-        return [_missing(one)]
-    return [_of_count(owed, Bucket.MISSING, len(purchases), len(purchases) - lacking)]
+def _sums(purchases: list[Purchase]) -> tuple[Decimal, Decimal]:
+    return sum((one.paid for one in purchases), Decimal(0)), sum((one.worth for one in purchases), Decimal(0))
 
 
 def _repeated(
-    owed: Expected, purchases: list[Delivered], surplus: Decimal | int, spent: Decimal | None
+    customer: str, keys: dict[Any, str], every: list[Purchase], surplus: int, metrics: Counted
 ) -> list[Difference]:
-    one = _the_one(purchases, spent, 1) if surplus == 1 else None
-    if one is not None:
-        return [Difference(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases")]
-    if surplus == len(purchases):
-        return [
-            Difference(Entity.EVENTS, one.key, Bucket.DOUBLED, "", "1 purchase", "2 purchases") for one in purchases
-        ]
-    return [_of_count(owed, Bucket.DOUBLED, len(purchases), len(purchases) + surplus)]
+    """Say what is counted more than once: the purchase that the sum names, or all, or how many."""
+    twice = every if surplus == len(every) else []
+    if surplus == 1 and len(every) > 1 and metrics.spent is not None:
+        twice = [one for one in every if _fits([*every, one], metrics.spent)]
+        twice = twice if len(twice) == 1 else []
+    named = [Difference(Entity.EVENTS, keys[one.sent], *_ONE_TWICE) for one in twice if one.sent in keys]
+    return named or [_of_count(customer, Bucket.DOUBLED, len(every), metrics.number)]
 
 
-def _the_one(purchases: list[Delivered], spent: Decimal | None, sign: int) -> Delivered | None:
-    """Return the only purchase by which the sum is wrong."""
-    if len(purchases) == 1:
-        return purchases[0]
-    if spent is None or any(one.body is None for one in purchases):
-        return None
-    suspects = {
-        index: one
-        for values in _columns(purchases)
-        for index, (one, value) in enumerate(zip(purchases, values, strict=True))
-        if abs(sum(values, Decimal(0)) + sign * value - spent) < _CENT
-    }
-    return next(iter(suspects.values())) if len(suspects) == 1 else None
+def _of_count(customer: str, bucket: Bucket, expected: int, found: int) -> Difference:
+    return Difference(Entity.EVENTS, customer, bucket, "", f"{expected} purchases", f"{found} purchases")
 
 
-def _missing(one: Delivered) -> Difference:
-    return Difference(Entity.EVENTS, one.key, Bucket.MISSING, "", "1 purchase", "0 purchases")
-
-
-def _of_count(owed: Expected, bucket: Bucket, expected: int, found: Decimal | int) -> Difference:
-    return Difference(Entity.EVENTS, owed.customer, bucket, "", f"{expected} purchases", f"{found} purchases")
-
-
-def _of_sum(owed: Expected, purchases: list[Delivered], spent: Decimal | None) -> Difference:
-    expected = sum(chain(_columns(purchases)[0]), Decimal(0))
+def _of_sum(customer: str, every: list[Purchase], spent: Decimal | None) -> Difference:
     found = "none" if spent is None else plain(spent)
-    return Difference(Entity.EVENTS, owed.customer, Bucket.OTHER, "", f"spent {plain(expected)}", f"spent {found}")
+    return Difference(Entity.EVENTS, customer, Bucket.OTHER, "", f"spent {plain(_sums(every)[0])}", f"spent {found}")
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -163,6 +117,6 @@ def _is_same(one: Any, other: Any) -> bool:
     return str(one).lower() == str(other).lower() or (one is None and other is None)
 
 
-def _as_text(period: str, names: list[str], values: Mapping[str, Any]) -> str:
+def _as_text(period: str, names: list[str], values: Any) -> str:
     # Numbers and dates only.
     return f"{period}: " + ", ".join(f"{name} {values.get(name, 'none')}" for name in names)

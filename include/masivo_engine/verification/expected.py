@@ -1,5 +1,5 @@
 """
-What was delivered to some customers: the ledger's entries of all runs, each with the payload it was
+What was delivered to some customers: what the ledger has of all runs, each with the payload it was
 made of.
 
 The ledger keeps hashes and no payloads, so the source is read again through the mapping. A payload
@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.verification.pending import Sent, sent_to
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.writing.handles import as_handle
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of
@@ -40,6 +41,11 @@ class Delivered:
         return self.sent.key
 
     @property
+    def handle(self) -> Mapping[str, Any]:
+        """What it is known by, as it was sent."""
+        return as_handle(self.sent.handle)
+
+    @property
     def amount(self) -> Decimal:
         """Its points."""
         return self.sent.points
@@ -49,7 +55,7 @@ class Delivered:
 class Expected:
     """
     What one customer must be found to have. *in_doubt* are records of which nobody knows whether
-    they arrived.
+    they arrived; *is_there* once the API has shown the customer.
     """
 
     customer: str
@@ -57,11 +63,23 @@ class Expected:
     events: list[Delivered] = field(default_factory=list)
     transactions: list[Delivered] = field(default_factory=list)
     in_doubt: list[Sent] = field(default_factory=list)
+    is_there: bool = False
 
     @property
-    def events_in_doubt(self) -> int:
-        """How many more purchases may be counted."""
-        return sum(sent.entity is Entity.EVENTS for sent in self.in_doubt)
+    def has_events(self) -> bool:
+        """Whether purchases may be counted."""
+        return bool(self.events) or any(sent.entity is Entity.EVENTS for sent in self.in_doubt)
+
+    def batch_of(self, entity: Entity, key: str) -> int:
+        """
+        Return the newest batch that carried *key*, or any record of *entity* where that names the
+        customer; 0 where no batch did, because a person stated that the API has it.
+        """
+        records = [*([self.account] if self.account else []), *self.events, *self.transactions]
+        batches = [
+            one.sent.batch or 0 for one in records if one.sent.entity is entity and key in (one.key, self.customer)
+        ]
+        return max(batches, default=0)
 
 
 def owed_to(ledger: Ledger, legacies: Sequence[Source], customers: Collection[str]) -> dict[str, Expected]:

@@ -15,11 +15,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.verification.pending import Waiting, later_by, settle, wait_on, waiting_in
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import kept
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.counts import batch_sent_at
+from masivo_engine.ledger.encoding import kept
+from masivo_engine.ledger.verification.pending import Sent, Waiting, later_by, settle, wait_on, waiting_in
 from masivo_engine.model import ledger_capacity
+from masivo_engine.model.rows import Entity
+from masivo_engine.readback.evidence import Evidence, is_encoded
+from masivo_engine.readback.purchase_counts import NOT_PASSED, Passed, Purchases, purchases_of
 from masivo_engine.readback.shown import Api, NoReadsLeft, Shown
 from masivo_engine.source.reader import Source
 from masivo_engine.verification.customers import of_balances, of_fields
@@ -48,19 +51,20 @@ class Part:
 @dataclass(slots=True)
 class Result:
     """
-    What one reading of one customer came to; *is_silent* where the API's answer said nothing,
-    *not_shown* are entries that it cannot show.
+    What one reading of one customer came to; *is_silent* where the API's answer said nothing, or
+    what is missing is not proved to be. *not_shown* are records that it cannot show.
     """
 
-    confirmed: list[int] = field(default_factory=list)
+    confirmed: list[Sent] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
     is_silent: bool = False
-    not_shown: list[int] = field(default_factory=list)
+    not_shown: list[Sent] = field(default_factory=list)
+    may_be_late: bool = False
 
     @property
     def may_come(self) -> bool:
         """Whether the queue could still bring what is missing."""
-        return self.is_silent or any(variance.bucket is Bucket.MISSING for variance in self.found)
+        return self.is_silent or self.may_be_late or any(variance.bucket is Bucket.MISSING for variance in self.found)
 
 
 class Rounds:
@@ -82,6 +86,9 @@ class Rounds:
         self._ledger = ledger
         self._api = api
         self._legacies = legacies
+        self._evidence = Evidence(ledger, api)
+        self._controls: dict[tuple[Entity, int, bool], bool] = {}
+        self._passed: dict[int, Mapping[bool, Passed]] = {}
         self._pause_s = pause_s
         self._log = log
         self._rounds = rounds
@@ -113,8 +120,8 @@ class Rounds:
     def _read(self, page: Sequence[Waiting]) -> None:
         owed = owed_to(self._ledger, self._legacies, [one.customer for one in page])
         tally: Counter[str] = Counter()
-        confirmed: list[int] = []
-        not_shown: list[int] = []
+        confirmed: list[Sent] = []
+        not_shown: list[Sent] = []
         found: list[Mapping[str, Any]] = []
         done: list[int] = []
         again: dict[float, list[int]] = {}
@@ -129,8 +136,9 @@ class Rounds:
                     tally["again"] += 1
                     continue
                 if result.is_silent:
-                    # Nothing is known, so nothing is wrong.
+                    # What is not known is not wrong.
                     tally["unanswered"] += 1
+                    found += [_row(one, variance) for variance in result.found]
                     again.setdefault(self._pause_after(one.reads), []).append(one.id)
                     continue
                 done.append(one.id)
@@ -153,13 +161,50 @@ class Rounds:
             )
 
     def _result(self, owed: Expected, *, is_last: bool) -> Result:
+        result = self._compared(owed, is_last=is_last)
+        if is_last:
+            lacking = [one for one in result.found if self._is_unproven(owed, one)]
+            result.found = [one for one in result.found if one not in lacking]
+            result.is_silent |= bool(lacking)
+        return result
+
+    def _is_unproven(self, owed: Expected, variance: Difference) -> bool:
+        """
+        Whether something is not there, and nothing that was sent later is there either: then the
+        queue may be late. A wallet that is empty is there.
+        """
+        if variance.bucket is not Bucket.MISSING or (variance.entity is Entity.CUSTOMERS and owed.is_there):
+            return False
+        batch = owed.batch_of(variance.entity, variance.key)
+        return not self._has_control(variance.entity, batch, is_encoded(owed.customer))
+
+    def _has_control(self, entity: Entity, batch: int, form: bool) -> bool:  # noqa: FBT001
+        asked = entity, batch, form
+        if asked not in self._controls:
+            sent_at = batch_sent_at(self._ledger, batch)
+            self._controls[asked] = form in self._evidence.controls(entity, batch, sent_at, {form})
+        return self._controls[asked]
+
+    def _queue_has_passed(self, theirs: Purchases | None, form: bool) -> Passed:  # noqa: FBT001
+        passed = NOT_PASSED
+        for one in theirs.requests if theirs is not None else ():
+            if one.batch not in self._passed:
+                self._passed[one.batch] = self._evidence.passed(one.batch, batch_sent_at(self._ledger, one.batch))
+            passed = passed.at_least(self._passed[one.batch].get(form, NOT_PASSED))
+        return passed
+
+    def _compared(self, owed: Expected, *, is_last: bool) -> Result:
         shown = self._api.customer(owed.customer)
         if shown is None:
             return Result(is_silent=True)
         if not isinstance(shown, Shown):
             return Result(found=_nothing_there(owed))
+        owed.is_there = True
         result = _of_customer(owed, shown)
-        result = _with(result, of_events(owed, shown))
+        theirs = purchases_of(self._ledger, [owed.customer]).get(owed.customer) if owed.events else None
+        passed = self._queue_has_passed(theirs, is_encoded(owed.customer)) if is_last else NOT_PASSED
+        result = _with(result, of_events(owed, shown, theirs, passed))
+        result.may_be_late = theirs is not None and not is_last and _may_show(owed, theirs, result)
         if not owed.transactions:
             return result
         compared = self._transactions(owed, is_last=is_last)
@@ -173,14 +218,14 @@ class Rounds:
         movements = self._api.transactions(owed.customer, years)
         if movements is None:
             return None
-        compared = of_transactions(owed, movements)
+        compared = of_transactions(owed, movements, self._ledger.digest)
         if is_last and any(variance.bucket is Bucket.MISSING for variance in compared.found):
             # The year may be that of another date than the one that was sent
             # (docs/api-facts.md#u24), or of a date that was moved.
             more = self._api.transactions(owed.customer, every_year() - years)
             if more is None:
                 return None
-            compared = of_transactions(owed, [*movements, *more])
+            compared = of_transactions(owed, [*movements, *more], self._ledger.digest)
         return compared
 
     def _pause_after(self, reads: int) -> float:
@@ -199,7 +244,7 @@ def _of_customer(owed: Expected, shown: Shown) -> Result:
         *of_metrics(owed, shown),
     ]
     is_right = all(variance.bucket.is_explained for variance in found)
-    return Result([owed.account.sent.entry] if owed.account is not None and is_right else [], found)
+    return Result([owed.account.sent] if owed.account is not None and is_right else [], found)
 
 
 def _with(result: Result, compared: Compared) -> Result:
@@ -208,7 +253,15 @@ def _with(result: Result, compared: Compared) -> Result:
         [*result.found, *compared.found],
         result.is_silent,
         [*result.not_shown, *compared.not_shown],
+        result.may_be_late,
     )
+
+
+def _may_show(owed: Expected, theirs: Purchases, result: Result) -> bool:
+    """Whether the number of purchases could still show what is not confirmed yet."""
+    confirmed = {sent.place for sent in result.confirmed if sent.entity is Entity.EVENTS}
+    left = {one.sent.batch or 0 for one in owed.events if one.handle.get("p") and one.sent.place not in confirmed}
+    return any(theirs.if_queued().can_tell(batch) for batch in left)
 
 
 def _nothing_there(owed: Expected) -> list[Difference]:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.verification import candidates
 from masivo_engine.ledger.verification.pending import AT_RANDOM, choose, choose_all, waiting_ids
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.records.stream import maker_of

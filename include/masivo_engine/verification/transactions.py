@@ -1,19 +1,21 @@
 """
 A customer's transactions, one by one, against those that the API shows.
 
-They are told apart by their ``details``, the only text that comes back (docs/api-facts.md#u25),
-which should hold their key; where it does not, by amount, reward and date. What the API shows
+They are told apart by their ``details``, the only text that comes back (docs/api-facts.md#u25), of
+which the ledger keeps a digest as they were sent; where several have one text, by amount, reward
+and date. What the API shows
 besides (docs/api-facts.md#u4: it may write a line of its own for a migrated balance) is nobody's
 fault.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from masivo_engine.ledger.verification.pending import Sent
+from masivo_engine.ledger.writing.handles import names
 from masivo_engine.model.rows import Entity
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN, Movement, moment
 from masivo_engine.verification.customers import plain
@@ -24,24 +26,18 @@ from masivo_engine.verification.expected import Delivered, Expected
 @dataclass(slots=True)
 class Compared:
     """
-    What came of it: the entries that are *confirmed*, what was *found*, and the entries *not_shown*
+    What came of it: the records that are *confirmed*, what was *found*, and the records *not_shown*
     because they are too old.
     """
 
-    confirmed: list[int] = field(default_factory=list)
+    confirmed: list[Sent] = field(default_factory=list)
     found: list[Difference] = field(default_factory=list)
-    not_shown: list[int] = field(default_factory=list)
+    not_shown: list[Sent] = field(default_factory=list)
 
 
 def years_of(owed: Expected) -> set[int]:
-    """
-    Return the years in which to look for the transactions of a customer: all of them, where the
-    source does not say any more.
-    """
-    dates = [_issued_at(one) for one in owed.transactions if not _is_too_old(one)]
-    if any(date is None for date in dates):
-        return every_year()
-    return {date.year for date in dates if date is not None}
+    """Return the years in which to look for the transactions of a customer."""
+    return {int(_day(one)[:4]) for one in owed.transactions if not _is_too_old(one)}
 
 
 def every_year() -> set[int]:
@@ -49,18 +45,23 @@ def every_year() -> set[int]:
     return set(range(FIRST_YEAR_SHOWN, datetime.now(UTC).year + 1))
 
 
-def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
-    """Compare all that was delivered with all that is *shown* of the same years."""
+def of_transactions(owed: Expected, shown: Sequence[Movement], digest: Callable[[str], bytes]) -> Compared:
+    """
+    Compare all that was delivered with all that is *shown* of the same years; *digest* is the
+    ledger's.
+    """
+    texts = {movement.text: digest(movement.text).hex() for movement in shown}
+    shown = [replace(movement, told=texts[movement.text]) for movement in shown]
     compared = Compared()
     left = list(shown)
     open_: list[Delivered] = []
     for one in owed.transactions:
         if _is_too_old(one):
-            compared.not_shown.append(one.sent.entry)
+            compared.not_shown.append(one.sent)
         elif _take(left, one, _agrees) is None:
             open_.append(one)
         else:
-            compared.confirmed.append(one.sent.entry)
+            compared.confirmed.append(one.sent)
     for bucket, agrees in ((Bucket.SIGN, _is_flipped), (Bucket.TIME_ZONE, _is_moved), (Bucket.OTHER, _is_named)):
         for one in list(open_):
             movement = _take(left, one, agrees)
@@ -72,8 +73,8 @@ def of_transactions(owed: Expected, shown: Sequence[Movement]) -> Compared:
     for movement in left:
         # Once is right, and something in doubt may be it.
         twin = next((one for one in owed.transactions if not _is_too_old(one) and _is_twin(one, movement)), None)
-        if twin is not None and not any(_names(movement.text, key) for key in in_doubt):
-            compared.confirmed = [entry for entry in compared.confirmed if entry != twin.sent.entry]
+        if twin is not None and not any(names(movement.text, key) for key in in_doubt):
+            compared.confirmed = [sent for sent in compared.confirmed if sent is not twin.sent]
             compared.found.append(_variance(twin, Bucket.DOUBLED, movement))
     return compared
 
@@ -102,21 +103,16 @@ def _is_moved(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_named(one: Delivered, movement: Movement) -> bool:
-    return _names(movement.text, one.key)
+    return names(movement.text, one.key)
 
 
 def _is_twin(one: Delivered, movement: Movement) -> bool:
-    return _names(movement.text, one.key) or (one.body is not None and _agrees(one, movement))
+    return names(movement.text, one.key) or _agrees(one, movement)
 
 
 def _is_told(one: Delivered, movement: Movement) -> bool:
-    """
-    Whether the texts say that it is this one: they are the same, or hold its key where the source
-    cannot be asked.
-    """
-    if one.body is None:
-        return _names(movement.text, one.key)
-    return movement.text == (one.body.get("details") or "")
+    """Whether the texts are the same."""
+    return movement.told == one.handle.get("d")
 
 
 def _is_worth(one: Delivered, movement: Movement) -> bool:
@@ -129,20 +125,17 @@ def _is_dated(one: Delivered, movement: Movement) -> bool:
 
 
 def _is_too_old(one: Delivered) -> bool:
-    """
-    Whether the API does not show it; of a row that the source has otherwise by now, an earlier
-    reading may have said so.
-    """
-    issued_at = _issued_at(one)
-    return one.sent.is_not_shown if issued_at is None else issued_at.year < FIRST_YEAR_SHOWN
+    """Whether the API does not show it."""
+    return int(_day(one)[:4]) < FIRST_YEAR_SHOWN
+
+
+def _day(one: Delivered) -> str:
+    """Return the day in UTC that was sent as that of the transaction."""
+    return str(one.handle.get("y") or f"{FIRST_YEAR_SHOWN}")
 
 
 def _issued_at(one: Delivered) -> datetime | None:
     return None if one.body is None else moment(one.body.get("issued_at"))
-
-
-def _names(text: str, key: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
 
 
 def _variance(one: Delivered, bucket: Bucket, movement: Movement | None = None) -> Difference:

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.verification.pending import WAITING, found_since, not_shown_of, states_of
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.readback.shown import FIRST_YEAR_SHOWN
 from masivo_engine.verification.differences import Bucket
@@ -54,8 +54,8 @@ class Verdict:
             )
         if self.chosen and self.unread == self.chosen:
             return (
-                f"none of the {self.chosen:,} chosen customers could be read: the reads of the day are used up, or the"
-                " API gave no answer"
+                f"none of the {self.chosen:,} chosen customers could be read: the reads of the day are used up, the API"
+                " gave no answer, or what is not there may still come, because nothing that was sent later is there"
             )
         return ""
 
@@ -91,7 +91,10 @@ class Verdict:
                 explained = " (explained: not counted as wrong)" if bucket.is_explained else ""
                 said.append(f"{entity}: {rows:,} {bucket}{explained}")
         if self.unread:
-            said.append(f"{self.unread:,} chosen customers were not read to the end; trigger again to go on with them")
+            said.append(
+                f"{self.unread:,} chosen customers were not read to the end, or lack something that nothing sent later"
+                " proves to be lost; trigger again to go on with them"
+            )
         if any(self._unconfirmed(entity) for entity in Entity):
             said.append(
                 "what is delivered and not confirmed was not chosen, differs, or cannot be proved: the API shows no"

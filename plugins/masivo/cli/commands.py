@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import TextIO
 
 from masivo.cli import tie
 from masivo.connections.lookup import ENVIRONMENT, origin_of, with_airflows_database
@@ -30,7 +31,10 @@ from masivo_engine.checks.coverage import summary
 from masivo_engine.checks.finding import Finding, Severity, as_lines, blocker, counted, note
 from masivo_engine.checks.preview import origins, preview, statements
 from masivo_engine.checks.questions import ROWS, Bounds
+from masivo_engine.draft.draft import drafted, write
+from masivo_engine.draft.files import FILL_IN
 from masivo_engine.ledger.runs.retention import prune
+from masivo_engine.mapping.loader import load, new_folder
 from masivo_engine.model.errors import MigrationError, Misconfigured, Misused
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
@@ -42,6 +46,8 @@ from masivo_engine.reports.trail import trail
 
 _LEGACY, _API, _LEDGER = _CONNECTIONS = ("legacy_db", "masivo_api", "masivo_ledger")
 _NOT_USABLE = "not_usable"
+# A mapping whose zone is still to be said is looked at all the same, as if its times were in UTC.
+_ANY_ZONE = "UTC"
 
 
 def print_account(given: argparse.Namespace) -> int:
@@ -78,7 +84,7 @@ def print_trail(given: argparse.Namespace) -> int:
 
 
 def print_pruned(given: argparse.Namespace) -> int:
-    """Fold the settled rows of old runs, and say how many."""
+    """Forget what nobody decides by any more, and say how much."""
     with _workplace(_LEDGER, _API) as place:
         place.ledger.open()
         print(prune(place.ledger, keep_days=given.keep_days), file=given.out)
@@ -97,25 +103,46 @@ def print_check(given: argparse.Namespace) -> int:
     is one of the set-up.
     """
     with _workplace() as place:
-        findings = list(_checked(place, Bounds(None, None) if given.all else Bounds(given.rows or ROWS)))
-        origins = ", ".join(f"{conn_id} ({origin_of(conn_id) or 'not defined'})" for conn_id in _CONNECTIONS)
-        named, origin = place.mapping_named
-    width = get_terminal_size().columns if given.out.isatty() else 0
+        bounds = Bounds(None, None) if given.all else Bounds(given.rows or ROWS)
+        return _print_findings(place, *place.mapping_named, bounds, given.out)
+
+
+def write_draft(given: argparse.Namespace) -> int:
+    """Write a mapping to begin with; print what it is made of and what the check says of it."""
+    with _workplace(_LEGACY) as place:
+        into = new_folder(given.name)
+        made = drafted(place.legacy_engine)
+        write(made, into)
+        print("\n".join(made.lines()), end="\n\n", file=given.out)
+        _print_findings(place, str(into), "the draft", Bounds(), given.out)
+        print(
+            f"\nwritten to {into}: {made.to_fill_in} lines are yours, grep -n '{FILL_IN}' {into}/*; then"
+            f" MASIVO_MAPPING={given.name} python -m masivo check, and trigger masivo_plan",
+            file=given.out,
+        )
+    return 0
+
+
+def _print_findings(place: Services, named: str, origin: str, bounds: Bounds, out: TextIO) -> int:
+    """Print what the check finds of the mapping *named*; return the exit code of that."""
+    findings = list(_checked(place, named, bounds))
+    origins = ", ".join(f"{conn_id} ({origin_of(conn_id) or 'not defined'})" for conn_id in _CONNECTIONS)
+    width = get_terminal_size().columns if out.isatty() else 0
     for line in as_lines(findings, width=width):
-        print(line, file=given.out)
-    print(f"\nconnections: {origins}", file=given.out)
-    print(f"{counted(findings)} in mapping {Path(named).name} ({origin}); {summary(findings)}", file=given.out)
+        print(line, file=out)
+    print(f"\nconnections: {origins}", file=out)
+    print(f"{counted(findings)} in mapping {Path(named).name} ({origin}); {summary(findings)}", file=out)
     blockers = [found for found in findings if found.severity is Severity.BLOCKER]
     if any(found.code == _NOT_USABLE for found in blockers):
         return Misconfigured.exit_code
     return 1 if blockers else 0
 
 
-def _checked(place: Services, bounds: Bounds) -> Iterator[Finding]:
+def _checked(place: Services, named: str, bounds: Bounds) -> Iterator[Finding]:
     """Yield what is wrong with the set-up, and then with whatever can be looked at all the same."""
     wrong: set[str] = set()
     for name, usable, prove in (
-        ("mapping", None, lambda: place.mapping),
+        ("mapping", None, lambda: load(named)),
         (_API, "usable: the API takes the key", place.hook.prove),
         (_LEDGER, "usable", lambda: place.ledger_engine),
         (_LEGACY, "usable", lambda: place.legacy_engine),
@@ -128,7 +155,11 @@ def _checked(place: Services, bounds: Bounds) -> Iterator[Finding]:
         else:
             if usable:
                 yield note(name, "usable", usable)
-    if wrong & {"mapping", _LEGACY}:
+    if _LEGACY in wrong:
+        return
+    try:
+        mapping = load(named, unsaid_zone=_ANY_ZONE)
+    except MigrationError:  # said above
         return
     try:
         limits, newer_fields = place.hook.limits, place.hook.newer_fields
@@ -137,7 +168,7 @@ def _checked(place: Services, bounds: Bounds) -> Iterator[Finding]:
     known = None if _API in wrong else place.hook
     try:
         yield from check(
-            place.mapping, place.legacy_engine, limits=limits, bounds=bounds, newer_fields=newer_fields, account=known
+            mapping, place.legacy_engine, limits=limits, bounds=bounds, newer_fields=newer_fields, account=known
         )
     except MigrationError as error:
         yield blocker(_LEGACY, _NOT_USABLE, str(error))

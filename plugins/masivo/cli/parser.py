@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--payloads", action="store_true", help="what was kept of quarantined records, unsealed")
     command.set_defaults(run=_later("print_trail"))
 
-    command = commands.add_parser("prune", help="count the settled rows of old runs instead of keeping them")
+    command = commands.add_parser("prune", help="forget former states of rows that were never sent, of old runs")
     command.add_argument("--keep-days", type=_count, required=True, metavar="N", help="of runs that ended before that")
     command.set_defaults(run=_later("print_pruned"))
 
@@ -78,6 +78,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--all", action="store_true", help="look at every row, however long it takes")
     command.set_defaults(run=_later("print_check"))
+
+    command = commands.add_parser(
+        "draft",
+        help="write a mapping to begin with, from what the database shows of itself",
+        description=(
+            "Looks at the tables of legacy_db and writes a mapping folder: which table and column is taken for"
+            " what, and why, stands in comments. Codes and money are never guessed: their lines are left to fill in."
+            " Overwrites nothing, and only reads the database."
+        ),
+    )
+    command.add_argument("name", metavar="NAME", help="of the mapping, or the path of its folder")
+    command.set_defaults(run=_later("write_draft"))
 
     command = commands.add_parser("preview", help="payloads as they would be sent; sends nothing")
     command.add_argument("entity", choices=[entity.value for entity in Entity])

@@ -47,7 +47,7 @@ def add_command(commands: Any, run: Callable[[argparse.Namespace], int]) -> None
 
 def tie(place: Services, given: argparse.Namespace, out: TextIO) -> int:
     """Look, show, ask and tie; return 1 where it is refused."""
-    from masivo_engine.ledger.writing.slice_ledger import Ledger  # noqa: PLC0415
+    from masivo_engine.ledger.connection import Ledger  # noqa: PLC0415
     from masivo_engine.readback import tying  # noqa: PLC0415 (the parser of every command imports this module)
 
     place.hook.prove()

@@ -51,7 +51,7 @@ _OPTIONS = {
         "application_name",
         "target_session_attrs",
     ),
-    "mysql": ("charset", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket"),
+    "mysql": ("charset", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket", "init_command"),
     "mssql": ("driver", "Encrypt", "TrustServerCertificate", "ApplicationIntent"),
     "oracle": ("service_name",),
 }
@@ -116,14 +116,15 @@ def url_for(connection: Connection) -> URL:
     )
 
 
-def legacy_engine(conn_id: str = "legacy_db") -> Engine:
+def legacy_engine(conn_id: str = "legacy_db", zone: str = "") -> Engine:
     """
     Return an engine that reads the legacy database and has proved that it can be reached.
 
     Its sessions are read only where the database knows that; server-side cursors are set per
-    statement by the caller. A SQLite file must exist. Raises `LegacyError`.
+    statement by the caller, and they show times as clocks in *zone* do. A SQLite file must exist.
+    Raises `LegacyError`.
     """
-    return _opened(conn_id, engines.legacy, LegacyError, "the legacy database")
+    return _opened(conn_id, lambda url: engines.legacy(url, zone), LegacyError, "the legacy database")
 
 
 def ledger_engine(conn_id: str = "masivo_ledger", *, only_looks: bool = False) -> Engine:

@@ -11,11 +11,14 @@ and remove the log with what was committed last.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +31,7 @@ from sqlalchemy.pool import QueuePool
 
 from masivo_engine.ledger import dialects
 from masivo_engine.model.errors import Misconfigured
+from masivo_engine.source.database import zone_names
 
 
 _CONNECT_S = 10
@@ -64,6 +68,12 @@ _BEGINNINGS = {
     "mysql": ("START TRANSACTION READ ONLY",),
     "mariadb": ("START TRANSACTION READ ONLY",),
 }
+# What a role or a database may have set, and what the mapping's SQL may make texts or days of.
+_PINNED = (
+    "SELECT set_config('TimeZone', '{zone}', true), set_config('DateStyle', 'ISO', true),"
+    " set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true),"
+    " set_config('bytea_output', 'hex', true)"
+)
 # MySQL knows time-outs of sessions only; the latter two are MariaDB's. They harm nobody whom a
 # pooler hands the session on to.
 _MYSQL_PATIENCE = (
@@ -87,17 +97,32 @@ class Absent(Unusable):
     """There is no database of that name."""
 
 
-def legacy(url: URL) -> Engine:
-    """Return a read-only engine that has connected; raises `Unusable`."""
+def legacy(url: URL, zone: str = "") -> Engine:
+    """
+    Return a read-only engine that has connected; raises `Unusable`.
+
+    Its sessions show times as clocks in *zone* do, whatever server, role or database say; without
+    one as they are set up.
+    """
     if url.get_backend_name() == "sqlite":
         return _reached(_legacy_sqlite(url))
-    page = {"arraysize": _PAGE} if url.get_backend_name() == "oracle" else {}  # rows per round trip; 100 otherwise
-    # Behind a pooler the next transaction may be on another session, which does not know what was
-    # prepared on this one.
-    unprepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
-    engine = _create(url, connect_args=_connect_args(url) | unprepared, pool_size=2, max_overflow=4, **page)
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "oracle":
+        options = {"arraysize": _PAGE}  # rows per round trip; 100 otherwise
+    unprepared: dict[str, Any] = {}
+    if url.get_driver_name() == "psycopg":
+        # Behind a pooler the next transaction may be on another session, which does not know what
+        # was prepared on this one. And jsonb has numbers of any length.
+        unprepared = {"prepare_threshold": None}
+        options = {"json_deserializer": partial(json.loads, parse_float=Decimal)}
+    engine = _create(url, connect_args=_connect_args(url) | unprepared, pool_size=2, max_overflow=4, **options)
     _tell_sessions(engine, _PATIENT)
-    _begin_with(engine, _BEGINNINGS.get(engine.dialect.name, ()))
+    beginnings = _BEGINNINGS.get(engine.dialect.name, ())
+    if zone and engine.dialect.name == "postgresql":
+        beginnings += (_PINNED.format(zone=zone),)
+    elif zone and engine.dialect.name in {"mysql", "mariadb"}:
+        _tell_first_that_works(engine, [f"SET SESSION time_zone = '{name}'" for name in zone_names(zone)])
+    _begin_with(engine, beginnings)
     return _reached(engine)
 
 
@@ -198,6 +223,22 @@ def _tell_sessions(engine: Engine, statements: dict[str, str]) -> None:
         cursor.execute(statement)
         cursor.close()
         connection.commit()  # PostgreSQL takes a session's settings back with the transaction that made them
+
+
+def _tell_first_that_works(engine: Engine, statements: Sequence[str]) -> None:
+    """Tell each session the first of *statements* that the server takes, or none of them."""
+
+    @event.listens_for(engine, "connect")
+    def _tell(connection: DBAPIConnection, _: Any) -> None:
+        for statement in statements:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(statement)
+            except engine.dialect.loaded_dbapi.Error:
+                continue
+            finally:
+                cursor.close()
+            return
 
 
 def _legacy_sqlite(url: URL) -> Engine:

@@ -28,6 +28,8 @@ and *plan* there (the same is in the log of the task, and a page in the folder o
 * *Requests and time*: the hours on the account's lane are what the load will take at least.
 * *never sent*: rows that would count as delivered although this ledger never sent them
   (*mapping_change* `adopt`).
+* *awaits_probe*: changed customers that wait until one of them has shown what a second sending does
+  to points. The plan cannot know that; the run sends one, and the others where it is safe.
 
 **Then** trigger `masivo_sync` by hand, with a few *customer_ids* first; look at its account, and
 read it back (`masivo_verify`). After that everything: trigger it without parameters. Only a load

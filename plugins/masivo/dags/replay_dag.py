@@ -1,10 +1,10 @@
 """
 ### Send again what a person released
 
-Rows that are quarantined, held or in doubt stay in the ledger until something changes. Here a
-person says that something has: the rows that are chosen are read again from the legacy database,
-the newest row counts, and the old entry becomes `superseded`. Who released what, and when, is in
-the ledger.
+Rows that are quarantined, held or in doubt are judged again by each `masivo_sync`: what is
+corrected goes by itself. This DAG is for what only a person can decide. The rows that are chosen
+are read again from the legacy database and judged as they are now, with the policies out of the way
+that held them. Who released what, and when, is in the ledger.
 
 **Parameters**, of which at least one of the first four must be filled in · *reason*: rows that wait
 for these reasons · *keys*: these legacy keys · *customer_ids*: rows of these customers · *run*:
@@ -15,11 +15,16 @@ they were sent) · *confirm*: type the same word again, and `adopted` if that is
 *tolerance*: as in `masivo_sync`. Example: `{"reason": ["changed_after_delivery"], "entities":
 ["events"]}`
 
-What policies held (`changed_after_delivery`, `transactions_already_migrated`) goes when it is
-released by that reason. What the row's own content keeps back is judged anew: a row that is still
-wrong is quarantined again. What was `adopted` counts as delivered although it was not sent;
-released by that reason it is sent, so look in Masivo first: points that are there already would be
-there twice.
+What policies held goes when it is released by that reason: `transactions_already_migrated`, and of
+customers and events `changed_after_delivery`, `awaits_probe`, `resend_unsafe` and `balance_waits`.
+A transaction that changed after delivery never goes again: correct it in Masivo, and set `changed:
+{transactions: ignore}`. What the API `refused` by itself is tried once more. What the row's own
+content keeps back is judged anew: a row that is still wrong is quarantined again. What was
+`adopted` counts as delivered although it was not sent; released by that reason it is sent, so look
+in Masivo first: points that are there already would be there twice.
+
+What is called lost and sent again may still arrive. Such a row is delivered with the reason
+`sent_again`, so that it can be compared with Masivo.
 
 **It failed, now what** · *plan*: nothing was sent, its last line says why. *send*, *account*: as
 for `masivo_sync`.

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from masivo.dags.sync_form import form, given
-from masivo_engine.model.errors import Misconfigured
+from masivo.dags.sync_form import form, given, run_of
 from masivo_engine.model.rows import Entity
 from masivo_engine.planning.replay import IN_DOUBT, LEAVE, RELEASABLE, Chosen
 
@@ -19,16 +18,12 @@ if TYPE_CHECKING:
 def chosen_of(context: Context) -> Chosen:
     """Read what a person chose to release. Raises `Misconfigured` where it makes no sense."""
     params = given(context)
-    run = str(params.get("run") or "").strip()
-    if run and not run.isdecimal():
-        msg = f"run ({run!r}) is no number of a run in the ledger; the account prints it"
-        raise Misconfigured(msg)
     chosen = Chosen(
         tuple(entity for entity in Entity if entity in (params.get("entities") or list(Entity))),
         tuple(params.get("reason") or ()),
         tuple(str(key).strip() for key in params.get("keys") or ()),
         tuple(str(customer).strip() for customer in params.get("customer_ids") or ()),
-        int(run) if run else None,
+        run_of(params),
         str(params.get("in_doubt") or LEAVE),
     )
     chosen.refuse_nonsense(str(params.get("confirm") or "").strip())

@@ -4,20 +4,22 @@
 Reads every row and compares its content with the ledger's. It finds rows whose change time is
 empty, lies in the future or did not move when the row changed, and rows that were committed later
 than the overlap reaches. What it finds is treated as `masivo_sync` would have; what has not changed
-is `unchanged` and costs no request.
+is `unchanged` and costs no request. And it finds what is *gone*: rows that Masivo has and the
+legacy database has no more, a line of the account in rows and points. Nothing is deleted in Masivo.
 
 **When it runs** · By hand; and once a week (Sundays at 03:00 UTC) where `MASIVO_SCHEDULE` is set,
 the switch for everything that sends by itself. Increments go before it on the account's lane. A
 sweep that starts by itself stops as long as no person has started a load (guard `first_load`).
 
 **Parameters** · *entities*: only these · *dry_run*: the plan, nothing sent · *tolerance*: how many
-rows may be newly quarantined, held by an error or in doubt before the run is red ·
+rows may be newly quarantined, held by an error, in doubt or gone before the run is red ·
 *mapping_change*, *confirm*, *override*, *approve_rows*, *approve_quarantined*, *approve_points*,
-*approve_adopted*: as in `masivo_sync`.
+*approve_adopted*: as in `masivo_sync`. Where more than a share of the delivered rows is gone, the
+plan stops before anything is sent (guard `rows_gone`).
 
-**Afterwards** the ledger forgets what nobody asks for any more (task *prune*): unchanged and
-superseded rows of runs that ended more than *keep_days* ago are only counted. `python -m masivo
-prune --keep-days 90` does the same by hand.
+**Afterwards** the ledger forgets what nobody decides by any more (task *prune*): former states of
+rows that were never sent, of runs that ended more than *keep_days* ago. `python -m masivo prune
+--keep-days 90` does the same by hand.
 
 **It failed, now what** · As for `masivo_sync`. Never delete the ledger: it is what keeps points
 from being sent twice.

@@ -59,6 +59,14 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"{shown} (did you mean {near}?)" if near else shown
 
 
+def run_of(params: Mapping[str, Any]) -> int | None:
+    """Return the number of the run that *params* name, if they name one. Raises `Misconfigured`."""
+    run = str(params.get("run") or "").strip()
+    if run and not run.isdecimal():
+        raise Misconfigured(f"run ({run!r}) is no number of a run in the ledger; the account prints it")
+    return int(run) if run else None
+
+
 def is_by_person(context: Context) -> bool:
     """Whether a person started the run in *context*: by hand, or as part of a backfill."""
     return context["dag_run"].run_type in ("manual", "backfill")
@@ -167,7 +175,8 @@ def form(*names: str) -> dict[str, Param]:
             type="boolean",
             title="Everything",
             description=(
-                "Read every row, whenever it changed. What was delivered with the same content is not sent again."
+                "Read every row, whenever it changed. What was delivered with the same content is not sent again; "
+                "delivered rows that are not there any more are counted as gone."
             ),
         ),
         "entities": Param(
@@ -198,7 +207,10 @@ def form(*names: str) -> dict[str, Param]:
             type="integer",
             minimum=0,
             title="Tolerance",
-            description="So many rows may be newly quarantined, held by an error or in doubt before the run is red.",
+            description=(
+                "So many rows may be newly quarantined, held by an error, in doubt, or gone from the legacy "
+                "database in a green run."
+            ),
         ),
         "mapping_change": Param(
             "ask",
@@ -206,9 +218,9 @@ def form(*names: str) -> dict[str, Param]:
             enum=list(CHOICES),
             title="If the mapping changed",
             description=(
-                "ask: stop and say what would differ. send_all: what differs is treated as changed. "
-                "from_now_on: what was delivered "
-                "stays as it is. adopt: every row counts as delivered, also by an earlier tool, and nothing is sent."
+                "ask: stop and say what would differ. send_all: what differs is treated as changed. from_now_on: "
+                "delivered rows that did not change themselves stay as they are. adopt: every row counts as "
+                "delivered, also by an earlier tool, and nothing is sent."
             ),
         ),
         "confirm": Param(
@@ -227,8 +239,10 @@ def form(*names: str) -> dict[str, Param]:
             examples=[guard.value for guard in Guard],
             title="Go on in spite of",
             description=(
-                "Guards that stopped an earlier run, where you have looked and it is right. It is noted who "
-                "let it through."
+                "Guards that stopped an earlier run, where you have looked and it is right. rows_differ: delivered "
+                "rows read otherwise although they did not change. keys_changed: delivered keys are gone, and as many "
+                "new ones are there. rows_gone: delivered rows are gone. customers_missing: many rows wait for"
+                " customers that customers.sql does not have. It is noted who let it through."
             ),
         ),
         "approve_rows": Param(
@@ -244,14 +258,17 @@ def form(*names: str) -> dict[str, Param]:
             minimum=0,
             maximum=100,
             title="Ask above this share of quarantined rows",
-            description="In per cent of the rows read. Empty: never asks for this.",
+            description="In per cent of the rows read; of those that were not so before. Empty: never asks for this.",
         ),
         "approve_points": Param(
             None,
             type=["null", "number"],
             minimum=0,
             title="Ask above so many points that do not go",
-            description="Points of rows that would be quarantined, held or in doubt. Empty: never asks for this.",
+            description=(
+                "Points of rows that would be quarantined, held or in doubt, and were not so before. Empty: never asks "
+                "for this."
+            ),
         ),
         "approve_adopted": Param(
             0,
@@ -280,14 +297,14 @@ def bounds_of(context: Context) -> Bounds:
 
 
 def keeping_form() -> dict[str, Param]:
-    """Return the parameter of `masivo_sweep` that says for how long single rows are kept."""
+    """Return the parameter of `masivo_sweep` that says for how long former states are kept."""
     return {
         "keep_days": Param(
             90,
             type="integer",
             minimum=1,
-            title="Keep single rows for days",
-            description="Unchanged and superseded rows of runs that ended before that are only counted afterwards.",
+            title="Keep former states for days",
+            description="Of runs that ended before that, former states of rows are forgotten that were never sent.",
         ),
     }
 

@@ -22,8 +22,8 @@ proves · *most_reads*: GETs in 24 hours (development accounts may make 1,000, o
 
 **Connections** · `legacy_db`, `masivo_api`, `masivo_ledger`; the mapping is the one that the DAG's
 file names, or else `MASIVO_MAPPING`. The ledger keeps no payloads, so the chosen customers' rows
-are read again from the legacy database; of a row that has changed since, only key, points and
-reward are compared.
+are read again from the legacy database; of a row that has changed since, points, reward and what
+tells it from others are compared as they were sent.
 
 **The buckets** · *missing*, *doubled*, *off_by_one_row* (a balance is wrong by exactly one
 transaction), *sign*, *expiry*, *time_zone* (a date moved by whole hours), *metrics* (replaced by

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.sdk import Param
 
-from masivo.dags.sync_form import given
+from masivo.dags.sync_form import given, run_of
 from masivo_engine.model.errors import Misconfigured
 
 
@@ -35,16 +35,13 @@ class Verification:
         sense.
         """
         params = given(context)
-        run, sample = str(params.get("run") or "").strip(), str(params.get("sample") or "").strip()
-        if run and not run.isdecimal():
-            msg = f"run ({run!r}) is no number of a run in the ledger; the account prints it"
-            raise Misconfigured(msg)
+        sample = str(params.get("sample") or "").strip()
         if sample != "all" and not (sample.isdecimal() and int(sample)):
             msg = f"sample ({sample!r}) is neither all nor a number of customers above 0"
             raise Misconfigured(msg)
         most = params.get("most_reads")
         return cls(
-            int(run) if run else None,
+            run_of(params),
             tuple(dict.fromkeys(str(customer).strip() for customer in params.get("customer_ids") or ())),
             None if sample == "all" else int(sample),
             None if most is None else int(most),

@@ -15,6 +15,7 @@ from masivo.dags.sync_form import bounds_of
 from masivo.services import Services, run_name
 from masivo_engine.forecast.approval import as_markdown, exceeded
 from masivo_engine.ledger.runs.decisions import enter
+from masivo_engine.ledger.runs.runs import approve_run, plan_of
 
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class MasivoApprovalOperator(HITLOperator):
             return None
         with airflow_errors():
             services = Services()
-            plan = services.ledger.plan_of(services.run(run_name(context)).number)
+            plan = plan_of(services.ledger, services.run(run_name(context)).number)
             reasons = list(exceeded(plan, bounds_of(context)))
         if not reasons:
             self.log.info("the plan is inside the run's bounds: nobody has to approve it")
@@ -60,7 +61,7 @@ class MasivoApprovalOperator(HITLOperator):
             services = Services()
             run = services.run(run_name(context))
             if is_approved:
-                services.ledger.approve(run.number, by)
+                approve_run(services.ledger, run.number, by)
             decision = "approve" if is_approved else "refuse"
             enter(services.ledger, run.number, decision, by, about="the plan exceeded the run's bounds")
         if not is_approved:

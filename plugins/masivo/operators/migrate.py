@@ -17,10 +17,11 @@ from airflow.sdk import BaseOperator
 from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
 from masivo_engine.delivery.lane import Priority
-from masivo_engine.migrate import work_off
+from masivo_engine.ledger.runs.runs import slices_of
+from masivo_engine.migrate import Destination, SliceTask, migrate_slice
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Covers
-from masivo_engine.planning.plan import add_waiting
+from masivo_engine.planning.plan import add_open
 
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ class MasivoSlicesOperator(BaseOperator):
                 return []
             services = Services()
             run = services.run(run_name(context))
-            freed = add_waiting(services.ledger, services.mapping, run, Entity(self.entity), services.hook.limits)
-            if freed:
-                self.log.info("%d %s that waited are free now", freed, self.entity)
-            slices = services.ledger.slices(run.number, Entity(self.entity))
+            asked = add_open(services.ledger, run, Entity(self.entity), services.hook.limits)
+            if asked:
+                self.log.info("%d %s that are open are judged again", asked, self.entity)
+            slices = slices_of(services.ledger, run.number, Entity(self.entity))
         return [{"number": part.number, "of": part.of, "rows": part.rows} for part in slices]
 
 
@@ -73,19 +74,13 @@ class MasivoMigrateOperator(BaseOperator):
             covers = Covers.from_json(run.covers)
             services.kind = Priority.BACKFILL if covers.can_wait else Priority.INCREMENT
             number = self.part["number"]
-            slices = services.ledger.slices(run.number, Entity(self.entity))
+            slices = slices_of(services.ledger, run.number, Entity(self.entity))
             part = next(part for part in slices if part.number == number)
-            worked = work_off(
-                part,
-                covers.windows[part.entity],
-                run=run.number,
-                mode=covers.mode,
-                legacy=services.legacy(part.entity),
-                ledger=services.ledger,
-                api=services.hook,
-                lane=services.lane,
-                limits=services.hook.limits,
-                patience=services.hook.patience,
+            worked = migrate_slice(
+                SliceTask(run.number, part, covers.windows[part.entity], covers.policies, covers.takes_up_open),
+                services.legacy(part.entity),
+                Destination(services.hook, services.lane, services.hook.limits, services.hook.patience),
+                services.ledger,
                 log=self.log,
             )
         return {"rows": worked.rows, "batches": worked.batches, "records": worked.records}

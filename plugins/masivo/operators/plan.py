@@ -11,17 +11,18 @@ from airflow.sdk import BaseOperator
 
 from masivo.dags.retries import airflow_errors
 from masivo.dags.sync_form import Parameters, is_by_person
-from masivo.operators.packs import keep_plan
+from masivo.operators import packs
 from masivo.services import Services, run_name
 from masivo_engine.forecast.already_there import already_there
+from masivo_engine.forecast.effects import effects
 from masivo_engine.forecast.forecast import Forecast, Forecaster
 from masivo_engine.forecast.forecast import as_text as as_plan
 from masivo_engine.ledger.runs.decisions import enter
-from masivo_engine.ledger.writing.runs import Run
+from masivo_engine.ledger.runs.runs import Run, begin_run, finish_run, has_run, keep_plan, set_aside
 from masivo_engine.model.errors import Misconfigured
-from masivo_engine.model.runs import DRY_RUN, Asked, Covers, Mode, RunKind
+from masivo_engine.model.runs import DRY_RUN, Asked, Covers, RunKind
 from masivo_engine.planning.guards import refuse_first_load
-from masivo_engine.planning.mapping_change import difference, is_changed, refuse
+from masivo_engine.planning.mapping_change import ASK, policies_of
 from masivo_engine.planning.plan import Planning, settle
 from masivo_engine.source.reader import Source
 
@@ -56,7 +57,7 @@ class MasivoPlanOperator(BaseOperator):
             kind = RunKind(self.kind) if self.kind else None
             parameters = Parameters.of(context, kind, never_sends=self.never_sends)
             services = Services()
-            mapping = services.mapping
+            mapping = services.mapping_in_use
             legacies = [services.legacy(entity) for entity in mapping.entities if entity in parameters.entities]
             services.hook.prove()
             services.ledger.prepare()
@@ -72,11 +73,11 @@ class MasivoPlanOperator(BaseOperator):
                 # What stops a run stops a plan of it, and no task comes after this one that would
                 # say how it ended.
                 if self.never_sends:
-                    services.ledger.finish_run(run.number, NOT_PLANNED)
+                    finish_run(services.ledger, run.number, NOT_PLANNED)
                 raise
-            keep_plan(services, run.run_id, self.log)
+            packs.keep_plan(services, run.run_id, self.log)
             if self.never_sends:
-                services.ledger.finish_run(run.number, NOTHING_SENT)
+                finish_run(services.ledger, run.number, NOTHING_SENT)
         self.log.info("%s", as_plan(made))
         if parameters.dry_run:
             self.log.info(NOTHING_SENT)
@@ -91,7 +92,7 @@ class MasivoPlanOperator(BaseOperator):
         ledger, limits, choice = services.ledger, services.hook.limits, parameters.mapping_change
         planning = Planning(
             ledger,
-            services.mapping,
+            services.mapping_in_use,
             run,
             limits,
             overrides=parameters.overrides,
@@ -101,11 +102,16 @@ class MasivoPlanOperator(BaseOperator):
         planned = planning.plan(legacies)
         for line in planned:
             self.log.info("%s", line)
-        made = Forecaster(ledger, run, limits).forecast(legacies, {line.entity: line.slices for line in planned})
-        ledger.keep_plan(run.number, json.dumps(made.as_json()))
+        made = Forecaster(ledger, run, limits, planning.twins).forecast(
+            legacies, {line.entity: line.slices for line in planned}
+        )
+        keep_plan(ledger, run.number, json.dumps(made.as_json()))
+        planning.let_pass(
+            effects(ledger, services.mapping_in_use, made, limits, read_whole=planning.read_whole, choice=choice)
+        )
         planning.let_pass(already_there(ledger, made, services.hook, limits))
-        is_chosen = Covers.from_json(run.covers).mode is not Mode.SEND or choice == "send_all"
-        if is_chosen and not parameters.dry_run:
+        planning.enter()
+        if choice != ASK and not parameters.dry_run:
             records = sum(one.never_sent for one in made.entities)
             about = f"mapping {services.mapping.name}"
             enter(ledger, run.number, choice, parameters.by, about=about, records=records)
@@ -116,13 +122,15 @@ class MasivoPlanOperator(BaseOperator):
         Return the run as an earlier try of this task entered it; where there is none, or it has
         ended, settle what it covers and enter it.
         """
-        ledger, mapping, run_id = services.ledger, services.mapping, run_name(context)
-        ledger.set_aside(run_id)
-        if ledger.has_run(run_id):
+        ledger, mapping, run_id = services.ledger, services.mapping_in_use, run_name(context)
+        set_aside(ledger, run_id)
+        if has_run(ledger, run_id):
             return services.run(run_id)
-        asked, mode = self._as_remapped(services, parameters, legacies)
-        covers = settle(ledger, mapping, legacies, asked, mode)
-        return ledger.begin_run(
+        choice = parameters.mapping_change
+        asked = parameters.asked if choice == ASK else Asked(RunKind.FULL)
+        covers = settle(ledger, mapping, legacies, asked, policies_of(choice))
+        return begin_run(
+            ledger,
             run_id,
             mapping=mapping.name,
             mapping_hash=mapping.content_hash,
@@ -130,20 +138,3 @@ class MasivoPlanOperator(BaseOperator):
             kind=DRY_RUN if parameters.dry_run else asked.kind,
             started_by=parameters.by,
         )
-
-    def _as_remapped(self, services: Services, parameters: Parameters, legacies: list[Source]) -> tuple[Asked, Mode]:
-        """
-        Return what to read and what to do with it, as the operator chose for a mapping that
-        changed. Raises `Misconfigured`.
-        """
-        choice = parameters.mapping_change
-        if choice == Mode.ADOPT:
-            return Asked(RunKind.FULL), Mode.ADOPT
-        if not is_changed(services.ledger, services.mapping, [legacy.entity for legacy in legacies]):
-            return parameters.asked, Mode.SEND
-        if choice == "ask":
-            self.log.info("the mapping changed since the last run: comparing what it makes of delivered rows")
-            found = [difference(services.ledger, services.mapping, legacy, services.hook.limits) for legacy in legacies]
-            refuse(found, services.hook.limits)
-            return parameters.asked, Mode.SEND
-        return Asked(RunKind.FULL), Mode.FROM_NOW_ON if choice == Mode.FROM_NOW_ON else Mode.SEND

@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator
 from masivo.dags.replay_form import chosen_of
 from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
+from masivo_engine.ledger.runs.runs import begin_run, set_aside
 from masivo_engine.model.runs import RunKind
 from masivo_engine.planning.replay import release
 
@@ -25,11 +26,12 @@ class MasivoReplayOperator(BaseOperator):
         with airflow_errors():
             chosen, by = chosen_of(context), context["dag_run"].triggering_user_name or ""
             services = Services()
-            mapping = services.mapping
+            mapping = services.mapping_in_use
             services.hook.prove()
             services.ledger.prepare()
-            services.ledger.set_aside(run_name(context))
-            run = services.ledger.begin_run(
+            set_aside(services.ledger, run_name(context))
+            run = begin_run(
+                services.ledger,
                 run_name(context),
                 mapping=mapping.name,
                 mapping_hash=mapping.content_hash,

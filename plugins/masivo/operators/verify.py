@@ -23,6 +23,7 @@ from masivo.dags.retries import airflow_errors
 from masivo.dags.verify_form import Verification
 from masivo.operators.packs import keep_pack_of
 from masivo.services import Services, run_name
+from masivo_engine.ledger.runs.runs import find_run, has_run, newest_run
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import delivered_in, last_run_that_delivered
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
@@ -59,9 +60,9 @@ class MasivoDeliveredOperator(BaseOperator):
         with airflow_errors():
             services = Services()
             services.ledger.open()
-            if not services.ledger.has_run(run_name(context)):
+            if not has_run(services.ledger, run_name(context)):
                 raise AirflowSkipException("the plan entered no run")
-            run = services.ledger.run(run_name(context))
+            run = find_run(services.ledger, run_name(context))
             records = delivered_in(services.ledger, run.number)
         if not records:
             raise AirflowSkipException("nothing was delivered")
@@ -104,7 +105,7 @@ class MasivoChooseOperator(BaseOperator):
         """
         latest = last_run_that_delivered(services.ledger)
         if asked.run is not None:
-            if latest is None or asked.run > services.ledger.newest_run() or asked.run < 1:
+            if latest is None or asked.run > newest_run(services.ledger) or asked.run < 1:
                 msg = f"the ledger knows no run {asked.run}; the account prints the numbers"
                 raise LedgerError(msg)
             return [asked.run]

@@ -9,7 +9,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from masivo.dags.retries import airflow_errors
 from masivo.services import Services, run_name
-from masivo_engine.ledger.history.entries import last_delivered
+from masivo_engine.ledger.counts import last_delivered
+from masivo_engine.ledger.runs.runs import find_run
 from masivo_engine.model.rows import Entity
 
 
@@ -41,7 +42,7 @@ class MasivoVisibleSensor(BaseSensorOperator):
                 return PokeReturnValue(is_done=True)
             services = Services()
             services.ledger.open()
-            run = services.ledger.run(run_name(context))
+            run = find_run(services.ledger, run_name(context))
             keys = last_delivered(services.ledger, run.number, Entity.CUSTOMERS, batches=self.batches)
             missing = keys
             for wait_s in _SHORT_WAITS_S:

@@ -21,9 +21,10 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from masivo.services import Services
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs.names import SYNC, in_airflow, name_of
+from masivo_engine.ledger.runs.runs import has_run
 from masivo_engine.ledger.verification import outcomes
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.errors import EmptyLedger, MigrationError
 from masivo_engine.model.limits import Limits
 from masivo_engine.reports.pages.live_page import message_page, plan_as_it_stands, run_page, runs_page
@@ -125,7 +126,7 @@ def _name(ledger: Ledger, dag_id: str, run_id: str) -> str:
             raise _Nothing("This read-back has chosen nobody, so there is nothing to show.")
         return read[-1]
     name = name_of(dag_id, run_id)
-    if not ledger.has_run(name):
+    if not has_run(ledger, name):
         raise _Nothing("The ledger does not know this run: its plan has not entered it.")
     return name
 

@@ -18,16 +18,9 @@ from masivo_engine.samples.planted import GOES
 from masivo_engine.samples.retailer import build
 
 
-# What the account calls otherwise, because there it is said of a single row.
-CALLED = {"customer_missing": "orphans", "email_shared": "emails_shared"}
 # They go, and are said all the same.
 ODDITIES = {"sold_in_clock_gap": "clock_gap", "sold_in_clock_fold": "clock_fold"}
 UNHEARD = {"email_in_capitals"}  # the mapping cleans it
-OF_WHOLE_CUSTOMERS = {
-    "points_do_not_sum",
-    "too_many_transactions",
-    "emails_shared",
-}  # counted in customers, not in rows
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
@@ -57,7 +50,7 @@ def test_every_planted_kind_is_found_under_its_own_code(checked):
     for kind in planted.kinds.values():
         if kind.name in UNHEARD:
             continue
-        code = ODDITIES.get(kind.name) or CALLED.get(kind.reason, kind.reason)
+        code = ODDITIES.get(kind.name) or kind.reason
         said = [
             found
             for found in findings
@@ -66,13 +59,12 @@ def test_every_planted_kind_is_found_under_its_own_code(checked):
         assert said, kind.name
         if kind.reason != GOES:
             assert all(found.severity is Severity.WARNING and found.do for found in said), kind.name
-            if code not in OF_WHOLE_CUSTOMERS:
-                alike = sum(
-                    other.rows
-                    for other in planted.kinds.values()
-                    if (other.entity, other.reason, other.column) == (kind.entity, kind.reason, kind.column)
-                )
-                assert said[0].rows == alike, kind.name
+            alike = sum(
+                other.rows
+                for other in planted.kinds.values()
+                if (other.entity, other.reason, other.column) == (kind.entity, kind.reason, kind.column)
+            )
+            assert sum(found.rows for found in said) == alike, kind.name
 
 
 def test_nothing_blocks_and_no_value_of_a_person_is_shown(checked):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,32 +21,37 @@ from masivo.connections import engines
 from masivo.hook import MasivoHook
 from masivo.wire import tokens
 from masivo_engine.batching.packers import one_request
-from masivo_engine.batching.units import Unit, units_of
+from masivo_engine.batching.units import units_of
 from masivo_engine.delivery.delivery import Delivery
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.delivery.sender import Progress, Sending
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.leases import Lease
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.batches import Batch
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.rows import Rows
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger
+from masivo_engine.model.judged import NOT_YET_SENT
 from masivo_engine.model.limits import Limits, Patience
+from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import Entity, Record
 from masivo_engine.readback.settler import Settler
 from masivo_engine.sandbox.options import Options
 from masivo_engine.sandbox.wire.server import Sandbox
-from tests.builders import one_slice, plan_slices
+from tests.builders import begin, claimed, see
 from tests.include.sandbox import bodies
 from tests.variables import InMemory
 from tests.whole_migration import UNHURRIED, UNLIMITED, connections, environment
 
 
 LIMITS = Limits(records=1000, interval_s=0, margin_s=0, per_hour=1_000_000)
+_ROUNDS = 3  # in which a slice settles what is in doubt
 
 
 def customer(number: int, **fields: Any) -> Record:
     """A customer of the sandbox's contract, ``C<number>``."""
     body = bodies.customer(number, **fields)
-    return _record(Entity.CUSTOMERS, body["id"], body["id"], body, email=body["email"])
+    balance = {line["reward_id"]: Decimal(str(line["amount"])) for line in body["balance"]}
+    points = {"points": sum(balance.values(), Decimal(0)), "balance": balance}
+    return _record(Entity.CUSTOMERS, body["id"], body["id"], body, email=body["email"], **points)
 
 
 def event(key: str, owner: str, **fields: Any) -> Record:
@@ -57,17 +62,13 @@ def event(key: str, owner: str, **fields: Any) -> Record:
 def transaction(key: str, owner: str, amount: float = 5, **fields: Any) -> Record:
     """Points of *owner*."""
     body = bodies.transaction(fields.pop("details", key), amount, **fields)
-    return _record(Entity.TRANSACTIONS, key, owner, body, points=Decimal(str(amount)))
+    return _record(Entity.TRANSACTIONS, key, owner, body, points=Decimal(str(amount)), reward=body["reward_id"])
 
 
-def _record(
-    entity: Entity, key: str, owner: str, body: Any, *, points: Decimal = Decimal(0), email: str = ""
-) -> Record:
+def _record(entity: Entity, key: str, owner: str, body: Any, **fields: Any) -> Record:
     raw = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    return Record(entity, key, owner, raw, hashlib.blake2b(raw, digest_size=16).digest(), points, email=email)
-
-
-PACKS_AHEAD = False  # whether `Bench.migrate` writes all batches down before the first is sent
+    digest = hashlib.blake2b(raw, digest_size=16).digest()
+    return Record(entity, key, owner, raw, digest, place=place_of(key), owner=place_of(owner), **fields)
 
 
 @dataclass(slots=True)
@@ -80,17 +81,16 @@ class Bench:
     patience: Patience
     slept: list[float] = field(default_factory=list)
     runs: int = 0
-    resends_unproven: bool = False
+    replaces: bool = False
+    gives_up: bool = False
     isolation_per_hour: int = LIMITS.isolation_per_hour
 
-    def lease(self, entity: Entity) -> Lease:
-        """Begin a run of one slice."""
+    def writer(self, entity: Entity) -> SliceLedger:
+        """Begin a run of one slice, and take that."""
         self.runs += 1
-        run = self.ledger.begin_run(f"run-{self.runs}", mapping="m", mapping_hash="h", covers="{}")
-        plan_slices(self.ledger, run.number, entity, [one_slice(entity)])
-        return self.ledger.claim(run.number, entity, 1)
+        return claimed(self.ledger, begin(self.ledger, f"run-{self.runs}", entity), entity)
 
-    def sending(self, lease: Lease, **given: Any) -> Sending:
+    def sending(self, writer: SliceLedger, **given: Any) -> Sending:
         """The station that sends."""
         lane = Lane(self.ledger.engine, "account", LIMITS, sleep=self.slept.append)
         options = {
@@ -98,65 +98,73 @@ class Bench:
             "log": logging.getLogger("bench"),
             "sleep": self.slept.append,
         }
-        return Sending(self.ledger, lease, given.pop("sender", self.hook), lane, LIMITS, **options)
+        return Sending(writer, given.pop("sender", self.hook), lane, LIMITS, **options)
 
     def settler(self, entity: Entity) -> Settler:
         """The station that reads back."""
         return Settler(self.ledger, self.hook, entity, self.patience)
 
-    def delivery(self, entity: Entity) -> Delivery:
-        """A slice that begins."""
-        lease = self.lease(entity)
-        return self._delivery(lease, self.sending(lease))
+    def delivery(self, writer: SliceLedger, sending: Sending | None = None) -> Delivery:
+        """The station that delivers what *writer* has seen."""
+        return Delivery(
+            writer,
+            sending or self.sending(writer),
+            self.settler(writer.lease.entity),
+            replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
+            log=logging.getLogger("bench"),
+            replaces=self.replaces,
+            gives_up=self.gives_up,
+        )
 
     def migrate(self, *batches: list[Record]) -> dict[str, tuple[str, str]]:
         """
-        Do what a slice does with *batches*, the last rounds included; return state and reason by
-        key.
+        Do what a slice does with *batches*, each a page and a request, and settle what is in doubt
+        of them; return state and reason by key.
         """
-        lease = self.lease(batches[0][0].entity)
-        sending = self.sending(lease)
-        delivery = self._delivery(lease, sending)
+        writer = self.writer(batches[0][0].entity)
+        sending = self.sending(writer)
+        delivery = self.delivery(writer, sending)
         with sending.giving_back():
-            self._deliver(delivery, [one_request(units_of(records), n) for n, records in enumerate(batches, 1)])
-            for _ in range(3):
-                doubts, delivery.doubts = delivery.doubts, []
-                again = delivery.settle(doubts)
-                while again:
-                    again = delivery.deliver(one_request(again, 3))
+            for number, records in enumerate(batches, 1):
+                self.deliver(delivery, writer, records, number)
+            for _ in range(_ROUNDS):
+                self._settle(delivery, writer)
+        writer.finish(sum(map(len, batches)))
         return self.states()
 
-    def _deliver(self, delivery: Delivery, requests: Sequence[Batch]) -> None:
-        if PACKS_AHEAD:
-            delivery.pack(requests)
-        left: list[Unit] = []
-        for request in requests:
-            left += delivery.deliver(request)
-        while left:
-            left = delivery.deliver(one_request(left, 2))
+    def deliver(self, delivery: Delivery, writer: SliceLedger, records: list[Record], number: int = 1) -> None:
+        """See *records* and send them in one request."""
+        known = Rows(self.ledger).at(writer.lease.entity, [record.place for record in records])
+        delivery.strays |= {place for place, row in known.items() if row.strays}
+        see(writer, *records)
+        delivery.deliver(one_request(units_of(records), number))
 
-    def _delivery(self, lease: Lease, sending: Sending) -> Delivery:
-        log = logging.getLogger("bench")
-        return Delivery(
-            self.ledger,
-            lease,
-            sending,
-            self.settler(lease.entity),
-            replace(LIMITS, isolation_per_hour=self.isolation_per_hour),
-            log=log,
-            resends_unproven=self.resends_unproven,
-        )
+    def _settle(self, delivery: Delivery, writer: SliceLedger) -> None:
+        """Settle what is in doubt, and send what has not arrived."""
+        waiting = {record.place: record for record in delivery.doubtful}
+        if not waiting:
+            return
+        settled, refused = delivery.settle(())
+        apart = {record.place for one in refused for unit in one.units for record in unit}
+        self._deliver_again(delivery, writer, waiting, settled - apart)
+        lost = {place for one in refused for place in delivery.take_apart(one)}
+        self._deliver_again(delivery, writer, waiting, lost)
+
+    def _deliver_again(
+        self, delivery: Delivery, writer: SliceLedger, waiting: dict[str, Record], places: set[str]
+    ) -> None:
+        rows = Rows(self.ledger).at(writer.lease.entity, places)
+        if again := [waiting[place] for place, row in sorted(rows.items()) if row.reason == NOT_YET_SENT]:
+            self.deliver(delivery, writer, again)
 
     def states(self) -> dict[str, tuple[str, str]]:
-        """
-        State and reason of every record, by key; what was delivered has none, whatever its batch
-        went through.
-        """
-        entry = schema.entry
-        statement = select(entry.c.key, schema.state_of_entry.label("s"), schema.reason_of_entry.label("r"))
+        """State and reason of every record, by key."""
+        record = schema.record
+        statement = select(record.c.key, schema.state_in(record.c.has_run).label("s"), record.c.reason).order_by(
+            record.c.key
+        )
         with self.ledger.reading() as connection:
-            rows = connection.execute(statement.select_from(schema.entry_and_batch).order_by(entry.c.id))
-            return {row.key: (row.s, "" if row.s == "delivered" else row.r) for row in rows}
+            return {row.key: (row.s, row.reason) for row in connection.execute(statement)}
 
     def accepted(self) -> list[str]:
         """The keys that the sandbox has taken, as often as it took them."""

@@ -1,6 +1,9 @@
 """
 An API in memory that refuses every batch with a bad record in it, and whoever sends batches to it
 until each record has a verdict.
+
+A refused request leaves nothing behind here, and that is known at once: this is about which
+requests find the bad ones, not about what proves that (`delivery_rig`).
 """
 
 from __future__ import annotations
@@ -11,14 +14,13 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from masivo_engine.batching.packers import packer_for
+from masivo_engine.batching.packers import one_request, packer_for
 from masivo_engine.batching.units import Unit, units_of
-from masivo_engine.delivery.isolation import Isolation
-from masivo_engine.ledger.writing.leases import Lease
+from masivo_engine.delivery.isolation import Refused, is_too_large, isolate
 from masivo_engine.model.answers import Answer, Verdict, verdict
 from masivo_engine.model.batches import Batch
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.rows import Entity, Record, State
+from masivo_engine.model.rows import Record
 
 
 Prose = Callable[[Sequence[Record], Batch], str]
@@ -30,7 +32,7 @@ class RefusingApi:
     Refuses with 422 what holds one of *bad*, with 413 what has more than *body_bytes*.
 
     *prose* makes the sentence of the bad records and their batch. What was accepted is counted by
-    key.
+    key; *rounds* are the waits for the queue that the batch needed that needed most.
     """
 
     bad: Collection[str] = ()
@@ -40,8 +42,10 @@ class RefusingApi:
     accepted: Counter[str] = field(default_factory=Counter)
     refused_alone: set[str] = field(default_factory=set)
     requests: int = 0
+    rounds: int = 0
 
     def post(self, batch: Batch) -> Answer:
+        """Accept *batch* or refuse it."""
         self.requests += 1
         if len(batch.body) > self.body_bytes:
             return self.too_large
@@ -55,75 +59,45 @@ class RefusingApi:
         return Answer(422, {"content-type": "application/json"}, text)
 
 
-@dataclass(slots=True)
-class Verdicts:
-    """What a ledger is told of single records."""
-
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def judge(  # as `Ledger.judge`
-        self,
-        _lease: Lease,
-        keys: Sequence[str],
-        state: State,
-        reason: str = "",
-        shape: str = "",
-        *,
-        records: Sequence[Record] = (),
-    ) -> None:
-        assert {record.key for record in records} <= set(keys)
-        del state, shape
-        self.reasons |= dict.fromkeys(keys, reason)
-
-
-def isolation(api: RefusingApi, entity: Entity, *, per_hour: int = 10**9) -> tuple[Isolation, Verdicts]:
-    """An isolation that talks to *api*, and what it finds."""
-    verdicts = Verdicts()
-
-    spent: list[Batch] = []
-
-    def send(batch: Batch) -> Answer:
-        made.beware()
-        spent.append(batch)
-        return api.post(batch)
-
-    lease = Lease(1, entity, 1, 1)
-    made = Isolation(verdicts, lease, send, spent=lambda: len(spent), per_hour=per_hour, but_for_doubtful=list)  # type: ignore[arg-type]
-    return made, verdicts
-
-
-def send_all(
-    groups: Iterable[Unit], api: RefusingApi, limits: Limits, *, per_hour: int = 10**9, accepted_before: int = 0
-) -> dict[str, str]:
+def take_apart(units: Sequence[Unit], answer: Answer, api: RefusingApi) -> dict[str, str]:
     """
-    Pack and send *groups*, all of one entity, as a slice does; return the reasons of what was
-    quarantined, by key.
+    Send *units*, which were refused with *answer*, in parts until each has its verdict; return the
+    reasons of those that were refused alone, by key.
+    """
+    reasons: dict[str, str] = {}
+    flow, rounds = isolate(Refused(units, answer)), 0
+    parts = next(flow, None)
+    while parts:
+        rounds += 1
+        api.rounds = max(api.rounds, rounds)
+        again: list[Refused] = []
+        for part in parts:
+            answer = api.post(one_request(part, 0))
+            if verdict(answer) is Verdict.ACCEPTED:
+                continue
+            if len(part) > 1:
+                again.append(Refused(part, answer))
+            else:
+                reason = "too_large" if is_too_large(answer) else "refused"
+                reasons |= {record.key: reason for record in part[0]}
+        try:
+            parts = flow.send(again)
+        except StopIteration:
+            break
+    return reasons
 
-    *accepted_before* is how many units the API has taken of this slice already.
+
+def send_all(groups: Iterable[Unit], api: RefusingApi, limits: Limits) -> dict[str, str]:
+    """
+    Pack and send *groups*, all of one entity, and take apart what is refused; return the reasons of
+    what was quarantined, by key.
     """
     groups = list(groups)
-    entity = groups[0][0].entity
-    taking_apart, verdicts = isolation(api, entity, per_hour=per_hour)
-    taking_apart.accepted(accepted_before)
-
-    def deliver(batches: Iterable[Batch]) -> list[Unit]:
-        left: list[Unit] = []
-        for batch in batches:
-            taking_apart.beware()
-            answer = api.post(batch)
-            if verdict(answer) is Verdict.ACCEPTED:
-                taking_apart.accepted(len(units_of(batch.records)))
-            else:
-                left += taking_apart.take_apart(batch, answer)
-        return left
-
-    waiting = groups
-    while waiting:
-        packer = packer_for(entity, limits)
-        left: list[Unit] = []
-        for group in waiting:
-            left += deliver(packer.add(group))
-            while left:
-                left += deliver(packer.add(left.pop(0)))
-        waiting = left + deliver(packer.close())
-    return verdicts.reasons
+    packer = packer_for(groups[0][0].entity, limits)
+    batches = [*(batch for group in groups for batch in packer.add(group)), *packer.close()]
+    reasons: dict[str, str] = {}
+    for batch in batches:
+        answer = api.post(batch)
+        if verdict(answer) is not Verdict.ACCEPTED:
+            reasons |= take_apart(units_of(batch.records), answer, api)
+    return reasons

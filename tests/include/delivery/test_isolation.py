@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from masivo_engine.batching.packers import one_request
 from masivo_engine.batching.units import units_of
+from masivo_engine.delivery.breaker import Breaker
+from masivo_engine.delivery.isolation import Refused, isolate
 from masivo_engine.delivery.refusal_text import culprits
 from masivo_engine.model.answers import Answer
-from masivo_engine.model.errors import Stopped
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity
 from tests.builders import customer, event, transaction
-from tests.include.delivery.refusing_api import RefusingApi, isolation, send_all
+from tests.include.delivery.refusing_api import RefusingApi, send_all, take_apart
 
 
 LIMITS = Limits(records=20, customers=20)
@@ -86,66 +87,105 @@ def is_bad(unit, bad):
 @pytest.mark.parametrize("entity", Entity)
 @settings(max_examples=15)
 @given(data=st.data())
-def test_every_bad_unit_is_quarantined_by_itself_and_every_good_one_delivered_once(entity, telling, data):
+def test_every_bad_unit_is_found_by_itself_and_every_good_one_taken_once(entity, telling, data):
+    """Whether the prose names the right ones, the wrong ones, or nobody."""
     groups, bad = data.draw(loads(entity))
     api = RefusingApi(bad, TELLINGS[telling])
 
-    reasons = send_all(groups, api, LIMITS, accepted_before=1)
+    reasons = send_all(groups, api, LIMITS)
 
     wrong = {record.key for group in groups if is_bad(group, bad) for record in group}
-    assert set(reasons) == wrong
+    assert set(reasons) == wrong == api.refused_alone
     assert set(reasons.values()) <= {"refused"}
     assert api.accepted == {record.key: 1 for group in groups for record in group if record.key not in wrong}
 
 
-@pytest.mark.parametrize("telling", [telling for telling in TELLINGS if telling not in HONEST])
-@settings(max_examples=30)
-@given(data=st.data())
-def test_prose_that_misleads_never_convicts(telling, data):
-    groups, bad = data.draw(loads(Entity.CUSTOMERS))
-    api = RefusingApi(bad, TELLINGS[telling])
-    assert set(send_all(groups, api, LIMITS, accepted_before=1)) <= api.refused_alone | bad
+def refused(number, bad, telling, content=""):
+    """The API, and *number* customers of which those at *bad* are refused, in one request."""
+    units = [[customer(f"C-{n:04}", content=content)] for n in range(number)]
+    api = RefusingApi({units[n][0].key for n in bad}, TELLINGS[telling])
+    return api, units, api.post(one_request(units, 1))
+
+
+@pytest.mark.parametrize("telling", TELLINGS)
+@settings(max_examples=20)
+@given(number=st.integers(2, 1000), data=st.data())
+def test_finding_the_bad_ones_takes_few_requests_and_few_rounds(telling, number, data):
+    bad = data.draw(st.sets(st.integers(0, number - 1), min_size=1, max_size=6))
+    api, units, answer = refused(number, bad, telling)
+    take_apart(units, answer, api)
+    # Of each refused request at most two are named for nothing.
+    assert api.requests - 1 <= len(bad) * (4 * math.isqrt(number) + 2 * len(bad) + 8)
+    assert api.rounds <= 4
 
 
 @settings(max_examples=50)
-@given(bad=st.sets(st.integers(1, 199), max_size=5), seed=st.integers(0, 9))
-def test_isolation_stays_within_its_bound(bad, seed):
-    names = [f"C-{number:03}" for number in range(200)]
-    random.Random(seed).shuffle(names[1:])
-    api = RefusingApi({names[number] for number in bad})
-    send_all([[customer(name)] for name in names], api, Limits(records=100))
-    # The batches, the probe of the first refusal, and for each bad record its way through a batch,
-    # its company and itself.
-    assert api.requests <= 2 + 1 + len(bad) * (2 * math.ceil(math.log2(100)) + 2)
+@given(number=st.integers(2, 1000), data=st.data())
+def test_one_that_is_named_is_found_in_a_round_of_few_requests(number, data):
+    at = data.draw(st.integers(0, number - 1))
+    api, units, answer = refused(number, {at}, "names one by id")
+    assert set(take_apart(units, answer, api)) == {units[at][0].key}
+    assert api.rounds == 1
+    assert api.requests - 1 <= 8
 
 
-@pytest.mark.parametrize(
-    "telling", ["names all by id", "names all by key", "names one by e-mail", "names all by place"]
-)
-def test_a_named_culprit_costs_at_most_two_requests_more(telling):
-    api = RefusingApi({"C-07"}, TELLINGS[telling])
-    groups = [[customer(f"C-{number:02}")] for number in range(20)]
-    assert send_all(groups, api, LIMITS) == {"C-07": "refused"}
-    assert api.requests <= 1 + 2
+@settings(max_examples=50)
+@given(number=st.integers(60, 1000), data=st.data())
+def test_all_that_are_named_at_once_are_found_in_one_round(number, data):
+    bad = data.draw(st.sets(st.integers(0, number - 1), min_size=2, max_size=20))
+    api, units, answer = refused(number, bad, "names all by key")
+    assert set(take_apart(units, answer, api)) == {units[at][0].key for at in bad}
+    assert api.rounds == 1
+    assert api.requests - 1 <= len(bad) + 2
 
 
-def test_all_culprits_named_at_once_cost_at_most_two_requests_more():
-    bad = {f"C-{number:02}" for number in range(3, 12)}
-    api = RefusingApi(bad, TELLINGS["names all by key"])
-    assert set(send_all([[customer(f"C-{number:02}")] for number in range(20)], api, LIMITS)) == bad
-    assert api.requests <= 1 + 2
+@settings(max_examples=50)
+@given(number=st.integers(2, 300), data=st.data())
+def test_the_last_request_of_each_round_is_of_one_unit_so_that_it_can_prove_something_of_the_others(number, data):
+    bad = data.draw(st.sets(st.integers(0, number - 1), min_size=1, max_size=6))
+    telling = data.draw(st.sampled_from(list(TELLINGS)))
+    api, units, answer = refused(number, bad, telling)
+    flow = isolate(Refused(units, answer))
+    parts = next(flow)
+    while parts:
+        assert len(parts[-1]) == 1
+        answers = [(part, api.post(one_request(part, 0))) for part in parts]
+        again = [Refused(part, answer) for part, answer in answers if answer.status != 201 and len(part) > 1]
+        try:
+            parts = flow.send(again)
+        except StopIteration:
+            break
+
+
+@given(number=st.integers(2, 200), data=st.data())
+def test_what_was_taken_of_a_refused_part_is_not_sent_again(number, data):
+    """A part that is refused comes back without what a read-back has shown of it, or not at all."""
+    units = [[customer(f"C-{n}")] for n in range(number)]
+    taken, out = set(), {unit[0].key for unit in units}
+    flow = isolate(Refused(units, Answer(422)))
+    parts = next(flow)
+    while parts:
+        assert {unit[0].key for part in parts for unit in part} == out - taken
+        assert sum(map(len, parts)) == len(out - taken)
+        again, out = [], set()
+        for part in parts:
+            left = data.draw(st.lists(st.sampled_from(part), unique_by=lambda unit: unit[0].key))
+            if len(part) > 1:
+                again.append(Refused([unit for unit in part if unit in left], Answer(422)))
+                out |= {unit[0].key for unit in left}
+        taken = set()
+        try:
+            parts = flow.send(again)
+        except StopIteration:
+            assert not out
+            return
 
 
 def test_a_refusal_that_comes_once_for_no_reason_quarantines_nobody():
-    groups = [[customer(f"C-{number}")] for number in range(20)]
+    units = [[customer(f"C-{number}")] for number in range(20)]
     api = RefusingApi()
-    taking_apart, verdicts = isolation(api, Entity.CUSTOMERS)
-
-    left = taking_apart.take_apart(one_request(groups, 1), Answer(422, text="Invalid customer entry"))
-
-    assert verdicts.reasons == {}
-    assert set(api.accepted) | {record.key for unit in left for record in unit} == {f"C-{n}" for n in range(20)}
-    assert max(api.accepted.values()) == 1
+    assert take_apart(units, Answer(422, text="Invalid customer entry"), api) == {}
+    assert api.accepted == {f"C-{n}": 1 for n in range(20)}
 
 
 @pytest.mark.parametrize("entity", Entity)
@@ -158,6 +198,18 @@ def test_too_large_a_batch_is_halved_by_bytes_until_it_fits(entity):
     api = RefusingApi(body_bytes=2_000)
     assert send_all([[make(n)] for n in range(20)], api, LIMITS) == {"K3": "too_large"}
     assert len(api.accepted) == 19
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 3_000), min_size=2, max_size=60), st.integers(200, 4_000))
+def test_halving_finds_each_record_that_is_too_large_by_itself_and_no_other(sizes, most):
+    api = RefusingApi(body_bytes=most)
+    units = [[customer(f"K{n}", content="x" * size)] for n, size in enumerate(sizes)]
+    too_large = {unit[0].key for unit in units if len(one_request([unit], 1).body) > most}
+    batch = one_request(units, 1)
+    if len(batch.body) > most:
+        assert take_apart(units, api.too_large, api) == dict.fromkeys(too_large, "too_large")
+        assert api.accepted == {unit[0].key: 1 for unit in units if unit[0].key not in too_large}
 
 
 @pytest.mark.parametrize(
@@ -182,54 +234,61 @@ def test_words_that_sound_like_size_are_about_data(prose):
     assert send_all([[customer(f"K{n}")] for n in range(20)], api, LIMITS) == {"K7": "refused"}
 
 
+# The breaker: refusals that are one cause.
+
+
+def said(unit, telling="names one by id"):
+    return Answer(422, text=TELLINGS[telling](unit, one_request([unit], 1)))
+
+
 @pytest.mark.parametrize("telling", HONEST)
 @pytest.mark.parametrize("entity", Entity)
-def test_an_api_that_refuses_every_row_stops_the_run_after_few_requests(entity, telling):
+def test_three_that_are_refused_alike_before_anything_is_accepted_are_one_cause(entity, telling):
     make = {Entity.CUSTOMERS: customer, Entity.EVENTS: event, Entity.TRANSACTIONS: transaction}[entity]
-    groups = [[make(f"K-{n}") if entity is Entity.CUSTOMERS else make(f"K-{n}", f"C-{n}")] for n in range(1000)]
-    api = RefusingApi({f"K-{n}" for n in range(1000)}, TELLINGS[telling])
-    with pytest.raises(Stopped, match="looks like the mapping"):
-        send_all(groups, api, Limits())
-    assert api.requests <= 20
+    units = [[make(f"K-{n}") if entity is Entity.CUSTOMERS else make(f"K-{n}", f"C-{n}")] for n in range(3)]
+    breaker = Breaker(entity)
+    for unit in units:
+        assert not breaker.is_open
+        breaker.refused_alone(unit, said(unit, telling))
+    assert breaker.is_open
+    assert breaker.accused == [unit[0].place for unit in units]
+    assert "looks like the mapping" in str(breaker)
 
 
-def test_an_api_that_begins_to_refuse_every_row_stops_the_run_too():
-    api = RefusingApi({f"K-{n}" for n in range(1000, 9000)}, TELLINGS["names one by id"])
-    with pytest.raises(Stopped):
-        send_all([[customer(f"K-{n}")] for n in range(9000)], api, Limits())
-    assert api.requests <= 400
+def test_once_something_was_accepted_it_takes_many_because_bad_rows_come_in_clusters():
+    breaker = Breaker(Entity.CUSTOMERS)
+    breaker.accepted()
+    for number in range(20):
+        assert not breaker.is_open
+        breaker.refused_alone([customer(f"K-{number}")], said([customer(f"K-{number}")]))
+    assert breaker.is_open
 
 
-@pytest.mark.parametrize("telling", HONEST)
+def test_what_is_accepted_in_between_shows_that_not_all_is_refused():
+    breaker = Breaker(Entity.CUSTOMERS)
+    for number in range(30):
+        breaker.refused_alone([customer(f"K-{number}")], said([customer(f"K-{number}")]))
+        if number % 2:
+            breaker.accepted()
+        assert not breaker.is_open
+    assert len(breaker.accused) == 0
+
+
+def test_refusals_with_different_words_are_no_one_cause():
+    breaker = Breaker(Entity.CUSTOMERS)
+    for number, words in enumerate(("name is wrong", "email is wrong", "tier is wrong", "document is wrong")):
+        breaker.refused_alone([customer(f"K-{number}")], Answer(422, text=words))
+    assert not breaker.is_open
+
+
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.05, 0.2])
+@pytest.mark.parametrize("telling", HONEST)
 @pytest.mark.slow
-def test_scattered_bad_rows_never_stop_the_run(share, telling):
+def test_scattered_bad_rows_are_all_found(share, telling):
     chance = random.Random(f"{share}{telling}")
     bad = {f"K-{n}" for n in range(2000) if chance.random() < share}
-    api = RefusingApi(bad, TELLINGS[telling])
-    reasons = send_all([[customer(f"K-{n}")] for n in range(2000)], api, Limits(records=500))
-    assert bad <= set(reasons)
-
-
-def test_a_cluster_of_bad_rows_does_not_stop_the_run():
-    bad = {f"K-{n}" for n in range(300, 315)}
-    api = RefusingApi(bad)
-    assert set(send_all([[customer(f"K-{n}")] for n in range(1000)], api, Limits(records=200))) == bad
-
-
-def test_past_the_budget_the_smallest_bad_part_is_parked_and_a_later_run_finds_the_bad_one():
-    bad = {"K-700"}
-    groups = [[customer(f"K-{n}")] for n in range(1000)]
-    api = RefusingApi(bad)
-
-    first = send_all(groups, api, Limits(), per_hour=6)
-    assert bad <= set(first)
-    assert set(first.values()) == {"refused_in_company"}
-    assert len(first) <= 1000 / 2**4
-
-    parked = [group for group in groups if group[0].key in first]
-    assert send_all(parked, api, Limits()) == {"K-700": "refused"}
-    assert api.accepted == {f"K-{n}": 1 for n in range(1000) if n != 700}
+    reasons = send_all([[customer(f"K-{n}")] for n in range(2000)], RefusingApi(bad, TELLINGS[telling]), Limits())
+    assert set(reasons) == bad
 
 
 @pytest.mark.parametrize(
@@ -253,7 +312,7 @@ def test_past_the_budget_the_smallest_bad_part_is_parked_and_a_later_run_finds_t
 def test_a_name_is_a_whole_word_and_spelt_exactly(text, named):
     keys = ["A1", "a1", "B2", "CUST-7", "CUST-77"]
     request = [[customer(key, email=f"{key.lower() if key != 'A1' else 'other'}@example.invalid")] for key in keys]
-    assert [unit[0].key for unit in culprits(text, request).units] == named
+    assert [unit[0].key for unit in culprits(text, request)] == named
 
 
 def test_a_customers_transactions_are_one_unit():

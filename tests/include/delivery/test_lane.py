@@ -18,7 +18,7 @@ from masivo.connections import engines
 from masivo_engine.delivery import lane as lane_
 from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.limits import HOUR_S, Limits
 from tests.include.delivery.lane_contention import PROCESSES

@@ -12,7 +12,7 @@ from sqlalchemy import make_url, select
 from masivo.connections import engines
 from masivo_engine.delivery.lane import Lane, Priority
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.limits import Limits
 
 

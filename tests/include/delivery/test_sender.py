@@ -13,14 +13,15 @@ from masivo_engine import crash_points
 from masivo_engine.batching.packers import one_request
 from masivo_engine.delivery.lane import Lane
 from masivo_engine.ledger import schema
-from masivo_engine.model.errors import Stopped, TryAgainLater
+from masivo_engine.model.answers import Verdict, verdict
+from masivo_engine.model.errors import LedgerError, Moved, Stopped, TryAgainLater
 from masivo_engine.model.rows import Entity
 from masivo_engine.sandbox.faults.faults import Rule, Script
+from tests.builders import claimed, see
 from tests.include.delivery.delivery_rig import LIMITS, bench, customer
 from tests.plugins.masivo.wire.scripted_server import jwt
 
 
-BATCH = [[customer(1)], [customer(2)]]
 KEYS = ["C1", "C2"]
 
 
@@ -38,8 +39,20 @@ def batches(on):
         return [(row.state, row.status, row.requests) for row in connection.execute(select(schema.batch))]
 
 
+def seen(on, *numbers):
+    """A try that has read the customers *numbers*."""
+    writer = on.writer(Entity.CUSTOMERS)
+    see(writer, *map(customer, numbers))
+    return writer
+
+
 def send(on):
-    return on.sending(on.lease(Entity.CUSTOMERS)).send(one_request(BATCH, 1))
+    return sent(on.sending(seen(on, 1, 2)), 1, 2)
+
+
+def sent(sending, *numbers):
+    _, answer = sending.send(one_request([[customer(number)] for number in numbers], 1))
+    return answer
 
 
 @pytest.mark.parametrize("fault", ["429", "429_s", "429_date", "429_past", "429_neg", "429_bad"])
@@ -68,8 +81,7 @@ def test_a_503_of_a_limiter_is_tried_again_and_then_given_back_for_a_later_try(t
         assert on.states() == dict.fromkeys(KEYS, ("held", "api_unavailable"))
 
         on.sandbox.follow(Script())
-        on.ledger.claim(1, Entity.CUSTOMERS, 1)
-        assert on.states() == {}  # to be read and sent again
+        claimed(on.ledger, 1)
         assert send(on).status == 201
         assert on.accepted() == KEYS
 
@@ -93,11 +105,11 @@ def test_many_short_freezes_that_add_up_are_waited_for_outside_too(tmp_path):
 
 def test_a_full_hour_gives_the_batch_back_without_a_request(tmp_path):
     with bench(tmp_path) as on:
-        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending = on.sending(seen(on, 1, 2, 3))
         sending._lane._limits = replace(LIMITS, per_hour=1)
-        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        assert sent(sending, 3).status == 201
         with pytest.raises(TryAgainLater) as later:
-            sending.send(one_request(BATCH, 2))
+            sent(sending, 1, 2)
         assert later.value.wait_s > 3000
         assert batches(on) == [("delivered", 201, 1), ("given_back", None, 0)]
         assert {on.states()[key] for key in KEYS} == {("held", "api_unavailable")}
@@ -108,13 +120,13 @@ def test_a_freeze_at_the_gate_leaves_nothing_that_counts_as_sent(tmp_path):
     """Another task's 429 comes between this one's write-ahead and its POST."""
     with bench(tmp_path) as on:
         limits = replace(LIMITS, interval_s=0.001)
-        sending = on.sending(on.lease(Entity.CUSTOMERS))
+        sending = on.sending(seen(on, 1, 2))
         sending._lane._limits = limits
         other = Lane(on.ledger.engine, "account", limits)
         crash_points.set_trap(crash_points.trap_at("sending", lambda: other.freeze(3000, too_fast=False)))
         try:
             with pytest.raises(TryAgainLater, match="the API asked everybody to wait"):
-                sending.send(one_request(BATCH, 1))
+                sent(sending, 1, 2)
         finally:
             crash_points.set_trap(None)
         assert batches(on) == [("given_back", 0, 1)]
@@ -165,10 +177,10 @@ def test_a_static_token_that_is_no_longer_accepted_stops_the_run_with_one_senten
     script = Script(rules=(Rule(faults=("401",), nth=(2,)),))
     with bench(tmp_path, faults=script) as on:
         hook = _with_token(on.hook._tokens.current())
-        sending = on.sending(on.lease(Entity.CUSTOMERS), sender=hook)
-        assert sending.send(one_request([[customer(3)]], 1)).status == 201
+        sending = on.sending(seen(on, 1, 2, 3), sender=hook)
+        assert sent(sending, 3).status == 201
         with pytest.raises(Stopped) as stopped:
-            sending.send(one_request(BATCH, 2))
+            sent(sending, 1, 2)
         hook.close()
         said = (
             "the API does not accept the key or token of connection masivo_api (401); correct it there; nothing more"
@@ -185,7 +197,7 @@ def test_a_static_token_that_has_expired_is_said_to_have(tmp_path):
         with pytest.raises(
             Stopped, match=r"^the token of connection 'masivo_api' has expired; put a fresh one .*; nothing more"
         ):
-            on.sending(on.lease(Entity.CUSTOMERS), sender=hook).send(one_request(BATCH, 1))
+            sent(on.sending(seen(on, 1, 2), sender=hook), 1, 2)
         hook.close()
         assert on.posts() == 0
 
@@ -203,7 +215,25 @@ def test_a_key_that_is_refused_once_costs_nothing(tmp_path):
         assert send(on).status == 201
 
 
-@pytest.mark.parametrize("fault", ["403", "404", "301", "307", "200_html", "422_html"])
+@pytest.mark.parametrize("fault", ["403", "404", "422_html"])
+def test_what_is_refused_at_an_address_where_the_key_is_answered_is_refused_for_what_it_holds(tmp_path, fault):
+    with bench(tmp_path, **faults(fault)) as on:
+        answer = send(on)
+        assert verdict(answer) is Verdict.REFUSED
+        assert on.posts() == 1
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "422_html"])
+def test_where_the_key_is_answered_nowhere_the_run_stops(tmp_path, fault):
+    rules = (Rule(faults=(fault,)), Rule(faults=("403",), path="/customers/*", method="GET"))
+    with bench(tmp_path, faults=Script(rules=rules)) as on:
+        with pytest.raises(Stopped, match="nothing more was sent"):
+            send(on)
+        assert on.posts() == 1
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+@pytest.mark.parametrize("fault", ["301", "307", "200_html"])
 def test_an_answer_that_cannot_be_about_records_stops_the_run_and_gives_them_back(tmp_path, fault):
     with bench(tmp_path, **faults(fault)) as on:
         with pytest.raises(Stopped, match="nothing more was sent"):
@@ -261,23 +291,56 @@ class Failing:
         raise OperationalError("the ledger is away", None, Exception("gone"))
 
 
-@pytest.mark.parametrize("is_ahead", [True, False])
-@pytest.mark.parametrize("what", ["turn", "start", "sending", "receive"])
-def test_a_ledger_that_fails_for_a_moment_leaves_no_batch_packed_and_none_sent_that_counts_as_not_sent(
-    tmp_path, what, is_ahead
-):
+@pytest.mark.parametrize("what", ["turn", "start", "mark_sending", "enter_receipt"])
+def test_a_ledger_that_fails_for_a_moment_leaves_no_batch_packed_and_none_sent_that_counts_as_not_sent(tmp_path, what):
     with bench(tmp_path) as on:
-        sending = on.sending(on.lease(Entity.CUSTOMERS))
-        sending._lane, sending._ledger = Failing(sending._lane, what), Failing(sending._ledger, what)
-        together = [one_request(BATCH[:1], 1), one_request(BATCH[1:], 2)]
-        if is_ahead:
-            sending.pack(together)
+        sending = on.sending(seen(on, 1, 2))
+        sending._lane, sending._writer = Failing(sending._lane, what), Failing(sending._writer, what)
         with pytest.raises(OperationalError), sending.giving_back():
-            sending.send(together[0])
-        is_sent = what == "receive"
-        is_out = what in {"start", "receive"}
+            sent(sending, 1)
+        is_sent = what == "enter_receipt"
+        is_out = what in {"start", "enter_receipt"}
         assert on.posts() == is_sent
-        first = ("sending", "") if is_out else ("held", "run_stopped")
-        assert on.states() == {"C1": first} | ({"C2": ("held", "run_stopped")} if is_ahead else {})
-        on.ledger.claim(1, Entity.CUSTOMERS, 1)
-        assert on.states() == ({"C1": ("in_doubt", "task_died")} if is_out else {})
+        assert [state for state, *_ in batches(on)] == (["sending"] if is_out else ["given_back"])
+        waits = ("held", "not_yet_sent")
+        assert on.states() == {"C1": waits if is_out else ("held", "run_stopped"), "C2": waits}
+        claimed(on.ledger, 1)
+        stopped = ("held", "run_stopped")
+        assert on.states() == {"C1": ("in_doubt", "task_died") if is_out else stopped, "C2": stopped}
+
+
+def test_the_high_water_mark_is_raised_after_the_last_write_before_a_request(tmp_path, monkeypatch):
+    with bench(tmp_path) as on:
+        order, real = [], on.ledger.raise_high_water
+        writer = seen(on, 1, 2)
+        sending = on.sending(writer)
+        monkeypatch.setattr(on.ledger, "raise_high_water", lambda: (order.append(batches(on)), real()))
+        post = on.hook.post
+        monkeypatch.setattr(on.hook, "post", lambda *given: (order.append("posted"), post(*given))[1])
+        assert sent(sending, 1, 2).status == 201
+        assert order == [[("sending", None, 1)], "posted"]
+
+
+def test_where_the_high_water_mark_cannot_be_raised_nothing_is_sent(tmp_path, monkeypatch):
+    def fails():
+        raise LedgerError("an older copy")
+
+    with bench(tmp_path) as on:
+        sending = on.sending(seen(on, 1, 2))
+        monkeypatch.setattr(on.ledger, "raise_high_water", fails)
+        with pytest.raises(LedgerError), sending.giving_back():
+            sent(sending, 1, 2)
+        assert on.posts() == 0
+        assert on.states() == dict.fromkeys(KEYS, ("held", "run_stopped"))
+
+
+def test_what_is_out_already_is_not_packed_again(tmp_path):
+    with bench(tmp_path, **faults("rst_before")) as on:
+        writer = seen(on, 1, 2)
+        sending = on.sending(writer)
+        sent(sending, 1)
+        see(writer, customer(1))
+        with pytest.raises(Moved):
+            sent(sending, 1, 2)
+        assert on.posts() == 1
+        assert len(batches(on)) == 1

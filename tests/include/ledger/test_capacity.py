@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from masivo_engine.ledger import schema
 from masivo_engine.model import ledger_capacity, reasons
-from masivo_engine.model.runs import Mode
 from masivo_engine.planning import guards, replay
+from masivo_engine.planning.mapping_change import CHOICES
 
 
 # The widest character that there is, in bytes.
@@ -85,4 +85,4 @@ def test_the_limits_stand_in_one_place():
 
 def test_what_we_ourselves_call_things_has_room():
     assert max(map(len, reasons.REASONS)) <= ledger_capacity.REASON
-    assert max(map(len, [*guards.Guard, *replay.IN_DOUBT, *Mode, "release"])) <= ledger_capacity.ACTION
+    assert max(map(len, [*guards.Guard, *replay.IN_DOUBT, *CHOICES, "release"])) <= ledger_capacity.ACTION

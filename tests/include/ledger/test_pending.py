@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from masivo_engine.ledger import schema
 from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.runs.tallies import freeze
 from masivo_engine.ledger.verification import candidates, outcomes
 from masivo_engine.ledger.verification.pending import (
     WAITING,
@@ -27,35 +28,39 @@ from masivo_engine.ledger.verification.pending import (
     waiting_in,
 )
 from masivo_engine.ledger.verification.read_budget import Reads, usual_reads
-from masivo_engine.model.batches import BatchState, Receipt
-from masivo_engine.model.rows import Entity, Entry, Rejection, State
-from masivo_engine.model.runs import Covers, RunKind, Window
+from masivo_engine.ledger.writing.slice_ledger import claim
+from masivo_engine.model.batches import BatchState
+from masivo_engine.model.rows import Entity, State
+from masivo_engine.reports.account import account
 from masivo_engine.verification.sample import Chooser
-from tests.builders import batch, customer, event, one_slice, plan_slices
+from tests.builders import (
+    REWARD,
+    adopted,
+    begin,
+    customer,
+    end,
+    entity_of,
+    event,
+    quarantined,
+    rejection,
+    see,
+    send,
+    transaction,
+)
+from tests.told import in_state
 
 
-COVERS = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
-
-
-def begin(ledger, run_id="run", *entities):
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=COVERS).number
-    for entity in entities or (Entity.CUSTOMERS,):
-        plan_slices(ledger, run, entity, [one_slice(entity)])
-    return run
-
-
-def send(ledger, run, *records, state=BatchState.DELIVERED, entity=Entity.CUSTOMERS):
-    lease = ledger.claim(run, entity, 1)
-    number = ledger.pack(lease, batch(records))
-    ledger.sending(lease, number)
-    ledger.receive(lease, number, Receipt(state, 201, 0.1))
-    return lease
+def deliver(ledger, run, *records, **how):
+    """Have a slice of *run* send *records*, and end."""
+    mine = claim(ledger, run, records[0].entity, 1)
+    send(mine, *records, **how)
+    mine.finish(len(records))
 
 
 @pytest.fixture
 def run(ledger):
     number = begin(ledger)
-    send(ledger, number, *(customer(f"C{n:02}", points=n) for n in range(20)))
+    deliver(ledger, number, *(customer(f"C{n:02}", points=n) for n in range(20)))
     return number
 
 
@@ -68,8 +73,8 @@ def test_everybody_waits_to_be_read_and_what_was_found_earlier_is_looked_for_aga
     assert sorted(chosen(ledger, run)) == [f"C{n:02}" for n in range(20)]
     first = waiting_in(ledger, 0, 10**9)[0]
     variance = {"run": run, "entity": "customers", "key": first.customer, "customer": first.customer, "bucket": "sign"}
-    everybody = {one.customer: one.entry for one in sent_to(ledger, [f"C{n:02}" for n in range(20)])}
-    settle(ledger, everybody.values(), [variance], waiting_ids(ledger, [run]))
+    everybody = sent_to(ledger, [f"C{n:02}" for n in range(20)])
+    settle(ledger, everybody, [variance], waiting_ids(ledger, [run]))
     assert chosen(ledger, run) == []
     choose_all(ledger, [run], now())
     assert chosen(ledger, run) == [first.customer]
@@ -96,22 +101,81 @@ def test_who_is_not_visible_yet_is_due_later_and_the_reads_are_counted(ledger, r
     assert (one.reads, one.due) == (1, due)
 
 
-def test_only_what_is_still_delivered_becomes_confirmed(ledger):
+def test_only_what_was_not_sent_again_meanwhile_becomes_confirmed(ledger):
     run = begin(ledger)
-    lease = send(ledger, run, customer("A"), customer("B"))
-    ids = {one.key: one.entry for one in sent_to(ledger, ["A", "B"])}
-    ledger.enter(lease, [], outdated=[ids["B"]])
-    settle(ledger, ids.values(), [], [])
-    assert [(one.key, one.state) for one in sent_to(ledger, ["A", "B"])] == [("A", State.CONFIRMED)]
+    deliver(ledger, run, customer("A"), customer("B"))
+    asked = sent_to(ledger, ["A", "B"])
+    later = begin(ledger, "later")
+    deliver(ledger, later, customer("B", content="new"))
+    settle(ledger, asked, [], [])
+    assert in_state(ledger.engine, "confirmed") == {("customers", "A")}
+    assert states_of(ledger, [run]) == {(Entity.CUSTOMERS, "confirmed"): 1, (Entity.CUSTOMERS, "delivered"): 1}
+    assert states_of(ledger, [later]) == {(Entity.CUSTOMERS, "delivered"): 1}
+
+
+def test_a_confirmation_is_of_the_content_that_was_read_back(ledger):
+    run = begin(ledger)
+    deliver(ledger, run, customer("A"))
+    settle(ledger, sent_to(ledger, ["A"]), [], [])
+    assert in_state(ledger.engine, "confirmed") == {("customers", "A")}
+    deliver(ledger, begin(ledger, "later"), customer("A", content="new"))
+    assert in_state(ledger.engine, "confirmed") == set()
+    assert in_state(ledger.engine, "delivered") == {("customers", "A")}
+
+
+def test_what_is_in_doubt_by_now_is_confirmed_as_it_was_delivered(ledger):
+    run = begin(ledger)
+    deliver(ledger, run, customer("A", points=3))
+    deliver(ledger, begin(ledger, "later"), customer("A", points=5), state=BatchState.IN_DOUBT)
+    there, out = sent_to(ledger, ["A"])
+    assert (there.arrived, there.points, out.arrived, out.points) == (True, 3, False, 5)
+    settle(ledger, [there], [], [])
     assert states_of(ledger, [run]) == {(Entity.CUSTOMERS, "confirmed"): 1}
+    assert in_state(ledger.engine, "in_doubt") == {("customers", "A")}
+
+
+@pytest.mark.parametrize("seen_since", [False, True])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_the_account_of_the_run_that_delivered_it_says_that_it_is_confirmed(ledger, seen_since, has_ended):
+    run = begin(ledger)
+    deliver(ledger, run, customer("A", points=3), customer("B", points=5), customer("C", points=1))
+    if has_ended:
+        freeze(ledger, run)
+    if seen_since:
+        mine = claim(ledger, begin(ledger, "later"), Entity.CUSTOMERS, 1)
+        see(mine, *(end(customer(key, points=n), State.UNCHANGED) for key, n in (("A", 3), ("B", 5))))
+        mine.finish(2)
+    for _ in range(2):  # the second time there is nothing left to confirm
+        settle(ledger, sent_to(ledger, ["A", "B"]), [], [])
+        one = entity_of(account(ledger, str(run)))
+        assert one.states == {"confirmed": 2, "delivered": 1}
+        assert (one.points["confirmed"], one.points["delivered"]) == (8, 1)
+        assert one.adds_up
+    freeze(ledger, run)
+    assert entity_of(account(ledger, str(run))).states == {"confirmed": 2, "delivered": 1}
+    if seen_since:
+        assert entity_of(account(ledger)).states == {"unchanged": 2}
+
+
+def test_what_a_person_stated_is_nothing_to_be_confirmed(ledger):
+    run = begin(ledger)
+    mine = claim(ledger, run, Entity.CUSTOMERS, 1)
+    see(mine, adopted(customer("A", points=3)))
+    mine.finish(1)
+    freeze(ledger, run)
+    assert candidates.count(ledger, [run]) == 0
+    (one,) = sent_to(ledger, ["A"])
+    assert (one.arrived, one.batch, one.points) == (True, None, 3)
+    settle(ledger, [one], [], [])
+    assert entity_of(account(ledger)).states == {"unchanged": 1}
 
 
 def test_what_is_in_doubt_may_be_there_and_is_not_counted_as_delivered(ledger):
     run = begin(ledger, "run", Entity.CUSTOMERS, Entity.EVENTS)
-    send(ledger, run, customer("A", points=3))
+    deliver(ledger, run, customer("A", points=3))
     assert last_run_that_delivered(ledger) == run
     later = begin(ledger, "later", Entity.EVENTS)
-    send(ledger, later, event("E1", "A"), state=BatchState.IN_DOUBT, entity=Entity.EVENTS)
+    deliver(ledger, later, event("E1", "A"), state=BatchState.IN_DOUBT)
     assert last_run_that_delivered(ledger) == run
     assert delivered_in(ledger, run) == 1
     assert delivered_in(ledger, later) == 0
@@ -121,12 +185,22 @@ def test_what_is_in_doubt_may_be_there_and_is_not_counted_as_delivered(ledger):
     ]
 
 
+def test_what_was_sent_is_told_as_it_was_sent_and_to_whom(ledger):
+    run = begin(ledger, "run", Entity.TRANSACTIONS)
+    deliver(ledger, run, transaction("T1", "A", 7))
+    mine = claim(ledger, begin(ledger, "later", Entity.TRANSACTIONS), Entity.TRANSACTIONS, 1)
+    see(mine, end(transaction("T1", "B", 9), State.HELD, "changed_after_delivery"))
+    (one,) = sent_to(ledger, ["A"])
+    assert (one.customer, one.points, one.reward, one.arrived) == ("A", 7, REWARD, True)
+    assert sent_to(ledger, ["B"]) == []
+    assert candidates.runs_of(ledger, ["A", "B"]) == {"A": run}
+
+
 def test_a_sample_looks_where_things_go_wrong_and_draws_the_rest(ledger):
     run = begin(ledger, "run", Entity.CUSTOMERS, Entity.EVENTS)
-    send(ledger, run, *(customer(f"C{n:03}", points=n % 50) for n in range(200)))
-    lease = ledger.claim(run, Entity.EVENTS, 1)
-    bad = Rejection(Entity.EVENTS, "E9", "C077", "not_a_date", "issued_at", "text", Decimal(0))
-    ledger.enter(lease, [Entry(bad, State.QUARANTINED, "not_a_date", "issued_at", "text")])
+    deliver(ledger, run, *(customer(f"C{n:03}", points=n % 50) for n in range(200)))
+    bad = rejection(Entity.EVENTS, "E9", "not_a_date", "issued_at", "text", owner="C077")
+    see(claim(ledger, run, Entity.EVENTS, 1), quarantined(bad))
     made, parts = Chooser(ledger, [run], None, settle_after_s=0, seed="x").choose(size=40)
     assert (made.all, made.chosen, len(parts)) == (200, 40, 1)
     names = chosen(ledger, run)
@@ -161,7 +235,7 @@ def test_named_customers_are_read_and_nobody_else(ledger, run):
 
 def test_a_named_customer_is_read_for_the_run_that_delivered_to_it_last(ledger, run):
     later = begin(ledger, "later")
-    send(ledger, later, customer("D1"))
+    deliver(ledger, later, customer("D1"))
     made, parts = Chooser(ledger, [later], None, settle_after_s=0, seed="x").choose(size=None, customers=["C03"])
     assert (made.runs, made.chosen, len(parts)) == ((run,), 1, 1)
     assert chosen(ledger, run) == ["C03"]
@@ -169,7 +243,7 @@ def test_a_named_customer_is_read_for_the_run_that_delivered_to_it_last(ledger, 
 
 def test_what_a_read_back_set_out_to_read_is_kept_for_each_of_its_runs(ledger, run):
     later = begin(ledger, "later")
-    send(ledger, later, customer("C00"), customer("D1"))
+    deliver(ledger, later, customer("C00", content="new"), customer("D1"))
     for size, drawn in ((None, {run: 19, later: 2}), (4, None)):
         made, _ = Chooser(ledger, [run, later], None, settle_after_s=0, seed="x").choose(size=size)
         outcomes.begin(ledger, f"verify {size}", made.runs)
@@ -187,22 +261,24 @@ def test_what_a_read_back_set_out_to_read_is_kept_for_each_of_its_runs(ledger, r
     assert second.outcome == "x" * 250
 
 
-def test_what_the_api_cannot_show_stays_delivered_and_is_not_chosen_again(ledger, run):
-    ids = {one.key: one.entry for one in sent_to(ledger, [f"C{n:02}" for n in range(20)])}
-    settle(ledger, [ids["C00"]], [], [], not_shown=[ids["C00"], ids["C01"]])
-    assert {one.key for one in sent_to(ledger, list(ids)) if one.is_not_shown} == {"C01"}
-    assert not_shown_of(ledger, [run]) == {Entity.CUSTOMERS: 1}
-    assert states_of(ledger, [run]) == {(Entity.CUSTOMERS, "confirmed"): 1, (Entity.CUSTOMERS, "delivered"): 19}
-    assert candidates.count(ledger, [run]) == 18
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_what_the_api_cannot_show_stays_delivered_and_is_not_chosen_again(ledger, run, has_ended):
+    sent = {one.key: one for one in sent_to(ledger, [f"C{n:02}" for n in range(20)])}
+    if has_ended:
+        freeze(ledger, run)
+    for _ in range(2):
+        settle(ledger, [sent["C00"]], [], [], not_shown=[sent["C01"]])
+        assert {one.key for one in sent_to(ledger, list(sent)) if one.is_not_shown} == {"C01"}
+        assert not_shown_of(ledger, [run]) == {Entity.CUSTOMERS: 1}
+        assert states_of(ledger, [run]) == {(Entity.CUSTOMERS, "confirmed"): 1, (Entity.CUSTOMERS, "delivered"): 19}
+        assert candidates.count(ledger, [run]) == 18
 
 
 def test_edges_are_spread_over_the_batches(ledger):
     run = begin(ledger)
-    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
+    mine = claim(ledger, run, Entity.CUSTOMERS, 1)
     for number in range(12):
-        packed = ledger.pack(lease, batch([customer(f"B{number:02}-{n}") for n in range(3)], number=number + 1))
-        ledger.sending(lease, packed)
-        ledger.receive(lease, packed, Receipt(BatchState.DELIVERED, 201, 0.1))
+        send(mine, *(customer(f"B{number:02}-{n}") for n in range(3)), number=number + 1)
     assert candidates.edges(ledger, [run], 100) == [f"B{number:02}-{n}" for number in range(12) for n in (0, 2)]
     some = candidates.edges(ledger, [run], 6)
     assert len(some) == 6

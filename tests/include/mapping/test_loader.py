@@ -79,7 +79,7 @@ def test_a_name_that_is_no_mapping_is_answered_with_those_that_are():
     with pytest.raises(MappingError) as caught:
         load("no-such-mapping")
     assert str(caught.value) == (
-        "mapping 'no-such-mapping': there is no such mapping and no such folder; known are complete_journey, opencart, sample, woocommerce"
+        "mapping 'no-such-mapping': there is no such mapping and no such folder; known are complete_journey, opencart, prestashop, sample, woocommerce"
     )
 
 

@@ -43,7 +43,9 @@ def test_a_file_that_is_missing_is_asked_for(tmp_path):
         settings_of(tmp_path / "mapping.yaml")
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "description: a shop"])
+@pytest.mark.parametrize(
+    "content", ["", "# nothing\n", "description: a shop", "timezone:", "timezone: # say it\ndescription: a shop"]
+)
 def test_a_time_zone_has_no_default(tmp_path, content):
     assert sentence(tmp_path, content).startswith(
         "does not say the time zone of naive timestamps; add e.g. `timezone: "
@@ -90,7 +92,6 @@ def test_yaml_without_keys_is_no_settings(tmp_path, content):
     ("content", "key"),
     [
         ("timezone: 5", "timezone"),
-        ("timezone:", "timezone"),
         ("timezone: UTC\nplaces: 2", "places"),
         ("timezone: UTC\nplaces: {money: 7}", "places.money"),
         ("timezone: UTC\nplaces: {points: -1}", "places.points"),

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.rows import Entity
 from tests import servers
-from tests.databases import opencart, ready_mappings, woocommerce
+from tests.databases import opencart, prestashop, ready_mappings, woocommerce
 from tests.whole_migration import journey
 
 
@@ -77,6 +77,18 @@ def test_the_queries_of_the_opencart_page_find_what_is_in_the_shop(mariadb_serve
         "customers below zero": [(5, Decimal(-30))],
         "points of nobody": [(0, 1, Decimal(24)), (8, 1, Decimal(24))],
         "addresses of more than one customer": [(2,)],
+    }
+
+
+def test_the_queries_of_the_prestashop_page_find_what_is_in_the_shop(mariadb_server):
+    said = ask(mariadb_server, "prestashop", prestashop.SHOP, "prestashop.md")
+    owners = {order: customer for customer, order in said.pop("guests by address")}
+    assert (owners[1], owners[4]) == (1, None)  # the guest's address has no blank in front
+    assert ("my_gateway", 1) in said.pop("payment modules of sales")
+    assert (9, 1, Decimal(7)) in said.pop("states of points")
+    assert said == {
+        "settings": [("PS_LOYALTY_VALIDITY_PERIOD", "365"), ("PS_TIMEZONE", "Europe/Paris")],
+        "currencies": [(1, 9)],
     }
 
 
@@ -150,7 +162,7 @@ def _details(found: dict[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["woocommerce", "opencart"])
+@pytest.mark.parametrize("name", ["woocommerce", "opencart", "prestashop"])
 def test_the_page_names_every_field_that_the_mapping_fills(name):
     """A field that is in the SQL and not on the page is a decision that nobody was told of."""
     page = (PAGES / f"{name}.md").read_text()

@@ -21,6 +21,7 @@ ROOMS = (
     "planning",
     "mapping",
     "migrate.py",
+    "model/judged.py",
 )
 
 
@@ -38,13 +39,13 @@ def test_every_reason_is_given_somewhere():
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    named = {"resent_unproven", "not_shown"}  # constants beside the table itself
+    named = {"sent_again", "not_shown"}  # constants beside the table itself
     assert set(REASONS) - written - named == set()
 
 
-def test_every_rejection_and_entry_has_a_reason_that_is_explained():
-    """By position, as both are made: a rejection's fourth value and an entry's third."""
-    at = {"Rejection": 3, "Entry": 2, "UnreadableRow": 2}
+def test_every_rejection_and_verdict_has_a_reason_that_is_explained():
+    """By position, as both are made: a rejection's fourth value and a verdict's second."""
+    at = {"Rejection": 3, "Verdict": 1, "UnreadableRow": 2}
     unknown = set()
     for path, tree in trees():
         for call in ast.walk(tree):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from masivo_engine.mapping.settings import Windows
 from masivo_engine.model.rows import Entity
-from masivo_engine.model.runs import Asked, Covers, Mode, RunKind, Span, Window
+from masivo_engine.model.runs import Asked, Covers, RunKind, RunPolicies, Span, Window
 from masivo_engine.planning.coverage import covered_until, span_of, window_of
 
 
@@ -128,7 +128,7 @@ def test_rows_that_do_not_say_when_they_changed_are_all_read():
         (Asked(RunKind.BACKFILL, at(0), at(10)), Window(at(0), at(10)), Span(at(0), at(10))),
         (Asked(RunKind.BACKFILL, at(0), at(99)), Window(at(0), at(99)), Span(at(0), at(43))),
         (Asked(RunKind.CUSTOMERS, customers=("7",)), Window(customers=("7",)), None),
-        (Asked(RunKind.REPLAY), Window(keys=()), None),
+        (Asked(RunKind.REPLAY), Window(places=()), None),
     ],
 )
 def test_a_run_covers_what_it_read_up_to_what_may_still_come(asked, window, span):
@@ -136,13 +136,12 @@ def test_a_run_covers_what_it_read_up_to_what_may_still_come(asked, window, span
 
 
 @given(
-    st.sampled_from(RunKind), st.sampled_from(Mode), ENDS, ENDS, st.lists(st.text(max_size=9), max_size=3).map(tuple)
+    st.sampled_from(RunKind),
+    st.builds(RunPolicies, adopts=st.booleans(), takes_more=st.booleans()),
+    ENDS,
+    ENDS,
+    st.lists(st.text(max_size=9), max_size=3).map(tuple),
 )
 def test_what_a_run_covers_survives_being_written_down(kind, mode, since, until, customers):
     covers = Covers(kind, {Entity.EVENTS: Window(since, until, customers), Entity.CUSTOMERS: Window()}, mode)
     assert Covers.from_json(covers.as_json()) == covers
-
-
-def test_what_runs_of_the_first_schema_cover_can_be_read():
-    covers = Covers.from_json('{"since": null, "until": "2026-01-01T00:10:00+00:00", "customers": []}')
-    assert covers.windows == dict.fromkeys(Entity, Window(None, at(10)))

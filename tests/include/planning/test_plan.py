@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import create_engine, text
 
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import begin_run, slices_of
 from masivo_engine.mapping.loader import load
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import Entity
@@ -42,9 +43,11 @@ def planned(ledger, legacy, entity, asked=FULL, limits=Limits(), run_id="run"): 
     mapping = load("sample")
     source = Source(legacy[0], mapping, entity)
     covers = settle(ledger, mapping, [source], asked).as_json()
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="00", covers=covers)
-    (made,) = Planning(ledger, mapping, run, limits).plan([source])
-    return made, ledger.slices(run.number, entity)
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="00", covers=covers)
+    planning = Planning(ledger, mapping, run, limits)
+    (made,) = planning.plan([source])
+    planning.enter()
+    return made, slices_of(ledger, run.number, entity)
 
 
 @pytest.mark.parametrize("entity", list(Entity))

@@ -10,10 +10,12 @@ gives the same record or none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
+from itertools import product
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -25,12 +27,16 @@ from masivo_engine.mapping.aliases import CHANGED, CUSTOMER, KEY, PARENT_KEY, PO
 from masivo_engine.mapping.lineage import expressions
 from masivo_engine.mapping.loader import MAPPINGS, load
 from masivo_engine.mapping.settings import Settings
+from masivo_engine.model.places import place_of, place_of_row
 from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, UnreadableRow
 from masivo_engine.records.maker import RecordMaker
 from masivo_engine.records.payload import PayloadBuilder
 from tests.include.records.any_values import NEW_YORK, VALUES, ZONES, for_field
 
 
+# As databases hand them out; not each can be the name of a record.
+RAW_KEYS = ["K2", 7, "7", Decimal(7), Decimal("7.50"), True, UUID(int=7), b"K3", b"\xff", " K4 ", "K4 ", "A~0123456789ab.1",
+            "x" * 191, "x" * 192, "x" * 191 + " ", 10**200, "", " ", "a\x00b", "\ud800", 1.5, date(2024, 1, 1)]  # fmt: skip
 SHIPPED = sorted(folder.name for folder in MAPPINGS.iterdir() if folder.is_dir())
 _CHANGED = datetime(2024, 1, 16)
 Columns = dict[str, list[Any]]  # by alias: what it may hold, a sound value first
@@ -121,7 +127,7 @@ def _changed(columns: Columns, data: st.DataObject) -> tuple[Any, ...]:
 def _column(query: Query, alias: str) -> list[Any]:
     """Return what the column *alias* may hold."""
     if alias in {KEY[query.entity], CUSTOMER[query.entity], PARENT_KEY[query.entity]}:
-        return ["K1", "K2", 7, "x" * 191, "x" * 192, ""]
+        return ["K1", *RAW_KEYS]
     if alias in query.reserved:
         return [_CHANGED] if alias == CHANGED else [1, 2, "x"]
     node = find(query, alias)
@@ -243,6 +249,30 @@ def test_a_page_has_a_record_or_a_rejection_for_each_row_in_its_place(data, enti
     unreadable = UnreadableRow("K", "C1", "unreadable_row", "name", "the driver refuses it")
     rows = data.draw(st.lists(st.sampled_from([*sound_rows, shop.any_row(data), unreadable]), max_size=6))
     assert shop.maker.make_all(rows) == [shop.maker.make(row) for row in rows]
+
+
+@pytest.mark.parametrize("entity", Entity)
+def test_both_ways_give_each_raw_key_its_place_and_its_customer_and_change_time_beside_it(entity):
+    shop = shipped("sample", entity)
+    row = {name: values[0] for name, values in shop.row.items()}
+    rows, expected = [], []
+    for key, customer in product([*RAW_KEYS, None], repeat=2):
+        # Of a customer it is one column.
+        given = {**row, CUSTOMER[entity]: customer} | {KEY[entity]: key}
+        rows.append(LegacyRow(tuple(given.values()), shop.sound_row(1).lists))
+        owner = given[CUSTOMER[entity]]
+        place = place_of_row(key, owner, given.get("amount"))
+        expected.append((place, place_of(owner), str(row[CHANGED]) if CHANGED in row else ""))
+
+    by_row = [shop.by_row.make(some) for some in rows]
+
+    assert [(made.place, made.owner, made.changed) for made in by_row] == expected
+    for some, made in zip(rows, by_row, strict=True):
+        (alone,) = shop.by_column.make([some])
+        assert alone in (None, made)
+    vouched = [found for found in shop.by_column.make(rows) if found is not None]
+    assert vouched == [made for made in by_row if isinstance(made, Record)]
+    assert vouched
 
 
 _TWICE = datetime(2024, 11, 3, 1, 30, tzinfo=NEW_YORK), datetime(2024, 11, 3, 1, 30, fold=1, tzinfo=NEW_YORK)

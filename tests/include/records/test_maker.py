@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from masivo_engine.mapping.loader import Adjust
 from masivo_engine.model.errors import MappingError
+from masivo_engine.model.places import place_of, place_without_key
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, UnreadableRow
 from masivo_engine.records.maker import RecordMaker
@@ -370,6 +371,76 @@ def test_a_mapping_without_amounts_is_rejected_row_by_row_and_worth_nothing():
     assert (found.reason, found.column, found.points) == ("missing_value", "amount", 0)
 
 
+# Which row it is.
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "customer", "place", "owner"),
+    [
+        ({}, "T1", "C1", "tT1", "tC1"),
+        ({"transaction_id": 17}, "17", "C1", "ib17", "tC1"),
+        ({"transaction_id": "17 ", "customer_id": " C1"}, "17", "C1", "s17 |", "t C1"),
+        ({"transaction_id": Decimal("17.00")}, "17", "C1", "d17", "tC1"),
+        ({"transaction_id": Decimal("17.50")}, "", "C1", "d17.5", "tC1"),
+        ({"transaction_id": 1.5, "customer_id": 2.5}, "", "", "f1.5", "f2.5"),
+        ({"transaction_id": b"T1", "customer_id": b"\xff"}, "T1", "", "b5431", "bff"),
+        ({"transaction_id": "  ", "customer_id": ""}, "", "", "s  |", "t"),
+        ({"transaction_id": "x" * 191}, "x" * 191, "C1", "t" + "x" * 191, "tC1"),
+        ({"transaction_id": "x" * 192}, "x" * 191, "C1", place_of("x" * 192), "tC1"),
+        ({"customer_id": "x" * 192}, "T1", "x" * 191, "tT1", place_of("x" * 192)),
+        ({"transaction_id": "T\x001"}, "", "C1", place_of("T\x001"), "tC1"),
+        ({"transaction_id": "\ud800"}, "", "C1", place_of("\ud800"), "tC1"),
+        ({"transaction_id": None}, "", "C1", place_without_key("C1", Decimal("-12.50")), "tC1"),
+        ({"customer_id": None}, "T1", "", "tT1", "n"),
+    ],
+)
+def test_a_rejection_says_which_row_it_is_whatever_is_wrong_with_it(change, key, customer, place, owner):
+    row = {**TRANSACTION, "updated_at": date(2024, 1, 16), **change}
+    for found in (
+        rejection(Entity.TRANSACTIONS, {**row, "type": "GIFT"}),
+        rejection(Entity.TRANSACTIONS, row, adjust=lambda _: 1 / 0),
+        rejection(Entity.TRANSACTIONS, row, adjust=lambda row: {**row, "transaction_id": None, "customer_id": None}),
+        rejection(
+            Entity.TRANSACTIONS,
+            row,
+            adjust=lambda row: (
+                {**row, "transaction_id": "\x00", "customer_id": "x"} | {"customer_id": row["customer_id"]}
+            ),
+        ),
+    ):
+        assert (found.key, found.customer, found.place, found.owner) == (key, customer, place, owner)
+        assert found.changed == "2024-01-16"
+
+
+def test_a_rejected_row_belongs_to_the_customer_that_adjust_gives_it():
+    """The customer's other transactions wait for it, by that name."""
+    row = {**TRANSACTION, "transaction_id": None}
+    found = rejection(Entity.TRANSACTIONS, row, adjust=lambda row: {**row, "customer_id": f"X-{row['customer_id']}"})
+    assert (found.customer, found.owner) == ("X-C1", "tC1")
+
+
+def test_a_record_stands_where_its_row_was_whatever_adjust_makes_of_it():
+    found = made(
+        Entity.EVENTS,
+        {**EVENT, "order__purchase_id": 7, "updated_at": date(2024, 1, 16)},
+        adjust=lambda row: {**row, "customer_id": "X", "order__purchase_id": "Y", "updated_at": None},
+        order__products=[PRODUCT],
+    )
+    assert isinstance(found, Record)
+    assert (found.key, found.customer, found.place, found.owner) == ("Y", "X", "ia7", "tC1")
+    assert found.changed == "2024-01-16"
+
+
+@given(changed=st.one_of(st.none(), st.text(), st.text("a\x00\ud800 ", min_size=35), st.datetimes(), st.integers()))
+def test_any_change_time_is_text_that_a_ledger_can_keep(changed):
+    found = made(Entity.CUSTOMERS, {**CUSTOMER, "updated_at": changed})
+    assert len(found.changed) <= 40
+    assert "\x00" not in found.changed
+    found.changed.encode()
+    if isinstance(changed, date):
+        assert found.changed == str(changed)
+
+
 # Rows that could not be read.
 
 
@@ -385,6 +456,8 @@ def test_a_row_that_the_driver_refuses_is_a_rejection_with_all_that_is_known_of_
         "issued_at",
         "the driver refuses it (DataError)",
         Decimal("5.5"),
+        place="ia7",
+        owner="sC1 |",
     )
 
 

@@ -132,6 +132,7 @@ def test_a_free_object_may_be_given_key_by_key():
         "metadata__card__is_new": True,
         "metadata__weight": Decimal("1.50"),
         "metadata__seen": datetime(2024, 1, 15, 12, 0),  # noqa: DTZ001
+        "metadata__born": date(1990, 5, 5),
         "metadata__parts": '["as text"]',
         "metadata__json": ["a", {"b": None}],
     }
@@ -140,6 +141,7 @@ def test_a_free_object_may_be_given_key_by_key():
         "card": {"number": 31198437603, "is_new": True},
         "weight": 1.5,
         "seen": "2024-01-15T18:00:00.000Z",
+        "born": "1990-05-05",
         "parts": '["as text"]',
         "json": ["a", {}],
     }

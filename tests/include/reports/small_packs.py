@@ -5,15 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from decimal import Decimal
 
-from masivo_engine.model.batches import BatchState, Receipt
+from masivo_engine.ledger.runs.runs import begin_run, finish_run
+from masivo_engine.ledger.runs.tallies import freeze
+from masivo_engine.ledger.writing.slice_ledger import claim
+from masivo_engine.model.batches import BatchState
 from masivo_engine.model.limits import Limits
-from masivo_engine.model.rows import Entity, Entry, Rejection, State
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.pack import write_pack
-from tests.builders import batch, customer, event, one_slice, plan_slices, transaction
+from tests.builders import (
+    adopted,
+    customer,
+    end,
+    event,
+    one_slice,
+    plan_slices,
+    quarantined,
+    rejection,
+    see,
+    send,
+    transaction,
+)
 
 
 LIMITS = Limits()
@@ -22,35 +36,29 @@ HOSTILE = "<script>fetch('//evil.example')</script><img src=x onerror=alert(1)>\
 
 def begin(ledger, run_id="run", *entities, kind="full"):
     covers = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
-    run = ledger.begin_run(run_id, mapping="sample", mapping_hash="0123", covers=covers, kind=kind, started_by="ana")
+    run = begin_run(ledger, run_id, mapping="sample", mapping_hash="0123", covers=covers, kind=kind, started_by="ana")
     for entity in entities or Entity:
         plan_slices(ledger, run.number, entity, [one_slice(entity)])
     return run.number
 
 
-def send(ledger, lease, *records, state=BatchState.DELIVERED, words="", reason=""):
-    made = ledger.pack(lease, batch(records))
-    ledger.sending(lease, made)
-    status = 201 if state is BatchState.DELIVERED else 500
-    ledger.receive(lease, made, Receipt(state, status, 0.1, words, reason))
-
-
 def work_off(ledger, run):
     """A small run with something in every state that one run alone can have."""
-    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A", points=1250), customer("B", points=8))
-    send(ledger, lease, customer("C", points=1), state=BatchState.IN_DOUBT, words="oops", reason="server_error")
-    spoilt = Rejection(Entity.CUSTOMERS, "D", "D", "missing_value", "name", "nothing", Decimal("3.5"))
-    ledger.enter(lease, [Entry(spoilt, State.QUARANTINED, "missing_value", "name", "nothing")])
-    ledger.enter(lease, [Entry(customer("E", points=2), State.UNCHANGED)])
-    ledger.finish(lease, 5)
-    lease = ledger.claim(run, Entity.EVENTS, 1)
-    ledger.enter(lease, [Entry(event("1", "D"), State.HELD, "customer_quarantined")])
-    ledger.finish(lease, 1)
-    lease = ledger.claim(run, Entity.TRANSACTIONS, 1)
-    send(ledger, lease, transaction("T1", "A", 1300), transaction("T2", "A", -50))
-    ledger.finish(lease, 2)
-    ledger.finish_run(run, "adds up")
+    mine = claim(ledger, run, Entity.CUSTOMERS, 1)
+    send(mine, customer("A", points=1250), customer("B", points=8))
+    doubtful = {"state": BatchState.IN_DOUBT, "status": 500, "words": "oops", "reason": "server_error"}
+    send(mine, customer("C", points=1), **doubtful, number=2)
+    see(mine, quarantined(rejection(Entity.CUSTOMERS, "D", "missing_value", "name", "nothing", points="3.5")))
+    see(mine, adopted(customer("E", points=2)))
+    mine.finish(5)
+    mine = claim(ledger, run, Entity.EVENTS, 1)
+    see(mine, end(event("1", "D"), State.HELD, "customer_quarantined"))
+    mine.finish(1)
+    mine = claim(ledger, run, Entity.TRANSACTIONS, 1)
+    send(mine, transaction("T1", "A", 1300), transaction("T2", "A", -50))
+    mine.finish(2)
+    freeze(ledger, run)
+    finish_run(ledger, run, "adds up")
 
 
 def packed(ledger, folder, run_id="run", limits=LIMITS):
@@ -70,8 +78,9 @@ def is_verified(folder):
 def plan_of(name):
     """A plan whose every text is *name*."""
     states = {state.value: 0 for state in State} | {"quarantined": 1}
-    one = {"rows": 1, "states": states, "records": 0, "resent": 0, "requests": 0, "least_requests": 0}
+    one = {"rows": 1, "states": states, "records": 0, "resent": 0, "again": 0, "requests": 0, "least_requests": 0}
     reason = {"entity": "customers", "state": "quarantined", "reason": name, "column": name, "rows": 1, "points": "0"}
+    reason |= {"new": 1}
     months = {"2026-01": "1", "2026-02": "2", name: "3"}
     return {
         "covers": name,

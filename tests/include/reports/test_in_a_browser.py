@@ -12,8 +12,9 @@ from sqlalchemy import insert, make_url
 
 from masivo.connections import engines
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.runs.runs import keep_plan
 from masivo_engine.ledger.verification.pending import WAITING
-from masivo_engine.ledger.writing.slice_ledger import Ledger, now
 from masivo_engine.verification.differences import Bucket
 from tests.browser import PROGRAM, browser
 from tests.include.reports.small_packs import HOSTILE, begin, packed, plan_of, work_off
@@ -32,7 +33,7 @@ def opened(tmp_path_factory):
     ledger = Ledger(engine, "account")
     ledger.prepare()
     run = begin(ledger, "scheduled__2026-01-01T00:00:00+00:00")
-    ledger.keep_plan(run, json.dumps(plan_of(HOSTILE + "long" * 50)))
+    keep_plan(ledger, run, json.dumps(plan_of(HOSTILE + "long" * 50)))
     work_off(ledger, run)
     with engine.begin() as connection:
         read = {"run": run, "read_by": HOSTILE, "customers": 9, "chosen": 5, "drawn": 2, "chosen_at": now()}

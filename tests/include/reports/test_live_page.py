@@ -9,24 +9,27 @@ import json
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import delete, event, insert, make_url, select, update
+from sqlalchemy import delete, event, insert, make_url, update
 
 from masivo.connections import engines
 from masivo_engine.ledger import dialects, schema
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.runs.runs import begin_run, finish_run, keep_plan
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.pending import WAITING
-from masivo_engine.ledger.writing.slice_ledger import Ledger, now
+from masivo_engine.ledger.writing.slice_ledger import claim
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import LedgerError
-from masivo_engine.model.rows import Entity, Entry, State
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import DRY_RUN, Covers, RunKind, Window
 from masivo_engine.reports.account import account
 from masivo_engine.reports.overview import lane_state, newest_runs, open_rows
 from masivo_engine.reports.pages.live_page import REFRESH_S, message_page, plan_as_it_stands, run_page, runs_page
 from masivo_engine.verification.differences import Bucket
-from tests.builders import customer
+from tests.builders import customer, end, see, send
+from tests.builders import event as sale
 from tests.include.reports.pages_read import Page, number, references
-from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, plan_of, send, work_off
+from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, plan_of, work_off
 
 
 LINKS = {"all": "/masivo/", "plan": "/masivo/plan"}
@@ -66,9 +69,9 @@ def test_a_run_under_way_says_how_far_it_is_and_looks_again(ledger):
     number_of_it = begin(ledger)
     plan = plan_of("customers")
     plan["entities"]["customers"]["requests"] = 3
-    ledger.keep_plan(number_of_it, json.dumps(plan))
-    lease = ledger.claim(number_of_it, Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A", points=1250), customer("B", points=8))
+    keep_plan(ledger, number_of_it, json.dumps(plan))
+    mine = claim(ledger, number_of_it, Entity.CUSTOMERS, 1)
+    send(mine, customer("A", points=1250), customer("B", points=8))
     text = run(ledger)
     seen = Page(text)
 
@@ -98,9 +101,9 @@ def test_a_run_without_a_plan_does_not_guess_how_much_is_left(ledger):
 )
 def test_a_run_that_has_read_nothing_says_why(ledger, kind, outcome, said, is_good):
     covers = Covers(RunKind.FULL, dict.fromkeys(Entity, Window())).as_json()
-    number_of_it = ledger.begin_run("run", mapping="sample", mapping_hash="00", covers=covers, kind=kind).number
+    number_of_it = begin_run(ledger, "run", mapping="sample", mapping_hash="00", covers=covers, kind=kind).number
     if outcome:
-        ledger.finish_run(number_of_it, outcome)
+        finish_run(ledger, number_of_it, outcome)
     text = run(ledger)
 
     assert said in Page(text).text
@@ -123,7 +126,7 @@ def test_a_run_that_a_newer_one_of_its_kind_follows_is_not_called_under_way(ledg
     second = begin(ledger, "after it")
     assert refreshes(runs(ledger)) == [str(REFRESH_S)]
     assert Page(runs(ledger)).text.count("broken off") == 1
-    ledger.finish_run(second, "adds up")
+    finish_run(ledger, second, "adds up")
     assert "never finished; the next run went on" in Page(runs(ledger)).text
     assert refreshes(runs(ledger)) == []
     assert "Under way" not in Page(runs(ledger)).text
@@ -141,8 +144,8 @@ def test_a_run_that_is_being_read_back_is_looked_at_again(ledger):
 
 def test_a_dry_run_has_no_account_and_shows_its_plan(ledger):
     number_of_it = begin(ledger, kind=DRY_RUN)
-    ledger.keep_plan(number_of_it, json.dumps(plan_of("T")))
-    ledger.finish_run(number_of_it, "dry run: nothing was sent")
+    keep_plan(ledger, number_of_it, json.dumps(plan_of("T")))
+    finish_run(ledger, number_of_it, "dry run: nothing was sent")
     text = run(ledger)
 
     assert "This was a dry run: nothing was sent." in Page(text).text
@@ -205,19 +208,22 @@ def test_what_stayed_behind_is_counted_once_whoever_read_it_last(ledger):
     }
     assert "2 rows need a person and 1 row waits." in Page(runs(ledger)).text
 
-    entry = schema.entry
-    with ledger.reading() as connection:
-        held = connection.execute(select(entry.c.id).where(entry.c.state == State.HELD)).scalar_one()
-    again = begin(ledger, "second", Entity.CUSTOMERS)
-    lease = ledger.claim(again, Entity.CUSTOMERS, 1)
-    ledger.enter(lease, [Entry(customer("Z"), State.UNCHANGED)], [held])
-    ledger.finish(lease, 1)
-    ledger.finish_run(again, "adds up")
+    again = begin(ledger, "second", Entity.EVENTS)
+    mine = claim(ledger, again, Entity.EVENTS, 1)
+    see(mine, end(sale("2", "A"), State.HELD, "customer_missing"))
+    send(mine, sale("1", "D"))
+    mine.finish(2)
+    finish_run(ledger, again, "adds up")
 
-    assert Entity.EVENTS not in {one.entity for one in open_rows(ledger)}
+    assert [(one.reason, one.rows) for one in open_rows(ledger) if one.entity is Entity.EVENTS] == [
+        ("customer_missing", 1)
+    ]
     seen = Page(runs(ledger))
     assert seen.troubles[State.IN_DOUBT, "customers", "server_error", ""] == 1
-    assert "2 rows need a person." in seen.text
+    assert "2 rows need a person and 1 row waits." in seen.text
+    with ledger.engine.begin() as connection:
+        connection.execute(update(schema.record).values(gone_run=again))
+    assert open_rows(ledger) == []
 
 
 def test_a_red_run_is_the_first_thing_that_is_read(ledger):
@@ -256,11 +262,11 @@ def test_the_lane_is_shown_by_the_ledgers_own_clock(ledger):
 
 def test_nothing_in_it_can_be_turned_against_its_reader(ledger):
     number_of_it = begin(ledger, HOSTILE)
-    ledger.keep_plan(number_of_it, json.dumps(plan_of(HOSTILE)))
-    lease = ledger.claim(number_of_it, Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("C", points=1), state=BatchState.IN_DOUBT, words=HOSTILE, reason="server_error")
-    ledger.enter(lease, [Entry(customer("E", points=2), State.QUARANTINED, "missing_value", HOSTILE[:64], HOSTILE)])
-    ledger.finish_run(number_of_it, HOSTILE)
+    keep_plan(ledger, number_of_it, json.dumps(plan_of(HOSTILE)))
+    mine = claim(ledger, number_of_it, Entity.CUSTOMERS, 1)
+    send(mine, customer("C", points=1), state=BatchState.IN_DOUBT, words=HOSTILE, reason="server_error")
+    see(mine, end(customer("E", points=2), State.QUARANTINED, "missing_value", HOSTILE[:64], HOSTILE))
+    finish_run(ledger, number_of_it, HOSTILE)
     pages = (
         run(ledger, HOSTILE),
         runs(ledger),
@@ -276,8 +282,8 @@ def test_nothing_in_it_can_be_turned_against_its_reader(ledger):
 
 
 def test_a_large_run_is_looked_at_less_often(ledger, monkeypatch):
-    lease = ledger.claim(begin(ledger), Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A"))
+    mine = claim(ledger, begin(ledger), Entity.CUSTOMERS, 1)
+    send(mine, customer("A"))
     monkeypatch.setattr("masivo_engine.reports.pages.live_page._LARGE", 0)
     assert refreshes(run(ledger)) == ["60"]
 
@@ -289,11 +295,11 @@ def test_what_stayed_behind_is_found_by_its_index(tmp_path):
     steps = []
 
     def explain(connection, _cursor, statement, parameters, _context, _many):
-        if "FROM masivo_entry" in statement and not statement.startswith("EXPLAIN"):
+        if "FROM masivo_record" in statement and not statement.startswith("EXPLAIN"):
             found = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps.extend(row[3] for row in found if "masivo_entry" in row[3])
+            steps.extend(row[3] for row in found if "masivo_record" in row[3])
 
     event.listen(engine, "before_cursor_execute", explain)
     open_rows(ledger)
     engine.dispose()
-    assert steps == ["SEARCH masivo_entry USING INDEX masivo_entry_open (entity=? AND state=?)"]
+    assert steps == ["SEARCH masivo_record USING INDEX masivo_record_open (entity=? AND state=?)"]

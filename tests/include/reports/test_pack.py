@@ -14,21 +14,23 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import create_engine, insert, select, update
 
-from masivo_engine.forecast.forecast import Forecaster
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import now
 from masivo_engine.ledger.runs import decisions
-from masivo_engine.ledger.writing.slice_ledger import now
+from masivo_engine.ledger.runs.runs import finish_run, keep_plan
+from masivo_engine.ledger.runs.tallies import freeze
+from masivo_engine.ledger.writing.slice_ledger import claim
 from masivo_engine.model.batches import BatchState
-from masivo_engine.model.rows import Entity, Entry, Rejection, State
+from masivo_engine.model.rows import Entity, State
 from masivo_engine.model.runs import DRY_RUN
 from masivo_engine.reports.account import account
 from masivo_engine.reports.pack.folder import name_of, written_whole
 from masivo_engine.reports.pack.pack import write_pack, write_plan
 from masivo_engine.reports.pack.tables import write_rows
 from masivo_engine.samples.retailer import build
-from tests.builders import REWARD, customer
+from tests.builders import REWARD, adopted, customer, end, quarantined, rejection, see, send
 from tests.include.reports.pages_read import number, page, references, rows
-from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, is_verified, packed, plan_of, send, work_off
+from tests.include.reports.small_packs import HOSTILE, LIMITS, begin, is_verified, packed, plan_of, work_off
 from tests.whole_migration import UNLIMITED, journey
 
 
@@ -129,15 +131,14 @@ def test_who_ran_approved_and_released_what_is_told(ledger, tmp_path):
 
 def test_hostile_text_is_shown_and_nothing_else(ledger, tmp_path):
     run = begin(ledger, HOSTILE[:200])
-    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A"), state=BatchState.IN_DOUBT, words=HOSTILE, reason="server_error")
+    mine = claim(ledger, run, Entity.CUSTOMERS, 1)
+    send(mine, customer("A"), state=BatchState.IN_DOUBT, words=HOSTILE, reason="server_error")
     code, column, shape = "<b>code</b>", '"><script>1</script>', f"text {HOSTILE}"
-    row = Rejection(Entity.CUSTOMERS, HOSTILE, HOSTILE, code, column, shape)
-    ledger.enter(lease, [Entry(row, State.QUARANTINED, code, column, shape)])
-    ledger.finish(lease, 2)
+    see(mine, quarantined(rejection(Entity.CUSTOMERS, HOSTILE, code, column, shape)))
+    mine.finish(2)
     decisions.enter(ledger, run, HOSTILE[:20], HOSTILE, about=HOSTILE, entity="<i>")
-    ledger.keep_plan(run, json.dumps(plan_of(HOSTILE)))
-    ledger.finish_run(run, HOSTILE)
+    keep_plan(ledger, run, json.dumps(plan_of(HOSTILE)))
+    finish_run(ledger, run, HOSTILE)
     folder = packed(ledger, tmp_path, HOSTILE[:200])
 
     for name in ("index.html", "plan.html"):
@@ -152,10 +153,9 @@ def test_hostile_text_is_shown_and_nothing_else(ledger, tmp_path):
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
 def test_a_cell_that_a_spreadsheet_would_run_is_text(ledger, tmp_path, text):
-    lease = ledger.claim(begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
-    row = Rejection(Entity.CUSTOMERS, text, text, "contract", text, text, Decimal(-7))
-    ledger.enter(lease, [Entry(row, State.QUARANTINED, "contract", text, text)])
-    ledger.finish(lease, 1)
+    mine = claim(ledger, begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
+    see(mine, quarantined(rejection(Entity.CUSTOMERS, text, "contract", text, text, points=-7)))
+    mine.finish(1)
     (cells,) = rows(packed(ledger, tmp_path), "customers.quarantined.csv")
     assert [cells[name] for name in ("key", "customer", "column", "shape")] == [f"'{text}"] * 4
     assert cells["points"] == "-7"
@@ -166,10 +166,10 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text(ledger, tmp_path, text):
     [(3, "1 customers that were read are not in the ledger"), (1, "the ledger has 1 customers more than were read")],
 )
 def test_an_account_that_does_not_add_up_is_the_first_thing_that_is_said(ledger, tmp_path, read, said):
-    lease = ledger.claim(begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A"), customer("B"))
-    ledger.finish(lease, read)
-    ledger.finish_run(1, "the account does not add up: customers")
+    mine = claim(ledger, begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
+    send(mine, customer("A"), customer("B"))
+    mine.finish(read)
+    finish_run(ledger, 1, "the account does not add up: customers")
     made = account(ledger, "run", LIMITS)
     with ledger.engine.begin() as connection:
         connection.execute(update(schema.run).values(outcome=made.verdict(0)))
@@ -180,17 +180,17 @@ def test_an_account_that_does_not_add_up_is_the_first_thing_that_is_said(ledger,
 
 
 def test_a_run_that_is_under_way_is_no_alarm(ledger, tmp_path):
-    lease = ledger.claim(begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
-    send(ledger, lease, customer("A"))
+    mine = claim(ledger, begin(ledger, "run", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
+    send(mine, customer("A"))
     assert "This run is not finished" in page(packed(ledger, tmp_path)).text
 
 
 def test_a_run_with_nothing_to_send_says_so(ledger, tmp_path):
     run = begin(ledger, "run", Entity.CUSTOMERS)
-    lease = ledger.claim(run, Entity.CUSTOMERS, 1)
-    ledger.enter(lease, [Entry(customer(key), State.UNCHANGED) for key in "AB"])
-    ledger.finish(lease, 2)
-    ledger.finish_run(run, "adds up")
+    mine = claim(ledger, run, Entity.CUSTOMERS, 1)
+    see(mine, *(adopted(customer(key)) for key in "AB"))
+    mine.finish(2)
+    finish_run(ledger, run, "adds up")
     seen = page(packed(ledger, tmp_path))
     assert "Nothing had to be sent: all 2 rows were delivered before, unchanged." in seen.text
     assert "no request was made" in seen.text
@@ -203,15 +203,53 @@ def test_a_pack_is_its_owners_alone_and_replaces_the_one_before(ledger, tmp_path
     folder = packed(ledger, tmp_path / "packs")
     (folder / "stray").touch()
     with ledger.engine.begin() as connection:
-        connection.execute(update(schema.entry).where(schema.entry.c.key == "D").values(state=State.SUPERSEDED))
+        connection.execute(update(schema.record).where(schema.record.c.key == "D").values(state=State.HELD))
     assert packed(ledger, tmp_path / "packs") == folder
 
     assert [file.name for file in folder.parent.iterdir()] == ["run"]
     assert not (folder / "customers.quarantined.csv").exists()
-    assert len(rows(folder, "customers.superseded.csv")) == 1
+    assert len(rows(folder, "customers.held.csv")) == 1
     is_verified(folder)
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
     assert {stat.S_IMODE(place.stat().st_mode) for place in (folder, folder.parent)} == {0o700}
+
+
+def test_the_pack_of_an_earlier_run_has_what_it_delivered_and_what_it_was_last_to_see(ledger, tmp_path):
+    first = begin(ledger, "first", Entity.CUSTOMERS)
+    mine = claim(ledger, first, Entity.CUSTOMERS, 1)
+    send(mine, customer("A", points=7), customer("B", points=5))
+    see(mine, *(quarantined(rejection(Entity.CUSTOMERS, key, "missing_value")) for key in "CD"))
+    mine.finish(4)
+    freeze(ledger, first)
+    mine = claim(ledger, begin(ledger, "second", Entity.CUSTOMERS), Entity.CUSTOMERS, 1)
+    see(mine, end(customer("A", points=9, content="new"), State.HELD, "changed_after_delivery"))
+    send(mine, customer("C", points=1))
+    mine.finish(2)
+
+    folder = packed(ledger, tmp_path, "first")
+    assert {one["key"]: one["points"] for one in rows(folder, "customers.delivered.csv")} == {"A": "7", "B": "5"}
+    assert [one["key"] for one in rows(folder, "customers.quarantined.csv")] == ["D"]
+    assert page(folder).equations["records", "customers"]["quarantined"] == 2
+    assert "a later run has seen some of these rows since, and they are in its pack" in page(folder).text
+    folder = packed(ledger, tmp_path, "second")
+    assert [one["key"] for one in rows(folder, "customers.held.csv")] == ["A"]
+    assert "a later run has seen" not in page(folder).text
+
+
+def test_rows_that_are_gone_are_told_apart_from_the_equation(ledger, tmp_path):
+    run = begin(ledger)
+    work_off(ledger, run)
+    later = begin(ledger, "later", Entity.CUSTOMERS, Entity.TRANSACTIONS)
+    for entity in (Entity.CUSTOMERS, Entity.TRANSACTIONS):
+        claim(ledger, later, entity, 1).finish(0)
+    finish_run(ledger, later, "adds up")
+    with ledger.engine.begin() as connection:
+        connection.execute(update(schema.record).where(schema.record.c.key.in_(["A", "T1"])).values(gone_run=later))
+    seen = page(packed(ledger, tmp_path, "later"))
+    assert "Masivo has these rows, and this run looked for them in the source and did not find them." in seen.text
+    assert "1 customers, 1,250 points" in seen.text
+    assert "1 transactions, 1,300 points" in seen.text
+    assert "2 rows that Masivo has are gone from the legacy database." in seen.text
 
 
 def test_a_pack_that_cannot_be_finished_is_not_seen_and_the_one_before_stays(tmp_path):
@@ -244,7 +282,7 @@ def test_the_name_of_a_run_becomes_the_name_of_a_folder_and_no_two_meet():
 
 def test_a_dry_run_has_a_plan_and_no_account(ledger, tmp_path):
     run = begin(ledger, "dry", kind=DRY_RUN)
-    ledger.keep_plan(run, json.dumps(plan_of("customers")))
+    keep_plan(ledger, run, json.dumps(plan_of("customers")))
     for folder in (write_plan(ledger, "dry", tmp_path, LIMITS).parent, packed(ledger, tmp_path, "dry")):
         assert set(is_verified(folder)["files"]) == {"plan.html", "plan.json"}
         assert "href" not in (folder / "plan.html").read_text()
@@ -253,7 +291,7 @@ def test_a_dry_run_has_a_plan_and_no_account(ledger, tmp_path):
 def test_a_plan_that_is_made_again_leaves_the_account_in_the_pack(ledger, tmp_path):
     run = begin(ledger)
     work_off(ledger, run)
-    ledger.keep_plan(run, json.dumps(plan_of("customers")))
+    keep_plan(ledger, run, json.dumps(plan_of("customers")))
     packed(ledger, tmp_path)
     plan = write_plan(ledger, "run", tmp_path, LIMITS)
     assert plan.name == "plan.html"
@@ -266,19 +304,13 @@ def test_memory_does_not_grow_with_the_ledger(ledger, tmp_path):
 
     def fill(first, most):
         lines = [
-            {
-                "run": run,
-                "entity": "transactions",
-                "slice": 1,
-                "key": f"T{n}",
-                "customer": f"C{n}",
-                "state": "delivered",
-            }
-            | {"points": 1, "reward": REWARD, "shape": f"shape {n}"}
+            {"entity": "transactions", "home": f"tC{n}", "place": f"tT{n}", "key": f"T{n}", "customer": f"C{n}"}
+            | {"owner": f"tC{n}", "state": "delivered", "run": run, "since_run": run, "slice": 1, "fence": 1}
+            | {"has_run": run, "points": 1, "worth": f'{{"{REWARD}": "1"}}', "shape": f"shape {n}"}
             for n in range(first, most)
         ]
         with ledger.engine.begin() as connection:
-            connection.execute(insert(schema.entry), lines)
+            connection.execute(insert(schema.record), lines)
 
     def peak(name):
         with written_whole(tmp_path, name) as folder:
@@ -320,11 +352,9 @@ def migrated(tmp_path_factory):
     with journey(*urls, extra={**UNLIMITED, "records": 100}) as trip:
         ledger, limits = trip.place.ledger, trip.place.hook.limits
         run = trip.begin("nightly")
-        slices = {entity: ledger.slices(run.number, entity) for entity in Entity}
-        told = Forecaster(ledger, run, limits).forecast([trip.place.legacy(entity) for entity in Entity], slices)
-        ledger.keep_plan(run.number, json.dumps(told.as_json()))
+        told = trip.foretell(run)
         made = trip.migrate("nightly")
-        ledger.finish_run(run.number, "adds up")
+        finish_run(ledger, run.number, "adds up")
         yield write_pack(ledger, trip.account("nightly"), place / "packs", limits), made, told, addresses
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from masivo_engine.mapping.aliases import PARENT_KEY
 from masivo_engine.mapping.loader import load
+from masivo_engine.model.places import place_of
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Window
 from masivo_engine.source.statements import SampleValues, Statements, elements
@@ -34,6 +36,7 @@ TEXTS = SampleValues(key="k", customer="c", changed=datetime(2024, 1, 1))  # noq
 PART = Slice(Entity.EVENTS, 2, 3, 100, 200, 50)
 WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
 EVERYTHING = Window()
+PLACES = tuple(map(place_of, [1, 2, "1", "1 ", Decimal("1.5"), 1.5, UUID(int=1), b"1", "x" * 300, None]))
 # Neither has these: a LIMIT, hex(), a number or TRUE for a condition, or a cast to text of no
 # length (Oracle) or of 30 (SQL Server).
 FOREIGN = re.compile(
@@ -102,9 +105,26 @@ def test_a_window_of_transactions_brings_the_others_of_its_customers_along(mappi
     )
 
 
-def test_rows_by_name_that_a_window_of_everything_reads_already_are_none_on_oracle_too(mapping):
-    statement = selection(mapping, Entity.CUSTOMERS, "oracle", NUMBERS).rows(PART, EVERYTHING.named(["1"]))
-    assert "legacy.id IN (:id_3_1) AND 1 = 0 ORDER BY" in written(statement, "oracle", mapping)
+def test_places_are_asked_for_by_type_on_oracle_and_those_of_other_types_are_none(mapping):
+    """Oracle hands one column's whole numbers out as int, and its others as float or Decimal."""
+    made = selection(mapping, Entity.CUSTOMERS, "oracle", NUMBERS)
+    statement = made.rows(PART, Window(places=("ia1", "ib17", "d17.5", "tA", "bff", "n", "h")))
+    assert written(statement, "oracle", mapping).endswith(
+        " WHERE legacy.id IS NOT NULL AND legacy.id IS NOT NULL"
+        " AND (legacy.id IN (:id_1_1, :id_1_2) OR legacy.id IN (:id_2_1)"
+        " OR lengthb(CAST(legacy.id AS VARCHAR2(4000 CHAR))) > :lengthb_1 OR legacy.id IS NULL) ORDER BY legacy.id"
+    )
+    nothing = made.rows(PART, Window(places=("tA",)))
+    assert " AND 1 = 0 ORDER BY" in written(nothing, "oracle", mapping)
+
+
+def test_texts_that_no_ledger_keeps_are_asked_for_by_what_is_wrong_with_them_on_sql_server(mapping):
+    statement = selection(mapping, Entity.EVENTS, "mssql", TEXTS).at(["h"])
+    assert written(statement, "mssql", mapping) == (
+        "SELECT legacy.customer_id, legacy.order__purchase_id AS masivo_key FROM (SQL) AS legacy"
+        " WHERE datalength(legacy.order__purchase_id) > :datalength_1"
+        " OR charindex(char(:char_1), legacy.order__purchase_id COLLATE Latin1_General_BIN2) > :charindex_1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,8 +156,11 @@ def test_nothing_is_said_that_neither_database_knows(mapping, dialect, stored, e
         made.newest(until=WINDOW.until),
         made.later(WINDOW.until),
         made.any_row(),
-        made.rows(PART, WINDOW.named(["1", "2"])),
-        made.rows(PART, EVERYTHING.named(["1"])),
+        made.rows(PART, Window(places=PLACES)),
+        made.keyless(PART, Window(places=PLACES)),
+        made.at(PLACES),
+        made.twins(Window()),
+        *([made.spellings([stored.key])] if made.can_take_for_another else []),
         *(elements(query, [PARENT_KEY[entity], "value"], [stored.key]) for query in mapping.lists[entity].values()),
     ]
     for statement in statements:

@@ -140,6 +140,8 @@ def test_casts_and_backslashes_are_left_alone(postgres, tmp_path):
         (Window(until=NOON), "changed from the beginning to 2024-01-15T12:00:00+00:00"),
         (Window(NOON, NOON, ("A", "B")), f"changed from {NOON.isoformat()} to {NOON.isoformat()} of 2 named customers"),
         (Window(customers=("A",)), "of 1 named customers"),
+        (Window(places=("tA",)), "what a person released"),
+        (Window(places=()), "what a person released"),
     ],
 )
 def test_a_window_says_what_it_holds(window, said):

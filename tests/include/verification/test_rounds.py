@@ -202,17 +202,38 @@ def test_rows_that_changed_in_the_source_since_are_compared_by_what_the_ledger_k
         made = on.verify()
         assert on.findings() == [("transactions", "P1-b1", "sign")]
         assert made.wrong == 1
-        # Whether a number of purchases was another one before cannot be said without the customer's
-        # row.
-        assert {entity for entity, _ in on.states("delivered")} == {"events", "transactions"}
+        # With which number of purchases each was sent is kept, so that its purchases are proved.
+        assert on.states("delivered") == {("transactions", "P1-b1")}
 
 
 def test_what_is_in_doubt_is_nobodys_fault(tmp_path, people):
     with shop(tmp_path, *people) as on:
         with on.ledger.engine.begin() as connection:
-            doubtful = update(schema.entry).where(schema.entry.c.key.in_(["P1-b2", "P2-s1"]))
-            connection.execute(doubtful.values(state="in_doubt"))
+            record = schema.record
+            doubtful = update(record).where(record.c.key.in_(["P1-b2", "P2-s1"]))
+            out = {"out_batch": record.c.has_batch} | {f"out_{one}": record.c[f"has_{one}"] for one in schema.CONTENT}
+            connection.execute(doubtful.values(out | {"state": "in_doubt"}))
+            connection.execute(doubtful.values(schema.NOTHING_THERE))
         made = on.verify()
         assert on.findings() == []
         assert made.wrong == 0
         assert on.states("in_doubt") == {("transactions", "P1-b2"), ("events", "P2-s1")}
+
+
+def test_what_is_not_there_is_missing_only_where_something_that_was_sent_later_is_there(tmp_path, people):
+    """The queue stands still for good: nobody knows whether it has lost anything."""
+    with shop(tmp_path, *people, sandbox={"delay_s": 3600.0}) as on:
+        made = on.verify()
+        assert (made.wrong, made.unread) == (0, 4)
+        assert [bucket for _, _, bucket in on.findings()] == ["waiting"] * 4
+        assert "nothing that was sent later is there" in made.sentence(0)
+        assert on.states("confirmed") == set()
+
+
+def test_the_last_set_of_all_has_nothing_behind_it_and_is_not_called_missing(tmp_path, people):
+    with shop(tmp_path, *people) as on:
+        last = on.trip.posts()[-1].accepted[-1][0].removeprefix("legacy:")
+        on.spoil("transactions", last, Spoil.LOSE)
+        made = on.verify()
+        assert (made.wrong, made.unread) == (0, 1)
+        assert ("transactions", last) in on.states("delivered")

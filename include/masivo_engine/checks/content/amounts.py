@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from masivo_engine.checks.finding import Finding, note, warning
+from masivo_engine.mapping.values import decimal_of
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.rows import Entity, Record
 
@@ -48,7 +49,7 @@ class Decimals:
             value = row[index]
             if isinstance(value, float | Decimal):
                 self._values[name] += 1
-                self._longer[name] += _places(value) > kept
+                self._longer[name] += _places(value, kept) > kept
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is rounded."""
@@ -199,10 +200,10 @@ _SAYS = {
 }  # fmt: skip
 
 
-def _places(value: float | Decimal) -> int:
+def _places(value: float | Decimal, kept: int) -> int:
     try:
-        exact = Decimal(repr(value)) if isinstance(value, float) else value.normalize()
-        exponent = exact.as_tuple().exponent
+        exact = decimal_of(value, kept) if isinstance(value, float) else value
+        exponent = exact.normalize().as_tuple().exponent
     except InvalidOperation:
         return 0
     return -exponent if isinstance(exponent, int) else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, func, select
 
-from masivo_engine.checks.finding import Finding, note, several, warning
+from masivo_engine.checks.finding import Finding, note, warning
 from masivo_engine.checks.questions import Asked, Unanswered
 from masivo_engine.mapping.aliases import KEY
 from masivo_engine.model.rows import Entity
@@ -20,11 +20,8 @@ _FEW = 100  # keys of which gaps say nothing
 _LONGEST = 24
 
 
-def keys(asked: Asked, entity: Entity, *, are_counted: bool = False) -> Iterator[Finding]:
-    """
-    Yield what is wrong with the keys of *entity*; rows of one key were found already if they
-    *are_counted*.
-    """
+def keys(asked: Asked, entity: Entity) -> Iterator[Finding]:
+    """Yield what is wrong with the keys of *entity*, apart from those that several rows have."""
     _, _, key = asked.key(entity)
     where = str(entity)
     try:
@@ -35,8 +32,6 @@ def keys(asked: Asked, entity: Entity, *, are_counted: bool = False) -> Iterator
             yield from _alike(asked, where, KEY[entity], key)
         elif isinstance(sample[0][0], int):
             yield from _gaps(asked, where, KEY[entity], key)
-        if not are_counted:
-            yield from _repeated(asked, where, key)
     except Unanswered as why:
         yield note(where, "not_checked", f"whether the keys are unique: {why}")
 
@@ -48,20 +43,6 @@ def mask(value: str) -> str:
         for sign in value[:_LONGEST]
     )
     return f"{written}..." if len(value) > _LONGEST else written
-
-
-def _repeated(asked: Asked, where: str, key: ColumnElement[Any]) -> Iterator[Finding]:
-    counts = (
-        select(func.count().label("n"))
-        .where(key.is_not(None))
-        .group_by(asked.exactly(key))
-        .having(func.count() > 1)
-        .subquery()
-    )
-    found, rows = asked.counts(select(func.count(), func.sum(counts.c.n)))
-    if found:
-        matter = f"{several(found, 'key')} on more than one row, {rows:,} rows altogether"
-        yield warning(where, "keys_repeated", matter, "of copies one goes, of different rows none", rows=rows)
 
 
 def _alike(asked: Asked, where: str, alias: str, key: ColumnElement[Any]) -> Iterator[Finding]:

@@ -9,28 +9,34 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from masivo_engine.checks.content.amounts import Amounts, Decimals
+from masivo_engine.checks.content.owners import OwnersOfRows
+from masivo_engine.checks.content.texts import DoubleEncoded, SameTexts
 from masivo_engine.checks.content.times import Moments
 from masivo_engine.checks.finding import Finding, blocker, note, several, warning
+from masivo_engine.checks.first_load import FirstLoad
 from masivo_engine.contract.fields import Kind
 from masivo_engine.contract.tree import Node
 from masivo_engine.mapping.aliases import CHANGED, KEY, Query, find
 from masivo_engine.mapping.lineage import expressions
 from masivo_engine.mapping.loader import Mapping
-from masivo_engine.model.errors import MigrationError
-from masivo_engine.model.limits import Limits
+from masivo_engine.mapping.values import unseen
+from masivo_engine.model.errors import MigrationError, TryAgainLater
 from masivo_engine.model.reasons import REASONS
-from masivo_engine.model.rows import LegacyRow, Record, Rejection, UnreadableRow
+from masivo_engine.model.rows import Entity, LegacyRow, Record, Rejection, State, UnreadableRow
 from masivo_engine.model.runs import Slice, Window
-from masivo_engine.records.stream import maker_of, shaper_of
+from masivo_engine.records.stream import maker_of, shaper_of, whole_customers
 from masivo_engine.source.reader import Source
+from masivo_engine.triage.triage import Judgement
 
 
 _PHP = re.compile(r"\s*(?:[aOC]:\d+:|[sibd]:[\d.-]+[;:])")
 _LONG = 2**53
+_TWINS = frozenset({"duplicate_key", "duplicate_row"})
 _LONGEST = 40  # characters of an expression that are worth showing in a sentence
 _FRACTIONS = {Kind.MONEY: "money", Kind.POINTS: "points", Kind.QUANTITY: "quantity"}
 
@@ -39,9 +45,10 @@ class Rows:
     """
     Looks at the rows of one entity, as many as *most*; *columns* are the aliases of each file.
 
-    *strangers* are the values, for people, that the contract does not know, by column. Afterwards
-    *rows* is how many were looked at, and *elements* those of each list; it *is_whole* unless it
-    was cut short by *most*, and *has_ended* if the last row was reached.
+    What becomes of each is judged as *load* has it. *strangers* are the values, for people, that
+    the contract does not know, by column. Afterwards *rows* is how many were looked at, and
+    *elements* those of each list; it *is_whole* unless it was cut short by *most*, and *has_ended*
+    if the last row was reached.
     """
 
     def __init__(
@@ -49,14 +56,15 @@ class Rows:
         legacy: Source,
         mapping: Mapping,
         columns: dict[Query, list[str]],
+        load: FirstLoad,
         *,
         now: datetime,
-        limits: Limits,
         most: int | None,
         strangers: dict[str, str] | None = None,
     ) -> None:
         self.entity = legacy.entity
         self._legacy = legacy
+        self._load = load
         self._most = most
         self._strangers = strangers or {}
         self._query = mapping.queries[self.entity]
@@ -65,12 +73,15 @@ class Rows:
             path: _File(mapping, query, columns[query], now, path=path)
             for path, query in mapping.lists[self.entity].items()
         }
-        self._amounts = Amounts(self.entity, limits)
+        self._amounts = Amounts(self.entity, load.limits)
+        self._owners = OwnersOfRows(self.entity, load)
+        self._texts = SameTexts(self.entity)
         self._key = legacy.columns.index(KEY[self.entity])
         self._faults: Counter[tuple[str, str]] = Counter()
         self._details: dict[tuple[str, str], Counter[str]] = {}
         self._keys: Counter[str] = Counter()
         self._long_keys = 0
+        self._judged = self._lost = 0
         self.rows = 0
         self.elements = dict.fromkeys(self._lists, 0)
         self.is_whole = True
@@ -78,32 +89,62 @@ class Rows:
 
     def look(self) -> Iterator[Finding]:
         """Read the rows and yield what was found."""
-        everything = Slice.everything(self.entity)
-        maker = maker_of(self._legacy)
+        twins: dict[str, int] = {}
         try:
-            with closing(self._legacy.pages(everything, Window())) as pages:  # type: ignore[type-var]
-                for whole in pages:
-                    page = whole if self._most is None else whole[: self._most - self.rows]
-                    made = maker.make_all(page)
-                    twins = self._twins(made)
-                    for row, became in zip(page, made, strict=True):
-                        self._see(row, became, is_twin=became.key in twins)
-                    self.rows += len(page)
-                    if self._most is not None and self.rows >= self._most:
-                        self.is_whole = False
-                        break
-                else:
-                    self.has_ended = True
+            try:
+                twins |= self._legacy.twins(Window())
+            except TryAgainLater as error:
+                matter = f"whether keys are on more than one row: {error}"
+                yield note(str(self.entity), "not_checked", matter, "the plan of a run asks, however long it takes")
+            pages = whole_customers(self._pages())
+            triage = self._load.triage(self._legacy, twins)
+            for made in pages:
+                self._judge(triage.judge(made))
+            if not self.is_whole and twins:
+                matter = f"{several(len(twins), 'key')} on more than one row, {sum(twins.values()):,} rows altogether"
+                do = "of copies one goes, of different rows none"
+                yield warning(str(self.entity), "keys_repeated", matter, do, rows=sum(twins.values()))
         except MigrationError as error:
             yield blocker(str(self.entity), "cannot_be_read", f"after {self.rows:,} rows: {error}", "see the words")
         yield from self._findings()
 
-    def _see(self, row: LegacyRow | UnreadableRow, became: Record | Rejection, *, is_twin: bool) -> None:
+    def _pages(self) -> Iterator[list[Record | Rejection]]:
+        """
+        Read, look at each row as it was handed out, and yield what was made of those that can be
+        judged: of the customers who are looked at, all that they own.
+        """
+        part = Slice.everything(self.entity)
+        if self.entity.has_parent and self._load.end is not None and self._load.reaches(self._legacy):
+            part = replace(part, upper=self._load.end)
+            self.is_whole = False
+        maker = maker_of(self._legacy)
+        with closing(self._legacy.pages(part, Window())) as pages:  # type: ignore[type-var]
+            for whole in pages:
+                room = None if self._most is None else self._most - self.rows
+                if room is not None and room <= 0:
+                    self._stop_before(whole[0])
+                    return
+                page = whole[:room]
+                made = maker.make_all(page)
+                for row, became in zip(page, made, strict=True):
+                    self._see(row, became)
+                self.rows += len(page)
+                if len(page) < len(whole):
+                    self._stop_before(whole[len(page)])
+                    yield _without(made, made[-1].customer) if self.entity is Entity.TRANSACTIONS else made
+                    return
+                self._note_twins(made)
+                yield made
+        self.has_ended = part.upper is None
+
+    def _stop_before(self, row: LegacyRow | UnreadableRow) -> None:
+        self.is_whole = False
+        if self.entity is Entity.CUSTOMERS:
+            self._load.end = row.key if isinstance(row, UnreadableRow) else row.values[self._key]
+
+    def _see(self, row: LegacyRow | UnreadableRow, became: Record | Rejection) -> None:
         if isinstance(became, Rejection):
-            self._faults[became.reason, became.column] += 1
             self._note_detail(row, became)
-        elif not is_twin:  # twins share their lines, so nothing of theirs adds up
-            self._amounts.see(became)
         if isinstance(row, LegacyRow):
             self._own.see(row.values)
             for path, file in self._lists.items():
@@ -113,24 +154,26 @@ class Rows:
             key = row.values[self._key]
             self._long_keys += isinstance(key, int) and abs(key) >= _LONG
 
-    def _twins(self, made: Sequence[Record | Rejection]) -> set[str]:
-        """Judge rows of one key as a sync does; they are always in one page. Return their keys."""
-        alike: dict[str, list[Record | Rejection]] = {}
-        for row in made:
-            if row.key:
-                alike.setdefault(row.key, []).append(row)
-        for rows in alike.values():
-            records = [row for row in rows if isinstance(row, Record)]
-            if len(rows) == 1 or not records:
-                continue
-            is_copy = len(records) == len(rows) and len({(row.customer, row.content_hash) for row in records}) == 1
-            self._keys["keys"] += 1
-            self._keys["rows"] += len(rows)
-            if is_copy:
-                self._faults["duplicate_row", ""] += len(rows) - 1
-            else:
-                self._faults["duplicate_key", ""] += len(records)
-        return {key for key, rows in alike.items() if len(rows) > 1}
+    def _note_twins(self, made: Sequence[Record | Rejection]) -> None:
+        """Note how many rows the keys have that stand on several; they are always in one page."""
+        for rows in Counter(row.key for row in made if row.key).values():
+            if rows > 1:
+                self._keys["keys"] += 1
+                self._keys["rows"] += rows
+
+    def _judge(self, judgement: Judgement) -> None:
+        self._load.projection.note(self.entity, judgement.judged)
+        for one in judgement.judged:
+            self._judged += 1
+            reason = one.verdict.reason
+            if not one.verdict.is_sent:
+                self._lost += one.verdict.state is State.QUARANTINED
+                self._faults[reason, one.verdict.column] += 1
+            if isinstance(one.row, Record):
+                self._texts.see(one.row)
+                if reason not in _TWINS:  # twins share their lines, so nothing of theirs adds up
+                    self._amounts.see(one.row)
+            self._owners.see(one)
 
     def _note_detail(self, row: LegacyRow | UnreadableRow, became: Rejection) -> None:
         detail = ""
@@ -138,6 +181,8 @@ class Rows:
             value = row.values[self._own.index[became.column]]
             if became.reason == "not_a_date":
                 detail = _date_kind(value)
+            elif became.reason == "invisible_sign":
+                detail = ", ".join(unseen(str(value)))
             elif isinstance(value, str) and _PHP.match(value):
                 detail = "PHP-serialised text: decode it in customers.py, or leave it out"
         if detail:
@@ -145,18 +190,20 @@ class Rows:
 
     def _findings(self) -> Iterator[Finding]:
         where = str(self.entity)
-        lost = sum(self._faults.values())
-        first = f"the first {self.rows:,} rows" if not self.is_whole else f"all {self.rows:,} rows"
+        first = f"the first {self._judged:,} rows" if not self.is_whole else f"all {self._judged:,} rows"
         if not self.rows:
             yield warning(where, "no_rows", "the SQL finds no rows", "check its conditions and the rights of the user")
-        elif lost >= self.rows:
+        elif self._lost >= self._judged > self.rows // 2:  # of a sample that was cut, less may be judged
             worst = self._faults.most_common(1)[0][0]
             matter = f"none of {first} becomes a record, most of them because of {worst[0]}"
             yield blocker(where, "no_row_goes", matter, REASONS[worst[0]].do, rows=self.rows)
         else:
-            yield note(where, "records", f"{self.rows - lost:,} of {first} become records", rows=self.rows)
+            yield note(where, "records", f"{self._judged - self._lost:,} of {first} become records", rows=self.rows)
         for (code, column), count in self._faults.items():
-            yield self._of_fault(code, column, count)
+            if code not in self._owners.says:
+                yield self._of_fault(code, column, count)
+        yield from self._owners.findings(self._judged, is_cut=not self._load.reaches(self._legacy))
+        yield from self._texts.findings()
         for column, values in self._strangers.items():
             matter = f"{column} has values that the contract does not know: {values}"
             yield warning(where, "unknown_code", matter, "map each in SQL; never to a guess")
@@ -190,6 +237,11 @@ class Rows:
         )
 
 
+def _without(made: Sequence[Record | Rejection], customer: str) -> list[Record | Rejection]:
+    """Return *made* without the rows of *customer*, of whom there may be more."""
+    return [row for row in made if row.customer != customer]
+
+
 class _File:
     """What is to be looked at in the columns of one file."""
 
@@ -214,18 +266,21 @@ class _File:
         )
         self._texts = [name for name in names if _kind(nodes[name]) is Kind.TEXT and name not in KEY.values()]
         self._php: Counter[str] = Counter()
+        self._double = DoubleEncoded(query.entity)
 
     def see(self, row: Sequence[Any]) -> None:
         self._moments.see(row)
         self._decimals.see(row)
         for name in self._texts:
             value = row[self.index[name]]
+            self._double.see(name, value)
             if isinstance(value, str) and ":" in value[:8] and _PHP.match(value):
                 self._php[name] += 1
 
     def findings(self) -> Iterator[Finding]:
         yield from self._moments.findings()
         yield from self._decimals.findings()
+        yield from self._double.findings()
         for name, count in self._php.items():
             matter = f"{name} holds PHP-serialised text in {count:,} rows, which would be sent as it is"
             do = f"decode it in {self._entity}.py, or leave it out"

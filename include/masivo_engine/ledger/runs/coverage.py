@@ -8,7 +8,7 @@ finished: nothing has to be entered when a run ends, and a run that failed has c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import exists, func, insert, or_, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing import table_rows
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.runs import slice_row
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice, Span
 
@@ -49,7 +49,7 @@ def plan_slices(
         if connection.execute(planned).first() is not None:
             return
         if slices:
-            connection.execute(insert(part), [{"run": run} | table_rows.of_slice(part_) for part_ in slices])
+            connection.execute(insert(part), [{"run": run} | slice_row(one) for one in slices])
         known = select(coverage.c.run).where(coverage.c.run == run, coverage.c.entity == entity)
         if span is not None and connection.execute(known).first() is None:
             connection.execute(
@@ -66,46 +66,22 @@ def plan_slices(
             )
 
 
-def add_selected(ledger: Ledger, run: int, entity: Entity, portions: Iterable[tuple[Sequence[str], int]]) -> None:
+def covered(ledger: Ledger, mapping: str, mapping_hash: str, entity: Entity) -> list[Span]:
     """
-    Enter a slice for each of *portions*, keys and the rows expected of them, behind those that are
-    there.
-
-    Nothing where the run has such slices already: an earlier try entered them.
+    Return the spans of *entity* that runs have worked off with the mapping of that name and
+    content: another content may make records of rows that were none.
     """
-    part, selected = schema.part, schema.selected
-    this = (part.c.run == run, part.c.entity == entity)
-    with ledger.engine.begin() as connection:
-        there = connection.execute(select(part.c.number, part.c.selects).where(*this)).all()
-        if any(row.selects == "keys" for row in there):
-            return
-        last = max((row.number for row in there), default=0)
-        for number, (keys, count) in enumerate(portions, start=last + 1):
-            new = Slice(entity, number, number, None, None, count, selects="keys")
-            connection.execute(insert(part), {"run": run} | table_rows.of_slice(new))
-            chosen = [{"run": run, "entity": entity, "slice": number, "key": key} for key in keys]
-            connection.execute(insert(selected), chosen)
-            last = number
-        connection.execute(schema.part.update().where(*this).values(of=last))
-
-
-def selected_keys(ledger: Ledger, run: int, part: Slice, *, behind: str | None, limit: int) -> list[str]:
-    """Return the next *limit* keys that *part* of *run* reads, in order, *behind* one."""
-    table = schema.selected
-    mine = [table.c.run == run, table.c.entity == part.entity, table.c.slice == part.number]
-    if behind is not None:
-        mine.append(table.c.key > behind)
-    with ledger.reading() as connection:
-        return list(connection.execute(select(table.c.key).where(*mine).order_by(table.c.key).limit(limit)).scalars())
-
-
-def covered(ledger: Ledger, mapping: str, entity: Entity) -> list[Span]:
-    """Return the spans of *entity* that runs with *mapping* have worked off."""
-    table = schema.coverage
+    table, run = schema.coverage, schema.run
     with ledger.reading() as connection:
         found = connection.execute(
             select(table.c.since, table.c.until)
-            .where(table.c.mapping == mapping, table.c.entity == entity, *_is_worked_off(table))
+            .join(run, run.c.id == table.c.run)
+            .where(
+                table.c.mapping == mapping,
+                table.c.entity == entity,
+                run.c.mapping_hash == mapping_hash,
+                *_is_worked_off(table),
+            )
             .order_by(table.c.run)
         ).all()
     return [Span(_aware(row.since), _aware(row.until)) for row in found]
@@ -130,27 +106,15 @@ def last_seen(ledger: Ledger, mapping: str, entity: Entity, *, runs: int) -> lis
     ]
 
 
-def newest_seen(ledger: Ledger, mapping: str, entity: Entity) -> datetime | None:
-    """
-    Return the newest change time that the plan of the last run with *mapping* saw of *entity*.
-    """
-    table = schema.coverage
-    with ledger.reading() as connection:
-        found = connection.execute(
-            select(table.c.newest)
-            .where(table.c.mapping == mapping, table.c.entity == entity)
-            .order_by(table.c.run.desc())
-            .limit(1)
-        ).scalar()
-    return _aware(found)
-
-
 def is_known(ledger: Ledger, mapping: str, entity: Entity) -> bool:
-    """Whether a run with a mapping of that name has begun to work off *entity*."""
+    """
+    Whether a run with a mapping of that name has worked off a span of *entity*. What was planned
+    only, or refused then, has not.
+    """
     table = schema.coverage
-    one = select(table.c.run).where(table.c.mapping == mapping, table.c.entity == entity).limit(1)
+    mine = (table.c.mapping == mapping, table.c.entity == entity)
     with ledger.reading() as connection:
-        return connection.execute(one).first() is not None
+        return connection.execute(select(table.c.run).where(*mine, *_is_worked_off(table)).limit(1)).first() is not None
 
 
 def is_begun(ledger: Ledger, mapping: str, entity: Entity) -> bool:

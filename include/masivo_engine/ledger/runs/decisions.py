@@ -9,9 +9,8 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import kept
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.encoding import kept
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.rows import Entity
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
-from masivo_engine.ledger.history.states import ARRIVED
-from masivo_engine.ledger.verification.pending import last_delivery, later_by, to_be_confirmed
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.model.rows import Entity, State
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.counts import is_of
+from masivo_engine.ledger.verification.pending import (
+    brought_by,
+    is_unconfirmed,
+    last_delivery,
+    later_by,
+    to_be_confirmed,
+)
+from masivo_engine.model.rows import Entity
+from masivo_engine.sql import at_once
 
 
 _PAGE = 5000
@@ -50,22 +56,22 @@ def runs_of(ledger: Ledger, customers: Sequence[str], *, among: Collection[int] 
     Return the newest run, *among* some where given, that delivered something to each of
     *customers*.
     """
-    entry = schema.entry
-    within = [entry.c.run.in_(list(among))] if among else []
+    record = schema.record
     found: dict[str, int] = {}
     with ledger.reading() as connection:
-        for first in range(0, len(customers), _PAGE):
+        dialect = connection.dialect.name
+        for some in at_once(customers, dialect):
             rows = connection.execute(
-                select(entry.c.customer, func.max(entry.c.run).label("run"))
-                .select_from(schema.entry_and_batch)
+                select(record.c.has_customer, func.max(record.c.has_run).label("run"))
                 .where(
-                    entry.c.customer.in_(list(customers[first : first + _PAGE])),
-                    schema.state_of_entry.in_(ARRIVED),
-                    *within,
+                    record.c.entity.in_(list(Entity)),
+                    is_of(record.c.has_customer, some, dialect),
+                    record.c.has_batch.is_not(None),
+                    *([record.c.has_run.in_(list(among))] if among else []),
                 )
-                .group_by(entry.c.customer)
+                .group_by(record.c.has_customer)
             )
-            found |= {row.customer: row.run for row in rows}
+            found |= {row.has_customer: row.run for row in rows}
     return {name: found[name] for name in customers if name in found}
 
 
@@ -89,35 +95,27 @@ def of_every_reason(ledger: Ledger, runs: Collection[int]) -> list[str]:
     Return up to two customers for each state and reason of rows of *runs* that were not delivered,
     who have something that was.
     """
-    entry, state = schema.entry, schema.state_of_entry
+    record = schema.record
     there = to_be_confirmed(runs).subquery()
     with ledger.reading() as connection:
         rows = connection.execute(
-            select(func.min(entry.c.customer).label("first"), func.max(entry.c.customer).label("last"))
-            .select_from(schema.entry_and_batch.join(there, there.c.customer == entry.c.customer))
-            .where(
-                entry.c.run.in_(list(runs)),
-                or_(state.not_in(ARRIVED), schema.reason_of_entry != ""),
-            )
-            .group_by(entry.c.entity, state, schema.reason_of_entry)
+            select(func.min(record.c.customer).label("first"), func.max(record.c.customer).label("last"))
+            .select_from(record.join(there, there.c.customer == record.c.customer))
+            .where(record.c.run.in_(list(runs)), schema.is_open | (record.c.reason != ""))
+            .group_by(record.c.entity, record.c.state, record.c.reason)
         ).all()
     return list(dict.fromkeys(name for row in rows for name in (row.first, row.last)))
 
 
 def top_balances(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
     """Return the customers with the most points that *runs* delivered."""
-    entry = schema.entry
+    record = schema.record
     with ledger.reading() as connection:
         return list(
             connection.execute(
-                select(entry.c.customer)
-                .select_from(schema.entry_and_batch)
-                .where(
-                    entry.c.run.in_(list(runs)),
-                    entry.c.entity == Entity.CUSTOMERS,
-                    schema.state_of_entry == State.DELIVERED.value,
-                )
-                .order_by(entry.c.points.desc(), entry.c.id)
+                select(record.c.has_customer)
+                .where(record.c.entity == Entity.CUSTOMERS, brought_by(runs), is_unconfirmed())
+                .order_by(record.c.has_points.desc(), record.c.home)
                 .limit(most)
             ).scalars()
         )
@@ -128,18 +126,13 @@ def edges(ledger: Ledger, runs: Collection[int], most: int) -> list[str]:
     Return the first and the last customer of *runs*' batches, which are filled in their order; of
     many batches, of some all over the run.
     """
-    entry = schema.entry
+    record = schema.record
     with ledger.reading() as connection:
         ends = connection.execute(
-            select(func.min(entry.c.customer).label("first"), func.max(entry.c.customer).label("last"))
-            .select_from(schema.entry_and_batch)
-            .where(
-                entry.c.run.in_(list(runs)),
-                entry.c.batch.is_not(None),
-                schema.state_of_entry == State.DELIVERED.value,
-            )
-            .group_by(entry.c.batch)
-            .order_by(entry.c.batch)
+            select(func.min(record.c.has_customer).label("first"), func.max(record.c.has_customer).label("last"))
+            .where(brought_by(runs), is_unconfirmed())
+            .group_by(record.c.has_batch)
+            .order_by(record.c.has_batch)
         ).all()
     customers = [name for row in ends for name in (row.first, row.last)]
     step = max(1, -(-len(customers) // max(1, most)))

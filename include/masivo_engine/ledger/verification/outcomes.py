@@ -12,10 +12,9 @@ from datetime import datetime
 from sqlalchemy import case, delete, func, insert, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.encoding import kept
 from masivo_engine.ledger.verification.pending import AT_RANDOM, EVERYBODY, WAITING, to_be_confirmed
-from masivo_engine.ledger.writing.slice_ledger import Ledger
-from masivo_engine.ledger.writing.table_rows import kept
 from masivo_engine.model import ledger_capacity
 
 

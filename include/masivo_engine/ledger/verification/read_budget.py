@@ -11,8 +11,8 @@ from __future__ import annotations
 from sqlalchemy import delete, func, insert, select
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import clock, now
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 
 
 _DAY_S = 86_400.0

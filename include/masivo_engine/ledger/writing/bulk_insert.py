@@ -1,5 +1,5 @@
 """
-Entries by the thousand into the ledger: the one write that every record costs.
+Rows by the thousand into the ledger: the one insertion that every record costs.
 
 Each column is given once, as a whole. To PostgreSQL that is one statement with an array for each
 column that varies; row by row its driver and SQLAlchemy together took longer than reading, checking
@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, LargeBinary, Numeric, String
+from sqlalchemy import Connection, Dialect, LargeBinary, Numeric, String, Table
 from sqlalchemy.types import TypeEngine
-
-from masivo_engine.ledger import schema
 
 
 # Rows of one statement; SQLite takes 32,766 values in one, which is more than these have.
@@ -34,29 +32,24 @@ class Same:
 Columns = Mapping[str, Sequence[Any] | Same]
 
 
-def add(connection: Connection, columns: Columns) -> None:
-    """Insert entries, given by *columns*, of which one at least has a value for each."""
+def add(connection: Connection, table: Table, columns: Columns) -> None:
+    """Insert rows into *table*, given by *columns*, of which one at least has a value for each."""
     count = next(len(values) for values in columns.values() if not isinstance(values, Same))
     if not count:
         return
     if connection.dialect.name == "postgresql":
-        _add_arrays(connection, columns)
+        _add_arrays(connection, table, columns)
     elif connection.dialect.name == "sqlite":
-        _add_together(connection, columns, count)
+        _add_together(connection, table, columns, count)
     else:
-        _add_rows(connection, columns, count)
+        _add_rows(connection, table, columns, count)
 
 
-def at(columns: Columns, position: int) -> dict[str, Any]:
-    """Return one row of *columns*."""
-    return {name: values.value if isinstance(values, Same) else values[position] for name, values in columns.items()}
-
-
-def _add_arrays(connection: Connection, columns: Columns) -> None:
+def _add_arrays(connection: Connection, table: Table, columns: Columns) -> None:
     parameters: dict[str, Any] = {}
     chosen, arrays = [], []
     for name, values in columns.items():
-        kind = _array(schema.entry.c[name].type)
+        kind = _array(table.c[name].type)
         if isinstance(values, Same):
             parameters[name] = values.value
             chosen.append(f"%({name})s::{kind}")
@@ -72,7 +65,7 @@ def _add_arrays(connection: Connection, columns: Columns) -> None:
     names = ", ".join(name for name, _ in arrays)
     source = f"unnest({', '.join(array for _, array in arrays)}) AS given ({names})"
     into = ", ".join(_quoted(connection.dialect, name) for name in columns)
-    statement = f"INSERT INTO {schema.entry.name} ({into}) SELECT {', '.join(chosen)} FROM {source}"  # noqa: S608 (our own names)
+    statement = f"INSERT INTO {table.name} ({into}) SELECT {', '.join(chosen)} FROM {source}"  # noqa: S608 (our own names)
     connection.exec_driver_sql(statement, parameters)
 
 
@@ -89,7 +82,7 @@ def _joined(kind: str, values: Sequence[Any]) -> str | None:
     return joined if joined and joined.count(_SEPARATOR) == len(texts) - 1 else None
 
 
-def _add_together(connection: Connection, columns: Columns, count: int) -> None:
+def _add_together(connection: Connection, table: Table, columns: Columns, count: int) -> None:
     """
     Insert many rows by one statement: SQLite's driver takes the interpreter's lock anew for each
     row that it is given, and waits for it.
@@ -98,7 +91,7 @@ def _add_together(connection: Connection, columns: Columns, count: int) -> None:
     once: list[Any] = []
     chosen, varied = [], []
     for name, values in columns.items():
-        kind = schema.entry.c[name].type
+        kind = table.c[name].type
         if isinstance(values, Same):
             once += _bound(kind, dialect, [values.value])
             chosen.append("?")
@@ -111,28 +104,28 @@ def _add_together(connection: Connection, columns: Columns, count: int) -> None:
     # Of few sizes, so that the driver keeps the statements.
     for size in (_MOST_TOGETHER, _FEW_TOGETHER):
         given = ", ".join(repeat(row, size))
-        statement = f"INSERT INTO {schema.entry.name} ({into}) SELECT {', '.join(chosen)} FROM (VALUES {given})"  # noqa: S608 (our own names)
+        statement = f"INSERT INTO {table.name} ({into}) SELECT {', '.join(chosen)} FROM (VALUES {given})"  # noqa: S608 (our own names)
         while count - start >= size:
             rows = zip(*(values[start : start + size] for values in varied), strict=True)
             connection.exec_driver_sql(statement, (*once, *chain.from_iterable(rows)))
             start += size
     if start < count:
         rest = {name: values if isinstance(values, Same) else values[start:] for name, values in columns.items()}
-        _add_rows(connection, rest, count - start)
+        _add_rows(connection, table, rest, count - start)
 
 
-def _add_rows(connection: Connection, columns: Columns, count: int) -> None:
+def _add_rows(connection: Connection, table: Table, columns: Columns, count: int) -> None:
     dialect = connection.dialect
     bound = []
     for name, values in columns.items():
-        kind = schema.entry.c[name].type
+        kind = table.c[name].type
         if isinstance(values, Same):
             bound.append(_bound(kind, dialect, [values.value]) * count)
         else:
             bound.append(_bound(kind, dialect, values))
     into = ", ".join(_quoted(dialect, name) for name in columns)
     places = ", ".join(repeat("?" if dialect.paramstyle == "qmark" else "%s", len(columns)))
-    statement = f"INSERT INTO {schema.entry.name} ({into}) VALUES ({places})"  # noqa: S608 (our own names)
+    statement = f"INSERT INTO {table.name} ({into}) VALUES ({places})"  # noqa: S608 (our own names)
     connection.exec_driver_sql(statement, list(zip(*bound, strict=True)))
 
 

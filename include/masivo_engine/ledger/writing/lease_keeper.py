@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from masivo_engine.ledger.writing.leases import Lease, is_behind, renew
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.writing.leases import is_behind, renew
+from masivo_engine.ledger.writing.slice_ledger import SliceLedger, claim
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.limits import Limits, Log
 from masivo_engine.model.runs import Slice
@@ -21,9 +22,9 @@ _BEATS_PER_LEASE = 5
 
 
 @contextmanager
-def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
+def kept_alive(writer: SliceLedger, limits: Limits) -> Iterator[None]:
     """
-    Show all the time that the try of *lease* lives, as long as its process does.
+    Show all the time that the try of *writer* lives, as long as its process does.
 
     It may write nothing for long: while it waits for its turn behind another slice or for the
     hourly cap, or for the legacy database.
@@ -33,7 +34,7 @@ def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
     def beat() -> None:
         while not done.wait(limits.lease_s / _BEATS_PER_LEASE):
             with suppress(SQLAlchemyError):  # a ledger that is away for good shows at the next write
-                renew(ledger, lease)
+                renew(writer.ledger, writer.lease)
 
     beating = threading.Thread(target=beat, name="masivo-lease", daemon=True)
     beating.start()
@@ -46,21 +47,21 @@ def kept_alive(ledger: Ledger, lease: Lease, limits: Limits) -> Iterator[None]:
 
 def claimed(
     ledger: Ledger, run: int, part: Slice, limits: Limits, *, log: Log, sleep: Callable[[float], None] = time.sleep
-) -> Lease:
+) -> SliceLedger:
     """
     Claim *part* of *run* when it is the run's turn at the entity.
 
-    A slice that reads by key also waits for those that read the window: a row may move from one to
-    the other while they work. Raises `TryAgainLater` when it takes long, because a waiting task
+    A slice that reads by place also waits for those that read the window: a row may move from one
+    to the other while they work. Raises `TryAgainLater` when it takes long, because a waiting task
     holds a worker's slot.
     """
     deadline = time.monotonic() + _PATIENCE_S
     has_said = False
     while True:
-        waits = part.selects == "keys" and is_behind(ledger, run, part, lively_s=limits.lease_s)
-        lease = None if waits else ledger.claim(run, part.entity, part.number, lease_s=limits.lease_s)
-        if lease is not None:
-            return lease
+        waits = part.selects == "places" and is_behind(ledger, run, part, lively_s=limits.lease_s)
+        writer = None if waits else claim(ledger, run, part.entity, part.number, lease_s=limits.lease_s)
+        if writer is not None:
+            return writer
         who = "an earlier slice" if waits else "another run"
         if not has_said:
             log.info(

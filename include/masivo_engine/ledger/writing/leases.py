@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Double, Select, bindparam, case, delete, exists, insert, select, update
+from sqlalchemy import Connection, Double, Select, Update, bindparam, case, delete, exists, insert, select, update
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import Opened
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.dialects import clock, now
 from masivo_engine.model.rows import Entity
 from masivo_engine.model.runs import Slice
@@ -30,30 +30,12 @@ _STILL_WAITS_S = 120.0  # whoever asked so long ago has gone away
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """
-    The right of one try to work off one slice; *fence* grows with every try. *kept* are rows that
-    earlier tries sent.
-
-    *is_first_load* where no other run has a row of the entity, nor an earlier try one of this
-    slice: then only other slices of the run can know its keys.
-    """
+    """The right of one try to work off one slice; *fence* grows with every try."""
 
     run: int
     entity: Entity
     slice: int
     fence: int
-    kept: int = 0
-    is_first_load: bool = False
-
-
-def has_other_runs(connection: Connection, run: int, entity: Entity) -> bool:
-    """Whether a run other than *run* has left a row of *entity*."""
-    entry, other = schema.entry, schema.run
-    # One look into the index for each run. An EXISTS may be worked off the other way round, through
-    # all entries (MariaDB).
-    theirs = select(entry.c.id).where(entry.c.run == other.c.id, entry.c.entity == entity).limit(1).correlate(other)
-    with_some = select(other.c.id).where(other.c.id != run, theirs.scalar_subquery().is_not(None))
-    return connection.execute(with_some.limit(1)).first() is not None
 
 
 def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: float) -> bool:
@@ -87,7 +69,7 @@ def is_my_turn(connection: Connection, run: int, entity: Entity, *, lease_s: flo
     return is_free
 
 
-def is_behind(ledger: Opened, run: int, part: Slice, *, lively_s: float) -> bool:
+def is_behind(ledger: Ledger, run: int, part: Slice, *, lively_s: float) -> bool:
     """
     Whether an earlier slice of the same run and entity is being worked off, and wrote something
     within *lively_s*.
@@ -113,16 +95,34 @@ def _is_another_sending(dialect: str) -> Select[tuple[bool]]:
     )
 
 
-def renew(ledger: Opened, lease: Lease) -> None:
-    """Show that the try of *lease* lives, if the slice is still its own."""
+def hold(connection: Connection, lease: Lease) -> bool:
+    """
+    Lock the slice of *lease* until the transaction ends, and show that its try lives; False where
+    another try has it.
+    """
+    mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
+    return connection.execute(_holding(connection.dialect.name), mine).rowcount == 1
+
+
+@cache
+def _holding(dialect: str) -> Update:
+    """Return the statement of `hold`; it is run by every write, and made once."""
     part = schema.part
-    mine = (part.c.run == lease.run, part.c.entity == lease.entity, part.c.number == lease.slice)
-    alive: dict[str, Any] = {"renewed_at": clock(ledger.engine.dialect.name)}
+    return (
+        update(part)
+        .where(part.c.run == bindparam("of_run"), part.c.entity == bindparam("of_entity"))
+        .where(part.c.number == bindparam("of_slice"), part.c.fence == bindparam("of_fence"))
+        .values(renewed_at=clock(dialect))
+    )
+
+
+def renew(ledger: Ledger, lease: Lease) -> None:
+    """Show that the try of *lease* lives, if the slice is still its own."""
     with ledger.engine.begin() as connection:
-        connection.execute(update(part).where(*mine, part.c.fence == lease.fence).values(alive))
+        hold(connection, lease)
 
 
-def let_go(ledger: Opened, run: int) -> None:
+def let_go(ledger: Ledger, run: int) -> None:
     """
     Let others have what *run* did not finish, without waiting for its lease: nobody works for it
     any more.

@@ -1,401 +1,614 @@
 """
-Writing the ledger: runs, slices, batches and entries, in the order in which a slice is worked off.
+The ledger as the try that holds a slice may write it, in the order in which a slice is worked off.
 
-`Ledger.claim` -> `enter` (rows that are not sent) and `pack` (a batch) -> `sending`, committed
-before the POST -> `receive`, the receipt -> `finish`. Every write of a slice names its `Lease`; a
-try whose slice was claimed anew gets `Fenced` and must stop.
+``claim`` -> ``see`` (what the rows of a page say now, and where they have ended) -> ``pack`` (a
+batch, and what of its records is out) -> ``mark_sending``, committed before the POST ->
+``enter_receipt``, which moves what is out to what the API has -> ``finish``. Every write names the
+lease; a try whose slice was claimed anew gets `Fenced` and must stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.connection import now
+from masivo_engine.ledger.connection import Ledger, now
+from masivo_engine.ledger.counts import is_of, probes
 from masivo_engine.ledger.dialects import MANY_ROWS, clock, stamp
-from masivo_engine.ledger.writing import email_claims
-from masivo_engine.ledger.writing import table_rows as rows
-from masivo_engine.ledger.writing.bulk_insert import Same, add, at
-from masivo_engine.ledger.writing.leases import Lease, has_other_runs, is_my_turn
-from masivo_engine.ledger.writing.runs import Runs
+from masivo_engine.ledger.encoding import kept, worth_of
+from masivo_engine.ledger.rows import Known, Rows, has_email, has_key
+from masivo_engine.ledger.runs import tallies
+from masivo_engine.ledger.runs.doubts import GIVEN_UP, SHOWN, arriving, changing, new_state
+from masivo_engine.ledger.writing.bulk_insert import Same, add
+from masivo_engine.ledger.writing.handles import handle_of
+from masivo_engine.ledger.writing.leases import Lease, hold, is_my_turn
 from masivo_engine.ledger.writing.sealed_payloads import keep
-from masivo_engine.ledger.writing.table_rows import move
-from masivo_engine.ledger.writing.takeover import held_or_in_doubt, note_settled, settle_dead, take_over
+from masivo_engine.ledger.writing.takeover import take_over
 from masivo_engine.model import ledger_capacity
 from masivo_engine.model.batches import Batch, BatchState, Purpose, Receipt
 from masivo_engine.model.errors import Fenced, Moved
-from masivo_engine.model.rows import Entity, Entry, Record, Rejection, State
+from masivo_engine.model.judged import NOT_YET_SENT, REFUSED_IN_COMPANY, Judged
+from masivo_engine.model.reasons import SENT_AGAIN
+from masivo_engine.model.rows import Entity, Record, State
 from masivo_engine.sql import at_once, one_of
 
 
-class Ledger(Runs):
-    """
-    The ledger of one account.
+_RECORD = schema.record
+# Why a row is delivered that was not, as far as is known, before.
+_SENT_AGAIN = case((_RECORD.c.strays > 0, SENT_AGAIN), else_="")
 
-    *account* is the fingerprint of the API account that the ledger is about; another account's is
-    refused.
+
+def claim(ledger: Ledger, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> SliceLedger | None:
+    """
+    Take a slice for this try; None where another run, silent for less than *lease_s*, works on the
+    entity.
+
+    What a dead try left as *being sent* becomes in doubt; what it packed was not sent. Tries of
+    other runs that count as dead are fenced as well: if one lives all the same, it can neither send
+    nor write any more.
+    """
+    table = schema.part
+    this = (table.c.run == run, table.c.entity == entity, table.c.number == number)
+    with ledger.engine.begin() as connection:
+        if not is_my_turn(connection, run, entity, lease_s=lease_s):
+            return None
+        tallies.reopen(connection, run, entity)
+        connection.execute(
+            update(table)
+            .where(*this)
+            .values(
+                fence=table.c.fence + 1,
+                started_at=stamp(connection),
+                finished_at=None,
+                read_rows=None,
+                met_again=0,
+                renewed_at=clock(connection.dialect.name),
+            )
+        )
+        fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
+        take_over(connection, run, entity, number)
+        newest = connection.execute(select(func.max(schema.batch.c.id))).scalar() or 0
+    return SliceLedger(ledger, Lease(run, entity, number, fence), newest)
+
+
+class SliceLedger:
+    """
+    The ledger, as the holder of *lease* may write it. Every write raises `Fenced` once it is lost.
+
+    *newest_batch*: there was none after it when the slice was claimed.
     """
 
-    def claim(self, run: int, entity: Entity, number: int, *, lease_s: float = 0.0) -> Lease | None:
+    def __init__(self, ledger: Ledger, lease: Lease, newest_batch: int = 0) -> None:
+        self.ledger = ledger
+        self.lease = lease
+        self._newest_batch = newest_batch
+        self._entity = lease.entity
+
+    def see(self, judged: Sequence[Judged], known: Mapping[str, Known]) -> None:
         """
-        Take a slice for this try; None where another run, silent for less than *lease_s*, works on
-        the entity.
+        Write down what rows say now and where they have ended, and that this try has seen them.
 
-        What a dead try left as *being sent* becomes in doubt. Everything of the slice that was not
-        sent is forgotten, to be read and judged again; what was sent stays, and is skipped. Tries
-        of other runs that count as dead are fenced as well: if one lives all the same, it can
-        neither send nor write any more.
+        *known* is what the judging found of them in the ledger, by place. Raises `Moved` where
+        another slice has written one of them since.
+        """
+        fresh: list[Judged] = []
+        same: list[Known] = []
+        changed: list[tuple[Judged, Known]] = []
+        for one in judged:
+            row = known.get(one.place)
+            if row is None:
+                fresh.append(one)
+            elif self._is_same(one, row):
+                same.append(row)
+            else:
+                changed.append((one, row))
+        old = [*same, *(row for _, row in changed)]
+        try:
+            with self._held(many_rows=True) as connection:
+                self._leave_to_their_runs(connection, old)
+                if self._mark(connection, same) + self._rewrite(connection, changed) != len(old):
+                    raise Moved(f"a row of {self._entity} was read by two slices at this moment")
+                if fresh:
+                    add(connection, _RECORD, self._columns(sorted(fresh, key=_where)))
+                adopted = [one.place for one in judged if one.verdict.has_it]
+                self._change(connection, adopted, self._adopted())
+                self._keep_payloads(connection, judged)
+        except IntegrityError:
+            new = [one.place for one in fresh] + [one.place for one, row in changed if one.place != row.place]
+            if not Rows(self.ledger).at(self._entity, new):
+                raise  # the ledger refuses them for another reason, and will do so again
+            raise Moved(f"a row of {self._entity} was read by two slices at this moment") from None
+
+    def met_again(self, rows: int) -> None:
+        """
+        Note that *rows* came out of the cursors that another slice of the run has seen before.
         """
         table = schema.part
-        this = (table.c.run == run, table.c.entity == entity, table.c.number == number)
-        with self.engine.begin() as connection:
-            if not is_my_turn(connection, run, entity, lease_s=lease_s):
-                return None
-            connection.execute(
-                update(table)
-                .where(*this)
-                .values(
-                    fence=table.c.fence + 1,
-                    started_at=stamp(connection),  # compared with when batches of other workers were settled
-                    finished_at=None,
-                    read_rows=None,
-                    renewed_at=clock(connection.dialect.name),
-                )
+        with self._held() as connection:
+            connection.execute(update(table).where(*self._this()).values(met_again=table.c.met_again + rows))
+
+    def pack(self, batch: Batch, purpose: Purpose = Purpose.DELIVERY) -> int:
+        """
+        Write *batch* down, and that its records are out; return its id.
+
+        All or nothing: each must be as this try has seen it, with nothing of it out. Raises `Moved`
+        where one is not, or where its name for the API, its customer's transactions or its e-mail
+        address are another row's meanwhile, or where a probe is under way already.
+        """
+        places = [record.place for record in batch.records]
+        with self._held(many_rows=True) as connection:
+            self._refuse_taken(connection, batch.records)
+            if purpose is Purpose.PROBE and connection.execute(probes(self.lease.run)).first() is not None:
+                raise Moved("another slice sends a changed customer again already, and one shows it for all")
+            made = connection.execute(insert(schema.batch), self._packed(batch, purpose))
+            batch_id = int((made.inserted_primary_key or (0,))[0])
+            mine = (
+                _RECORD.c.run == self.lease.run,
+                _RECORD.c.slice == self.lease.slice,
+                _RECORD.c.fence == self.lease.fence,
+                _RECORD.c.out_batch.is_(None),
+                _RECORD.c.hash.is_not(None),
             )
-            fence = connection.execute(select(table.c.fence).where(*this)).scalar_one()
-            take_over(connection, run, entity, number, at=now())
-            entry = schema.entry
-            mine = (entry.c.run == run, entry.c.entity == entity, entry.c.slice == number)
-            kept = connection.execute(select(func.count()).select_from(entry).where(*mine)).scalar_one()
-            is_first_load = fence == 1 and not kept and not has_other_runs(connection, run, entity)
-        return Lease(run, entity, number, fence, kept, is_first_load)
+            values: dict[str, Any] = {"out_batch": batch_id} | {
+                f"out_{name}": _RECORD.c[name] for name in schema.CONTENT
+            }
+            values |= {"state": State.HELD, "reason": NOT_YET_SENT}
+            if self._change(connection, places, values, *mine) != len(places):
+                raise Moved(f"a row of {self._entity} changed between reading and packing")
+        return batch_id
 
-    def settle_dead(self, run: int, entity: Entity, *, lease_s: float) -> None:
-        """
-        Settle what tries of *entity*, of runs other than *run*, left behind that have been silent
-        for *lease_s*.
-        """
-        with self.engine.begin() as connection:
-            settle_dead(connection, run, entity, at=now(), lease_s=lease_s)
-
-    def enter(self, lease: Lease, entries: Sequence[Entry], outdated: Sequence[int] = ()) -> None:
-        """
-        Write *entries*, rows that are not sent now, and supersede those of earlier runs that are
-        *outdated* by them.
-        """
-        with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
-            self._hold(connection, lease)
-            self._supersede(connection, outdated)
-            add(connection, _at(lease) | rows.of_unsent(sorted(entries, key=_key_of_entry)))
-            self._keep(connection, lease, (one.row for one in entries if one.state is State.QUARANTINED))
-
-    def pack(
-        self,
-        lease: Lease,
-        batch: Batch,
-        again: Collection[str] = (),
-        *,
-        unproven: Collection[str] = (),
-        outdated: Sequence[int] = (),
-        purpose: Purpose = Purpose.DELIVERY,
-    ) -> int:
-        """
-        Write *batch* and its entries, before its turn on the lane; return its id.
-
-        Raises `Moved` where another slice of the run has one of the records. Keys in *again* have
-        an entry of this slice already, in a batch that was refused or never arrived: it moves to
-        this one. Those in *unproven* may have arrived before: their entries say so, and stay in
-        doubt if the batch is not sent; the batch supersedes the *outdated* entries of earlier runs.
-        """
-        return self.pack_together(lease, [batch], again, unproven=unproven, outdated=outdated, purpose=purpose)[0]
-
-    def pack_together(
-        self,
-        lease: Lease,
-        batches: Sequence[Batch],
-        again: Collection[str] = (),
-        *,
-        unproven: Collection[str] = (),
-        outdated: Sequence[int] = (),
-        purpose: Purpose = Purpose.DELIVERY,
-    ) -> list[int]:
-        """
-        Do what `pack` does with several *batches* in one transaction: all are written, or none is;
-        return their ids.
-
-        Keys come in no order, so every commit changes another page of their index for nearly each
-        of its rows; many batches share them, and are written in the order of their keys.
-        """
-        ids = []
-        with self.engine.execution_options(**{MANY_ROWS: True}).begin() as connection:
-            self._hold(connection, lease)
-            self._supersede(connection, outdated)
-            # Until they are sent again, the moment before which they may have been.
-            sent_at = stamp(connection) if unproven else None
-            self._refuse_moved(connection, lease, [record.key for batch in batches for record in batch.records])
-            new: list[tuple[str, int, Record]] = []
-            for batch in batches:
-                packed = rows.of_packed(lease, batch, purpose, at=now(), sent_at=sent_at)
-                made = connection.execute(_PACKING, packed)
-                batch_id = int((made.inserted_primary_key or (0,))[0])
-                ids.append(batch_id)
-                new += [(record.key, batch_id, record) for record in batch.records if record.key not in again]
-                moved = [record for record in batch.records if record.key in again] if again else []
-                if moved:
-                    anew = rows.of_batch(moved, batch_id, unproven)
-                    move(connection, _place(lease), [at(anew, position) for position in range(len(moved))])
-            # By their keys, as `enter` does it too: neighbours in the index are written one after
-            # the other.
-            new.sort(key=itemgetter(0))
-            entries = rows.of_batch([record for _, _, record in new], [number for _, number, _ in new], unproven)
-            add(connection, _at(lease) | entries)
-        return ids
-
-    def unpack(self, lease: Lease, batch_ids: Sequence[int]) -> None:
-        """
-        Take back packed batches that are not to be sent as they are: what they carry is packed
-        again, as sent before (`pack`, *again*).
-        """
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._give_back(connection, batch_ids)
-
-    def sending(self, lease: Lease, batch_id: int) -> None:
-        """Commit that the batch is being sent: the last write before its POST. Raises `Fenced`."""
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
+    def mark_sending(self, batch_id: int) -> None:
+        """Commit that the batch is being sent: the last write before its POST."""
+        with self._held() as connection:
             # By the one clock of all workers: what was sent later can prove something of what was
             # sent before.
             at = stamp(connection)
-            self._move(connection, lease, batch_id, BatchState.PACKED, state=BatchState.SENDING, sent_at=at)
+            self._move(connection, batch_id, BatchState.PACKED, state=BatchState.SENDING, sent_at=at)
 
-    def not_sent(self, lease: Lease, batch_id: int, *, status: int, words: str) -> None:
+    def mark_not_sent(self, batch_id: int, *, status: int, words: str) -> None:
         """Note that the request was provably not accepted: the batch may be sent again."""
-        values = {"state": BatchState.PACKED, "status": status, "words": rows.kept(words, ledger_capacity.WORDS)}
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._move(connection, lease, batch_id, BatchState.SENDING, **values)
+        values = {"state": BatchState.PACKED, "status": status, "words": kept(words, ledger_capacity.WORDS)}
+        with self._held() as connection:
+            self._move(connection, batch_id, BatchState.SENDING, **values)
 
-    def receive(self, lease: Lease, batch_id: int, receipt: Receipt, records: Sequence[Record] = ()) -> None:
+    def enter_receipt(self, batch_id: int, receipt: Receipt) -> None:
         """
         Enter the receipt, and with it what every record of the batch has become.
 
-        Records of a batch that was delivered or is in doubt have the batch's state; those of a
-        refused one wait for their own. Customers among *records*, those of the batch, let go what
-        they claimed and do not have any more, if it was delivered.
+        What was delivered is no longer out: the API has it. Of everything else nothing is proved
+        yet, so it is in doubt: also where the API refused the request, and what it accepted where
+        the receipt gives a *reason* to doubt that.
         """
-        with self.engine.begin() as connection:
-            # Before the stamp, which others compare with the moment when this is committed: the
-            # lock may be waited for.
-            self._hold(connection, lease)
+        with self._held() as connection:
             self._move(
                 connection,
-                lease,
                 batch_id,
                 BatchState.SENDING,
                 state=receipt.state,
                 reason=receipt.reason,
                 status=receipt.status,
                 seconds=receipt.seconds,
-                words=rows.kept(receipt.words, ledger_capacity.WORDS),
+                words=kept(receipt.words, ledger_capacity.WORDS),
                 settled_at=stamp(connection),
             )
-            if receipt.state is BatchState.DELIVERED:
-                self._let_go(connection, lease, records)
+            if receipt.state is BatchState.DELIVERED and not receipt.reason:
+                statement = arriving(self.lease.run, _SENT_AGAIN, NOT_YET_SENT)
+            else:
+                reason = "refusal_unproven" if receipt.state is BatchState.REFUSED else receipt.reason
+                statement = changing(new_state(self.lease.run, State.IN_DOUBT, reason))
+            connection.execute(statement.where(_RECORD.c.out_batch == batch_id))
 
-    def release(self, lease: Lease, delivered: Sequence[Record]) -> None:
-        """
-        Let customers who were proved to be *delivered* go of the addresses that they had claimed
-        before.
-        """
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._let_go(connection, lease, delivered)
+    def arrived(self, places: Sequence[str], batch_id: int) -> None:
+        """Enter that a read-back has shown what *batch_id* carried of *places*, as it was sent."""
+        with self._held() as connection:
+            statement = arriving(self.lease.run, _SENT_AGAIN, NOT_YET_SENT, SHOWN)
+            self._execute(connection, statement, places, _RECORD.c.out_batch == batch_id)
 
-    def judge(
-        self,
-        lease: Lease,
-        keys: Sequence[str],
-        state: State,
-        reason: str = "",
-        shape: str = "",
-        *,
-        records: Sequence[Record] = (),
-    ) -> None:
+    def absent(self, places: Sequence[str], batch_id: int, *, was_refused: bool) -> None:
         """
-        Give the sent records of *keys* a state of their own, whatever their batch's is; *records*
-        are they themselves.
+        Enter that what *batch_id* carried of *places* has not arrived, so that it may be sent
+        again.
+
+        The API's own refusal and a read-back together settle that; until it has a verdict of its
+        own it was refused in company, also if this try dies now. A request that was never answered
+        may still come: it stays a stray.
         """
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._change(
-                connection, lease, keys, state=state, reason=reason, shape=rows.kept(shape, ledger_capacity.SHAPE)
+        state = (State.QUARANTINED, REFUSED_IN_COMPANY) if was_refused else (State.HELD, NOT_YET_SENT)
+        settled = schema.NOTHING_OUT if was_refused else GIVEN_UP
+        with self._held() as connection:
+            values = settled | new_state(self.lease.run, *state)
+            self._change(connection, places, values, _RECORD.c.out_batch == batch_id)
+
+    def convict(self, records: Sequence[Record], batch_id: int | None, reason: str, shape: str, judged: bytes) -> None:
+        """
+        Quarantine *records*, which the API refused by themselves, and remember what it *judged*:
+        their content, or that of their set. They are out in *batch_id*, or not any more.
+        """
+        state = new_state(self.lease.run, State.QUARANTINED, reason, shape=shape)
+        with self._held() as connection:
+            places = [record.place for record in records]
+            is_it = _RECORD.c.out_batch.is_(None) if batch_id is None else _RECORD.c.out_batch == batch_id
+            self._change(connection, places, schema.NOTHING_OUT | state | {"judged": judged}, is_it)
+            if self.ledger.seal:
+                keep(connection, self.ledger.seal, self._entity, records)
+
+    def acquit(self, places: Sequence[str]) -> None:
+        """
+        Let rows be judged again that were convicted, because nothing shows that the fault is
+        theirs.
+        """
+        with self._held() as connection:
+            values = new_state(self.lease.run, State.HELD, "run_stopped") | {"judged": None}
+            self._change(connection, places, values, _RECORD.c.state == State.QUARANTINED)
+
+    def hold(self, places: Sequence[str], state: State, reason: str) -> None:
+        """Give rows that are not out another *state*: they were to be sent, and are not."""
+        with self._held() as connection:
+            self._change(connection, places, new_state(self.lease.run, state, reason), _RECORD.c.out_batch.is_(None))
+
+    def doubt(self, places: Sequence[str], reason: str) -> None:
+        """Say of rows that are out why they stay in doubt."""
+        with self._held() as connection:
+            self._change(connection, places, new_state(self.lease.run, State.IN_DOUBT, reason), schema.is_out)
+
+    def give_back(self, batch_id: int, reason: str) -> None:
+        """
+        Hold the records of a packed batch that cannot be sent now; one that was sent stays as it
+        is.
+        """
+        table = schema.batch
+        with self._held() as connection:
+            this = (table.c.id == batch_id, table.c.state == BatchState.PACKED)
+            values = {"state": BatchState.GIVEN_BACK, "settled_at": now()}
+            if connection.execute(update(table).where(*this).values(values)).rowcount:
+                values = schema.NOTHING_OUT | new_state(self.lease.run, State.HELD, reason)
+                connection.execute(changing(values).where(_RECORD.c.out_batch == batch_id))
+
+    def finish(self, rows: int) -> None:
+        """
+        Enter how many rows the slice read: *rows* that this try counted where they came out of the
+        database, and those that only an earlier try met, whoever has seen them since.
+        """
+        part = schema.part
+        with self._held() as connection:
+            earlier = select(func.count()).where(
+                _RECORD.c.run == self.lease.run,
+                _RECORD.c.entity == self._entity,
+                _RECORD.c.slice == self.lease.slice,
+                _RECORD.c.fence < self.lease.fence,
             )
-            self._keep(connection, lease, records if state is State.QUARANTINED else ())
-
-    def settle(self, lease: Lease, entries: Sequence[int], state: State, reason: str | None = None) -> None:
-        """
-        Give *entries*, of whatever run, the *state* that a read-back has proved, and with it a
-        *reason*, or the one they have.
-        """
-        values = {"state": state} if reason is None else {"state": state, "reason": reason}
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            for some in at_once(entries, connection.dialect.name):
-                these = schema.entry.c.id.in_(some)
-                connection.execute(update(schema.entry).where(these).values(values))
-                if state is State.DELIVERED:
-                    note_settled(connection, these)
-
-    @property
-    def refusals(self) -> dict[tuple[Entity, int], str]:
-        """
-        What was learned of the API's refusals, by entity and status: ``atomic`` or ``partial``; of
-        transactions nothing ever is.
-        """
-        with self.reading() as connection:
-            rows = connection.execute(select(schema.refusal)).all()
-            return {(Entity(entity), status): leaves for entity, status, leaves in rows}
-
-    def learn(self, entity: Entity, status: int, leaves: str) -> None:
-        """Write down what a read-back has proved of refusals of *entity* with *status*."""
-        this = {"entity": entity, "status": status}
-        with self.engine.begin() as connection:
-            connection.execute(select(schema.ledger.c.id).with_for_update())  # another slice may learn as well
-            connection.execute(delete(schema.refusal).filter_by(**this))
-            connection.execute(insert(schema.refusal).values(leaves=leaves, **this))
-
-    def give_back(self, lease: Lease, batch_ids: Sequence[int], reason: str) -> None:
-        """
-        Hold the records of packed batches that cannot be sent now; the next try of the slice judges
-        them again.
-
-        One of *batch_ids* that is being sent, or was, stays as it is; what may have arrived before
-        is in doubt as before.
-        """
-        entry, batch = schema.entry, schema.batch
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._give_back(connection, batch_ids)
-            unsent = select(batch.c.id).where(batch.c.id.in_(list(batch_ids)), batch.c.state == BatchState.GIVEN_BACK)
-            connection.execute(
-                update(entry).where(*_of_slice(lease), entry.c.batch.in_(unsent)).values(held_or_in_doubt(reason))
+            left = select(func.count()).where(
+                schema.left.c.run == self.lease.run,
+                schema.left.c.entity == self._entity,
+                schema.left.c.slice == self.lease.slice,
             )
+            read = rows + sum(int(connection.execute(one).scalar_one()) for one in (earlier, left))
+            connection.execute(update(part).where(*self._this()).values(read_rows=read, finished_at=now()))
 
-    def finish(self, lease: Lease, read_rows: int, outdated: Sequence[int] = ()) -> None:
+    # What a row becomes.
+
+    def _is_same(self, one: Judged, row: Known) -> bool:
+        is_as_read = (
+            one.place == row.place
+            and _hash(one.row) == row.hash
+            and one.row.customer == row.customer
+            and one.row.key == row.key
+            and one.row.owner == row.owner
+            and one.row.changed == row.changed
+            and (row.hash is not None or one.row.points == row.points)
+        )
+        return is_as_read and not one.verdict.has_it and not row.is_gone and self._is_as_judged(one, row)
+
+    def _columns(self, judged: Sequence[Judged]) -> dict[str, Sequence[Any] | Same]:
+        run = self.lease.run
+        columns: dict[str, Sequence[Any] | Same] = {
+            "entity": Same(self._entity),
+            "home": [one.row.owner for one in judged],
+            "place": [one.place for one in judged],
+            "since_run": Same(run),
+            "run": Same(run),
+            "slice": Same(self.lease.slice),
+            "fence": Same(self.lease.fence),
+            "strays": Same(0),
+        }
+        return columns | self._now(judged)
+
+    def _now(self, judged: Sequence[Judged]) -> dict[str, list[Any]]:
+        """Return what rows say now and where they have ended, as columns."""
+        records = [one.row if isinstance(one.row, Record) else None for one in judged]
+        digest = self.ledger.digest
+        return {
+            "key": [one.row.key for one in judged],
+            "customer": [one.row.customer for one in judged],
+            "owner": [one.row.owner for one in judged],
+            "changed": [one.row.changed for one in judged],
+            "hash": [record and record.content_hash for record in records],
+            "points": [one.row.points for one in judged],
+            "worth": [record and worth_of(record) for record in records],
+            "email": [digest(record.email) if record and record.email else None for record in records],
+            "handle": [record and handle_of(record, digest) for record in records],
+            "state": [_stored(one) for one in judged],
+            "reason": [one.verdict.reason for one in judged],
+            "column_name": [kept(one.verdict.column, ledger_capacity.COLUMN_NAME) for one in judged],
+            "shape": [kept(one.verdict.shape, ledger_capacity.SHAPE) for one in judged],
+        }
+
+    def _mark(self, connection: Connection, rows: Sequence[Known]) -> int:
         """
-        Enter how many rows the slice read, counted where they came out of the database.
-
-        Supersedes the *outdated* entries of earlier runs, whose rows waited; they wait again if a
-        later try forgets what followed them.
+        Note that rows were seen that are as they were; return how many, without those that another
+        slice of the run has seen.
         """
-        with self.engine.begin() as connection:
-            self._hold(connection, lease)
-            self._supersede(connection, outdated)
-            connection.execute(update(schema.part).where(*_this(lease)).values(read_rows=read_rows, finished_at=now()))
+        places = [row.place for row in rows]
+        is_free = (_RECORD.c.run != self.lease.run) | (_RECORD.c.slice == self.lease.slice)
+        return self._change(connection, places, self._seen(), is_free)
 
-    def _give_back(self, connection: Connection, batch_ids: Sequence[int]) -> None:
-        batch = schema.batch
-        connection.execute(
-            update(batch)
-            .where(batch.c.id.in_(list(batch_ids)), batch.c.state == BatchState.PACKED)
-            .values(state=BatchState.GIVEN_BACK, settled_at=now())
+    def _rewrite(self, connection: Connection, changed: Sequence[tuple[Judged, Known]]) -> int:
+        """Write rows anew, and what they were into their history; return how many, likewise."""
+        if not changed:
+            return 0
+        self._remember(connection, [row for one, row in changed if self._is_news(one, row)])
+        columns = self._now([one for one, _ in changed])
+        run = self.lease.run
+        rows = [
+            {
+                "this_home": row.home,
+                "this_place": row.place,
+                "this_run": run,
+                "this_slice": self.lease.slice,
+                "new_place": one.place,
+                "new_since": row.since_run if self._is_as_judged(one, row) else run,
+            }
+            | {f"new_{name}": values[index] for name, values in columns.items()}
+            | ({"new_reason": row.reason} if _stored(one) == row.state == State.DELIVERED else {})
+            for index, (one, row) in enumerate(changed)
+        ]
+        return connection.execute(_rewriting(self._entity, tuple(columns)).values(self._seen()), rows).rowcount
+
+    def _is_as_judged(self, one: Judged, row: Known) -> bool:
+        is_still_there = _stored(one) == row.state == State.DELIVERED  # what is said of the delivery stays
+        return is_still_there or (_stored(one), one.verdict.reason, one.verdict.column) == (
+            row.state,
+            row.reason,
+            row.column_name,
         )
 
-    def _keep(self, connection: Connection, lease: Lease, quarantined: Iterable[Record | Rejection]) -> None:
-        records = [row for row in quarantined if isinstance(row, Record)] if self._seal else []
-        if self._seal and records:
-            keep(connection, self._seal, _place(lease), records)
+    def _is_news(self, one: Judged, row: Known) -> bool:
+        is_other_content = (_hash(one.row), one.row.customer) != (row.hash, row.customer)
+        return row.run != self.lease.run and (is_other_content or not self._is_as_judged(one, row))
 
-    def _supersede(self, connection: Connection, outdated: Sequence[int]) -> None:
-        for some in at_once(outdated, connection.dialect.name):
-            connection.execute(update(schema.entry).where(schema.entry.c.id.in_(some)).values(state=State.SUPERSEDED))
+    def _remember(self, connection: Connection, rows: Sequence[Known]) -> None:
+        table = schema.history
+        if rows:
+            former = [
+                {
+                    "entity": self._entity,
+                    "home": row.home,
+                    "place": row.place,
+                    "customer": row.customer,
+                    "run": row.run,
+                    "state": row.state,
+                    "reason": row.reason,
+                    "column_name": row.column_name,
+                    "points": row.points,
+                    "batch": row.out_batch or row.has_batch,
+                    "until_run": self.lease.run,
+                }
+                for row in rows
+            ]
+            connection.execute(insert(table), former)
 
-    def _let_go(self, connection: Connection, lease: Lease, records: Sequence[Record]) -> None:
-        kept = {record.key: self.digest(record.email) for record in records if record.email}
-        email_claims.release(connection, kept, run=lease.run, is_first_try=lease.fence == 1)
-
-    def _change(self, connection: Connection, lease: Lease, keys: Sequence[str], **values: Any) -> None:
-        entry = schema.entry
-        beside = and_(schema.run_beside_key == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-        for some in at_once(keys, connection.dialect.name):
-            these = and_(beside, entry.c.key.in_(some), entry.c.batch.is_not(None))
-            connection.execute(update(entry).where(these).values(**values))
-            if values["state"] is State.DELIVERED:
-                note_settled(connection, these)
-
-    def _move(self, connection: Connection, lease: Lease, batch_id: int, expected: BatchState, **values: Any) -> None:
+    def _leave_to_their_runs(self, connection: Connection, rows: Sequence[Known]) -> None:
         """
-        Change a batch of the slice that is held (`_hold`) and in the *expected* state. Raises
-        `Fenced`.
+        Leave rows that this run sees now in the account of other runs that are under way, and take
+        back those that others had from this one.
         """
+        left, run, table, dialect = schema.left, self.lease.run, schema.run, connection.dialect.name
+        others = {row.run for row in rows} - {run}
+        if not others:
+            return
+        open_runs = select(table.c.id).where(table.c.id.in_(others), table.c.frozen_at.is_(None)).with_for_update()
+        unfrozen = list(connection.execute(open_runs).scalars())
+        mine = (left.c.run == run, left.c.entity == self._entity)
+        has_left = connection.execute(select(left.c.run).where(*mine).limit(1)).first() is not None
+        for some in at_once([row.place for row in rows if row.run != run], dialect):
+            if has_left:
+                connection.execute(delete(left).where(*mine, one_of(left.c.place, some, dialect)))
+            if unfrozen:
+                theirs = tallies.as_left().where(_RECORD.c.entity == self._entity, _RECORD.c.run.in_(unfrozen))
+                these = theirs.where(one_of(_RECORD.c.place, some, dialect))
+                connection.execute(insert(left).from_select(list(left.c.keys()), these))
+
+    def _adopted(self) -> dict[str, Any]:
+        values: dict[str, Any] = {f"has_{name}": _RECORD.c[name] for name in ("hash", "customer", "email")}
+        # What was delivered before is what the API has of points, whatever the row says since.
+        for name in ("points", "worth", "handle"):
+            values[f"has_{name}"] = case(
+                (_RECORD.c.has_batch.is_(None), _RECORD.c[name]), else_=_RECORD.c[f"has_{name}"]
+            )
+        return values | {"has_run": self.lease.run, "confirmed_at": None} | schema.NOTHING_OUT
+
+    def _seen(self) -> dict[str, Any]:
+        lease = self.lease
+        return {"run": lease.run, "slice": lease.slice, "fence": lease.fence, "gone_run": None}
+
+    def _packed(self, batch: Batch, purpose: Purpose) -> dict[str, Any]:
+        lease = self.lease
+        return {
+            "run": lease.run,
+            "entity": lease.entity,
+            "slice": lease.slice,
+            "number": batch.number,
+            "state": BatchState.PACKED,
+            "records": len(batch.records),
+            "customers": batch.customers,
+            "bytes": len(batch.body),
+            "body_hash": hashlib.blake2b(batch.body, digest_size=16).digest(),
+            "packed_at": now(),
+            "purpose": purpose,
+        }
+
+    def _refuse_taken(self, connection: Connection, records: Sequence[Record]) -> None:
+        """
+        Refuse a batch where names, the customers' transactions, or their e-mail addresses are
+        another row's since they were judged.
+
+        The lock lets packers go one after the other.
+        """
+        connection.execute(select(schema.ledger.c.id).with_for_update())
+        mine = {record.place for record in records}
+        dialect = connection.dialect.name
+        self._refuse_taken_names(connection, mine, {record.key for record in records})
+        if self._entity is Entity.EVENTS:
+            return
+        if self._entity is Entity.CUSTOMERS:
+            wanted: set[Any] = {self.ledger.digest(record.email) for record in records if record.email}
+            # Whoever has an address already keeps it, also where others were said to have it as
+            # well.
+            own = one_of(_RECORD.c.place, sorted(mine), dialect) & (_RECORD.c.has_email == _RECORD.c.email)
+            kept_ones = select(_RECORD.c.has_email).where(_RECORD.c.entity == self._entity, own)
+            wanted -= {bytes(email) for email in connection.execute(kept_ones).scalars()}
+            columns: list[Any] = [_RECORD.c.has_email, _RECORD.c.out_email]
+            theirs: Iterable[ColumnElement[bool]] = has_email(sorted(wanted), dialect)
+        else:
+            wanted = {record.customer for record in records}
+            named = one_of(_RECORD.c.customer, sorted(wanted), dialect)
+            # What this slice itself has sent, and what others had sent before, its judging has
+            # seen.
+            is_since = (_RECORD.c.has_run == self.lease.run) & (_RECORD.c.has_batch > self._newest_batch)
+            columns = [_RECORD.c.customer, _RECORD.c.out_customer]
+            theirs = (
+                is_of(_RECORD.c.out_customer, sorted(wanted), dialect) & schema.is_out,
+                named & is_since & (_RECORD.c.slice != self.lease.slice),
+            )
+        for condition in theirs:
+            found = select(_RECORD.c.place, *columns).where(_RECORD.c.entity == self._entity, condition)
+            for place, *values in connection.execute(found):
+                if place not in mine and not wanted.isdisjoint(values):
+                    raise Moved(f"what a batch of {self._entity} was to carry is another row's meanwhile")
+
+    def _refuse_taken_names(self, connection: Connection, mine: set[str], names: set[str]) -> None:
+        dialect = connection.dialect.name
+        for some in at_once(sorted(names), dialect):
+            there = (_RECORD.c.entity == self._entity, schema.has_arrived | schema.is_out)
+            columns = (_RECORD.c.place, _RECORD.c.key, _RECORD.c.has_customer, _RECORD.c.out_customer)
+            found = [select(*columns).where(*there, these) for these in has_key(some, dialect)]
+            # A customer that was sent under another name has none of these.
+            had = [
+                (place in mine and (self._entity is not Entity.CUSTOMERS or key in called), key)
+                for one in found
+                for place, key, *called in connection.execute(one)
+            ]
+            own, theirs = ({key for is_mine, key in had if is_mine is whose} for whose in (True, False))
+            if not names.isdisjoint(theirs - own):
+                raise Moved(f"the name of a row of {self._entity} is another row's meanwhile")
+
+    def _keep_payloads(self, connection: Connection, judged: Sequence[Judged]) -> None:
+        if self.ledger.seal:
+            bad = [one.row for one in judged if one.verdict.state is State.QUARANTINED and isinstance(one.row, Record)]
+            keep(connection, self.ledger.seal, self._entity, bad)
+
+    # How it is written.
+
+    @contextmanager
+    def _held(self, *, many_rows: bool = False) -> Iterator[Connection]:
+        """
+        Open a transaction that has locked the slice, and shows that its try lives.
+
+        It locks before anything else, and does not only look: under READ COMMITTED a claim could
+        slip in between a look and the write.
+        """
+        engine = self.ledger.engine.execution_options(**{MANY_ROWS: True}) if many_rows else self.ledger.engine
+        with engine.begin() as connection:
+            if not hold(connection, self.lease):
+                raise Fenced(self._lost())
+            yield connection
+
+    def _change(
+        self,
+        connection: Connection,
+        places: Collection[str],
+        values: Mapping[str, Any],
+        *conditions: ColumnElement[bool],
+    ) -> int:
+        """Set *values* of the rows at *places* where *conditions* hold; return how many."""
+        return self._execute(connection, changing(values), places, *conditions)
+
+    def _execute(
+        self, connection: Connection, statement: Update, places: Collection[str], *conditions: ColumnElement[bool]
+    ) -> int:
+        changed = 0
+        for some in at_once(list(places), connection.dialect.name):
+            these = one_of(_RECORD.c.place, some, connection.dialect.name)
+            changed += connection.execute(
+                statement.where(_RECORD.c.entity == self._entity, these, *conditions)
+            ).rowcount
+        return changed
+
+    def _move(self, connection: Connection, batch_id: int, expected: BatchState, **values: Any) -> None:
+        """Change a batch of the slice, which is held, and in the *expected* state."""
         this = {"of_batch": batch_id, "of_state": expected}
         new = {f"new_{name}": value for name, value in values.items()}
         if connection.execute(_moving(tuple(values)), this | new).rowcount != 1:
-            raise Fenced(_lost(lease))
+            raise Fenced(self._lost())
 
-    def _hold(self, connection: Connection, lease: Lease) -> None:
-        """
-        Lock the slice for this transaction, if it is still ours, and show that its try lives.
-        Raises `Fenced`.
-        """
-        # Locking, not only looking: under READ COMMITTED a claim could slip in between a look and
-        # the write.
-        mine = {"of_run": lease.run, "of_entity": lease.entity, "of_slice": lease.slice, "of_fence": lease.fence}
-        if connection.execute(_holding(connection.dialect.name), mine).rowcount != 1:
-            raise Fenced(_lost(lease))
+    def _this(self) -> tuple[Any, ...]:
+        table, lease = schema.part, self.lease
+        return (table.c.run == lease.run, table.c.entity == lease.entity, table.c.number == lease.slice)
 
-    def _refuse_moved(self, connection: Connection, lease: Lease, keys: Sequence[str]) -> None:
-        """
-        Refuse *keys* where another slice of the run sends one of them: the row got another customer
-        between two readings.
-
-        Of a first load, whose keys nobody has looked for before (`FirstLoad`), also where another
-        slice only has read it.
-        """
-        entry = schema.entry
-        connection.execute(select(schema.run.c.id).where(schema.run.c.id == lease.run).with_for_update())
-        dialect = connection.dialect.name
-        for some in at_once(keys, dialect):
-            moved = (
-                select(entry.c.key)
-                .where(
-                    entry.c.entity == lease.entity,
-                    one_of(entry.c.key, some, dialect),
-                    schema.run_beside_key == lease.run,
-                    entry.c.slice != lease.slice,
-                    *([] if lease.is_first_load else [entry.c.batch.is_not(None)]),
-                )
-                .limit(1)
-            )
-            if connection.execute(moved).first() is not None:
-                what = (
-                    "has the key of another slice's"
-                    if lease.is_first_load
-                    else "moved to another customer while it was read"
-                )
-                raise Moved(f"a row of {lease.entity} {what}; the slice is read again")
+    def _lost(self) -> str:
+        return (
+            f"slice {self.lease.slice} of {self._entity} was taken over by another try; this one stops and sends"
+            " nothing more"
+        )
 
 
-# These are run for every batch. Making them takes six times as long as running them, so each is
-# made once.
+def _hash(row: Any) -> bytes | None:
+    return row.content_hash if isinstance(row, Record) else None
+
+
+def _stored(one: Judged) -> str:
+    """Return the state as it is written down: what is unchanged is what was delivered."""
+    verdict = one.verdict
+    return State.DELIVERED.value if verdict.state is State.UNCHANGED and not verdict.reason else verdict.state.value
+
+
+def _where(one: Judged) -> tuple[str, str]:
+    return one.row.owner, one.place
+
+
+# These are run for every page or batch. Making them takes longer than running them, so each is made
+# once.
 
 
 @cache
-def _holding(dialect: str) -> Update:
-    """Return the statement that shows that the try of a slice lives, if the slice is its own."""
-    part = schema.part
-    return (
-        update(part)
-        .where(part.c.run == bindparam("of_run"), part.c.entity == bindparam("of_entity"))
-        .where(part.c.number == bindparam("of_slice"), part.c.fence == bindparam("of_fence"))
-        .values(renewed_at=clock(dialect))
+def _rewriting(entity: str, names: tuple[str, ...]) -> Update:
+    this = (
+        _RECORD.c.entity == entity,
+        _RECORD.c.home == bindparam("this_home"),
+        _RECORD.c.place == bindparam("this_place"),
+        (_RECORD.c.run != bindparam("this_run")) | (_RECORD.c.slice == bindparam("this_slice")),
     )
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    values |= {"place": bindparam("new_place"), "since_run": bindparam("new_since")}
+    return update(_RECORD).where(*this).values(values)
 
 
 @cache
@@ -411,32 +624,3 @@ def _moving(names: tuple[str, ...]) -> Update:
     return (
         update(batch).where(batch.c.id == bindparam("of_batch"), batch.c.state == bindparam("of_state")).values(values)
     )
-
-
-_PACKING = insert(schema.batch)
-
-
-def _key_of_entry(one: Entry) -> str:
-    return one.row.key
-
-
-def _this(lease: Lease) -> tuple[Any, ...]:
-    table = schema.part
-    return (table.c.run == lease.run, table.c.entity == lease.entity, table.c.number == lease.slice)
-
-
-def _of_slice(lease: Lease) -> tuple[Any, ...]:
-    entry = schema.entry
-    return (entry.c.run == lease.run, entry.c.entity == lease.entity, entry.c.slice == lease.slice)
-
-
-def _lost(lease: Lease) -> str:
-    return f"slice {lease.slice} of {lease.entity} was taken over by another try; this one stops and sends nothing more"
-
-
-def _at(lease: Lease) -> dict[str, Sequence[Any] | Same]:
-    return {name: Same(value) for name, value in _place(lease).items()}
-
-
-def _place(lease: Lease) -> dict[str, Any]:
-    return {"run": lease.run, "entity": lease.entity, "slice": lease.slice}

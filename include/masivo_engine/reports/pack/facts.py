@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import func, select
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.runs import decisions as releases
 from masivo_engine.ledger.runs.decisions import Release
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.batches import BatchState
 from masivo_engine.model.errors import UnknownRun
 from masivo_engine.model.runs import Covers

@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.ledger.verification import outcomes
 from masivo_engine.ledger.verification.outcomes import ReadBack
 from masivo_engine.ledger.verification.pending import WAITING
-from masivo_engine.ledger.writing.slice_ledger import Ledger
 from masivo_engine.model.reasons import NOT_SHOWN
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.account import Account

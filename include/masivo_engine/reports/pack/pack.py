@@ -19,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.limits import Limits
 from masivo_engine.model.runs import DRY_RUN
 from masivo_engine.reports.account import Account, account

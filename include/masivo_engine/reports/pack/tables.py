@@ -1,6 +1,7 @@
 """
 The CSV files of a pack: every row of a run by entity and state, and every batch with the hash of
-what was sent.
+what was sent. The rows of a run are those that it has seen last, and those that it delivered; of
+others a later run has its own.
 
 They are streamed from the ledger, so memory does not grow with it; what the page says of points by
 reward is counted on the way. No name, e-mail address or payload is in them: the ledger has none. A
@@ -15,19 +16,21 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, case, or_, select
 
-from masivo_engine.ledger import encoding, schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger import schema
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.encoding import as_worth
+from masivo_engine.ledger.verification.pending import brought_by
 from masivo_engine.model.rows import Entity, State
 from masivo_engine.reports.pack.folder import Folder
 from masivo_engine.reports.pages.figures import plain, stamp
 
 
-ON_THE_WAY = "on_the_way"
 BATCHES = "batches.csv"
 
 _PART = 2_000
@@ -48,24 +51,6 @@ _COLUMNS = (
     "sent_at",
     "settled_at",
 )
-_BATCH_COLUMNS = (
-    "batch",
-    "entity",
-    "slice",
-    "state",
-    "reason",
-    "records",
-    "customers",
-    "bytes",
-    "body_hash",
-    "requests",
-    "request_status",
-    "seconds",
-    "packed_at",
-    "sent_at",
-    "settled_at",
-)
-
 Trouble = tuple[str, str, str, str]
 
 
@@ -86,12 +71,12 @@ class Counted:
 
     def add(self, entity: Entity, row: Row[Any]) -> None:
         """Count *row*."""
-        amounts = encoding.as_balance(row.balance) or ({row.reward: row.points} if row.points else {})
+        amounts = as_worth(row.worth) or ({"": row.points} if row.points else {})
         for reward, amount in amounts.items():
             by_state = self.points.setdefault((entity, reward), {})
-            by_state[row.is_state] = by_state.get(row.is_state, Decimal(0)) + amount
+            by_state[row.ended] = by_state.get(row.ended, Decimal(0)) + amount
         if row.shape:
-            shapes = self.shapes.setdefault((entity.value, row.is_state, row.is_reason, row.column_name), [])
+            shapes = self.shapes.setdefault((entity.value, row.ended, row.reason, row.column_name), [])
             if len(shapes) < _MOST_SHAPES and row.shape not in shapes:
                 shapes.append(row.shape)
 
@@ -109,24 +94,23 @@ class Hashes:
 
 def file_of(entity: Entity, state: str) -> str:
     """Return the name of the file that has the rows of *entity* in *state*."""
-    return f"{entity.value}.{state if state in set(State) else ON_THE_WAY}.csv"
+    return f"{entity.value}.{state}.csv"
 
 
 def write_rows(ledger: Ledger, run: int, folder: Folder) -> Counted:
     """
-    Write every entry of *run* to the file of its entity and state; a state without rows has no
-    file.
+    Write every row of *run* to the file of its entity and state; a state without rows has no file.
     """
     counted = Counted()
     for entity in Entity:
         with ExitStack() as files:
             writers: dict[str, Any] = {}
-            for row in streamed(ledger, _entries(run, entity)):
-                name = file_of(entity, row.is_state)
+            for row in streamed(ledger, _rows(run, entity)):
+                name = file_of(entity, row.ended)
                 if name not in writers:
                     writers[name] = csv.writer(files.enter_context(folder.text(name)))
                     writers[name].writerow(_COLUMNS)
-                writers[name].writerow(_cells(row))
+                writers[name].writerow(_cells(entity, row))
                 counted.rows[name] = counted.rows.get(name, 0) + 1
                 counted.add(entity, row)
     return counted
@@ -137,12 +121,12 @@ def write_batches(ledger: Ledger, run: int, folder: Folder) -> Hashes:
     count, digest = 0, hashlib.sha256()
     with folder.text(BATCHES) as file:
         writer = csv.writer(file)
-        writer.writerow(_BATCH_COLUMNS)
-        for row in streamed(ledger, _batches(run)):
-            body = bytes(row.body_hash).hex()
-            digest.update(f"{body}\n".encode())
+        statement = _batches(run)
+        writer.writerow(statement.selected_columns.keys())
+        for row in streamed(ledger, statement):
+            digest.update(f"{bytes(row.body_hash).hex()}\n".encode())
             count += 1
-            writer.writerow(_batch_cells(row, body))
+            writer.writerow(map(_cell, row))
     return Hashes(count, digest.hexdigest())
 
 
@@ -151,16 +135,17 @@ def safe(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _cells(row: Row[Any]) -> Sequence[Any]:
+def _cells(entity: Entity, row: Row[Any]) -> Sequence[Any]:
+    reward = next(iter(as_worth(row.worth)), "") if entity is Entity.TRANSACTIONS else ""
     return (
         safe(row.key),
         safe(row.customer),
-        row.is_state,
-        row.is_reason,
+        row.ended,
+        row.reason,
         safe(row.column_name),
         safe(row.shape),
         plain(row.points),
-        safe(row.reward),
+        safe(reward),
         row.slice,
         row.batch,
         row.status,
@@ -169,53 +154,57 @@ def _cells(row: Row[Any]) -> Sequence[Any]:
     )
 
 
-def _batch_cells(row: Row[Any], body: str) -> Sequence[Any]:
-    return (
-        row.id,
-        row.entity,
-        row.slice,
-        row.state,
-        row.reason,
-        row.records,
-        row.customers,
-        row.bytes,
-        body,
-        row.requests,
-        row.status,
-        row.seconds,
-        stamp(row.packed_at),
-        stamp(row.sent_at if row.requests else None),
-        stamp(row.settled_at),
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return stamp(value)
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+
+
+def _rows(run: int, entity: Entity) -> Select[Any]:
+    record, batch = schema.record, schema.batch
+    is_seen, is_there = record.c.run == run, brought_by([run])
+
+    def said(name: str) -> ColumnElement[Any]:
+        """As the run has read it, or else as it has delivered it."""
+        return case((is_seen, record.c[name]), else_=record.c[f"has_{name}"]).label(name)
+
+    ended = case(
+        (is_seen, schema.state_in(run)),
+        (record.c.confirmed_at.is_not(None), State.CONFIRMED.value),
+        else_=State.DELIVERED.value,
     )
-
-
-def _entries(run: int, entity: Entity) -> Select[Any]:
-    entry, batch = schema.entry, schema.batch
-    return (
+    carried = case((is_seen & schema.is_out, record.c.out_batch), (is_there, record.c.has_batch))
+    seen = (
         select(
-            entry.c.key,
-            entry.c.customer,
-            schema.state_of_entry.label("is_state"),
-            schema.reason_of_entry.label("is_reason"),
-            entry.c.column_name,
-            entry.c.shape,
-            entry.c.points,
-            entry.c.balance,
-            entry.c.reward,
-            entry.c.slice,
-            entry.c.batch,
-            batch.c.status,
-            schema.sent_at_of_batch,
-            batch.c.settled_at,
+            record.c.home,
+            record.c.place,
+            record.c.key,
+            *map(said, ("customer", "points", "worth")),
+            ended.label("ended"),
+            *(case((is_seen, record.c[name]), else_="").label(name) for name in ("reason", "column_name", "shape")),
+            case((is_seen, record.c.slice)).label("slice"),
+            carried.label("batch"),
         )
-        .select_from(schema.entry_and_batch)
-        .where(entry.c.run == run, entry.c.entity == entity)
-        .order_by(entry.c.slice, entry.c.id)
+        .where(record.c.entity == entity, or_(is_seen, is_there))
+        .subquery()
+    )
+    return (
+        select(seen, batch.c.status, case((batch.c.requests > 0, batch.c.sent_at)).label("sent_at"), batch.c.settled_at)
+        .select_from(seen.outerjoin(batch, batch.c.id == seen.c.batch))
+        .order_by(seen.c.slice, seen.c.home, seen.c.place)
     )
 
 
 def _batches(run: int) -> Select[Any]:
-    return select(schema.batch).where(schema.batch.c.run == run).order_by(schema.batch.c.id)
+    batch = schema.batch.c
+    columns = (
+        batch.id.label("batch"),
+        *(batch.entity, batch.slice, batch.state, batch.reason, batch.records, batch.customers, batch.bytes),
+        *(batch.body_hash, batch.requests, batch.status.label("request_status"), batch.seconds, batch.packed_at),
+        case((batch.requests > 0, batch.sent_at)).label("sent_at"),
+        batch.settled_at,
+    )
+    return select(*columns).where(batch.run == run).order_by(batch.id)
 
 
 def streamed(ledger: Ledger, statement: Select[Any]) -> Iterator[Row[Any]]:

@@ -82,6 +82,7 @@ def account_page(
         is_finished=made.outcome != NOT_FINISHED,
         equations=equations(made),
         points=points_of_all(made),
+        gone=gone(made),
         rewards=_rewards(counted),
         tiers=tiers,
         months=months,
@@ -97,15 +98,17 @@ def account_page(
 
 def equations(made: Account) -> list[page.Equation]:
     """Return the equation of each entity in records."""
-    return [
-        page.of_rows(one.entity.value, one.read, one.states, on_the_way=one.on_the_way, fault=outcome.fault(one))
-        for one in made.entities
-    ]
+    return [page.of_rows(one.entity.value, one.read, one.states, fault=outcome.fault(one)) for one in made.entities]
 
 
 def points_of_all(made: Account) -> list[page.Equation]:
     """Return the equations in points, of the balances and of the transactions."""
     return [page.of_points(_points_of(one), one.points) for one in made.entities if one.entity != Entity.EVENTS]
+
+
+def gone(made: Account) -> list[EntityAccount]:
+    """Return the entities of which Masivo has rows that the source has no more."""
+    return [one for one in made.entities if one.gone]
 
 
 def request(one: EntityAccount, plan: Mapping[str, Any] | None, limits: Limits) -> Request:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
+from masivo_engine.ledger.runs.tallies import Tally
 from masivo_engine.model.limits import Limits, hours, lane_hours
 from masivo_engine.model.rows import State
 from masivo_engine.model.runs import DRY_RUN
-from masivo_engine.reports.account import Trouble, account
+from masivo_engine.reports.account import account
 from masivo_engine.reports.overview import RunLine, lane_state, newest_runs, open_rows
 from masivo_engine.reports.pack.facts import Facts, facts
 from masivo_engine.reports.pack.findings import proof
 from masivo_engine.reports.pages import outcome, page
-from masivo_engine.reports.pages.account_page import Request, equations, points_of_all, request
+from masivo_engine.reports.pages.account_page import Request, equations, gone, points_of_all, request
 from masivo_engine.reports.pages.charts import WIDE
 from masivo_engine.reports.pages.figures import count
 from masivo_engine.reports.pages.outcome import ADDS_UP, Headline, Tone
@@ -86,6 +87,7 @@ def run_page(ledger: Ledger, name: str, limits: Limits, links: Mapping[str, str]
         left=_left(progress, limits),
         equations=equations(made),
         points=points_of_all(made),
+        gone=gone(made),
         proof=found,
         groups=outcome.groups(made.troubles, {}),
         requests=requests,
@@ -107,7 +109,7 @@ def message_page(sentence: str, all_runs: str) -> str:
     return page.render("message.html", headline=Headline(Tone.CARE, sentence), all_runs=all_runs)
 
 
-def _headline(runs: Sequence[RunLine], left: Sequence[Trouble]) -> Headline:
+def _headline(runs: Sequence[RunLine], left: Sequence[Tally]) -> Headline:
     held = sum(one.rows for one in left if one.state == State.HELD)
     needs = sum(one.rows for one in left) - held
     stayed = [

@@ -11,9 +11,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from masivo_engine.ledger.runs.tallies import Tally
 from masivo_engine.model.reasons import REASONS
 from masivo_engine.model.rows import Entity, State
-from masivo_engine.reports.account import Account, EntityAccount, Trouble, is_trouble
+from masivo_engine.reports.account import Account, EntityAccount, is_trouble
 from masivo_engine.reports.pack.findings import Proof
 from masivo_engine.reports.pages.figures import count, points
 
@@ -74,7 +75,6 @@ MEANINGS: Mapping[str, str] = {
         "Waits for something that is named: its customer, a policy, a limit. It frees itself when that changes."
     ),
     State.IN_DOUBT: "Sent, and the answer never came or proves nothing. A read-back settles it, or a person.",
-    State.SUPERSEDED: "An older version of a row that a newer one replaced.",
 }
 _WORST_FIRST = (State.IN_DOUBT, State.QUARANTINED, State.HELD)
 ADDS_UP = "adds up"
@@ -96,25 +96,27 @@ def headline(made: Account) -> Headline:
         return Headline(Tone.BAD, f"The account does not add up: {first}.", tuple(f"Also: {fault}." for fault in more))
     if not read and made.outcome not in {ADDS_UP, NOT_FINISHED}:
         return Headline(Tone.BAD, f"This run is red: {made.outcome}.")
+    gone = (_gone(made.gone),) if made.gone else ()
     if not read:
-        return Headline(Tone.GOOD, "There was nothing to read: no row was in what this run covers.")
+        tone = Tone.CARE if gone else Tone.GOOD
+        return Headline(tone, "There was nothing to read: no row was in what this run covers.", gone)
     states = total(made.entities)
     needs = states[State.QUARANTINED] + states[State.IN_DOUBT]
     waits = states[State.HELD]
     verdict = made.outcome not in {ADDS_UP, NOT_FINISHED}
-    tone = Tone.BAD if verdict else Tone.CARE if needs or waits else Tone.GOOD
+    tone = Tone.BAD if verdict else Tone.CARE if needs or waits or gone else Tone.GOOD
     more = [
         *_points(made.entities),
-        *(["None of what needs a person is new in this run."] if needs and not made.trouble else []),
+        *(["None of what needs a person is new in this run."] if needs and not made.newly else []),
+        *gone,
         *([f"The run is red: {made.outcome}."] if verdict else []),
     ]
     if states[State.UNCHANGED] == read:
-        return Headline(tone, f"Nothing had to be sent: all {count(read)} rows were delivered before, unchanged.")
+        return Headline(tone, f"Nothing had to be sent: all {count(read)} rows were delivered before, unchanged.", gone)
     parts = [
         _part(states[State.DELIVERED], "delivered"),
         _part(states[State.CONFIRMED], "confirmed"),
         _part(states[State.UNCHANGED], "unchanged"),
-        _part(states[State.SUPERSEDED], "superseded"),
         _part(needs, "need a person" if needs != 1 else "needs a person"),
         _part(waits, "wait" if waits != 1 else "waits"),
     ]
@@ -147,7 +149,7 @@ def total(entities: Sequence[EntityAccount]) -> dict[str, int]:
     return {state.value: sum(entity.states.get(state, 0) for entity in entities) for state in State}
 
 
-def groups(troubles: Sequence[Trouble], shapes: Mapping[tuple[str, str, str, str], Sequence[str]]) -> tuple[Group, ...]:
+def groups(troubles: Sequence[Tally], shapes: Mapping[tuple[str, str, str, str], Sequence[str]]) -> tuple[Group, ...]:
     """
     Return *troubles* worst first: in doubt before quarantined before held, what counts against the
     tolerance first, then most rows.
@@ -164,9 +166,7 @@ def groups(troubles: Sequence[Trouble], shapes: Mapping[tuple[str, str, str, str
 def foretold(reasons: Sequence[Mapping[str, Any]]) -> tuple[Group, ...]:
     """Return the same of a plan's *reasons*."""
     lines = [
-        Trouble(
-            Entity(one["entity"]), one["state"], one["reason"], one["column"], one["rows"], Decimal(one["points"]), 0
-        )
+        Tally(Entity(one["entity"]), one["state"], one["reason"], one["column"], one["rows"], Decimal(one["points"]), 0)
         for one in reasons
     ]
     return groups(lines, {})
@@ -177,7 +177,7 @@ def fault(one: EntityAccount) -> str:
     if one.unfinished:
         return f"{count(one.unfinished)} of {count(one.slices)} slices of {one.entity} were not read to their end"
     if one.on_the_way:
-        return f"{count(one.on_the_way)} {one.entity} are on the way, in no final state"
+        return f"{count(one.on_the_way)} {one.entity} are still on the way"
     if one.read > one.total:
         return f"{count(one.read - one.total)} {one.entity} that were read are not in the ledger"
     if one.read < one.total:
@@ -195,7 +195,7 @@ def _grouped(found: Iterable[tuple[str, Line]]) -> tuple[Group, ...]:
     return tuple(made)
 
 
-def _line(one: Trouble, shapes: tuple[str, ...]) -> Line:
+def _line(one: Tally, shapes: tuple[str, ...]) -> Line:
     reason = REASONS.get(one.reason)
     means, do = (reason.means, reason.do) if reason else ("", "")
     return Line(one.entity.value, one.reason, one.column, one.rows, one.new, one.points, means, do, shapes)
@@ -217,6 +217,11 @@ def _points(entities: Sequence[EntityAccount]) -> list[str]:
             missing = "" if there == whole else f"; {points(whole - there)} did not go"
             return [f"Balances: {points(there)} of {points(whole)} points are delivered{missing}."]
     return []
+
+
+def _gone(rows: int) -> str:
+    are = "rows that Masivo has are" if rows != 1 else "row that Masivo has is"
+    return f"{count(rows)} {are} gone from the legacy database."
 
 
 def _part(rows: int, words: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from masivo_engine.model.limits import hours
 from masivo_engine.model.rows import State
 from masivo_engine.reports.pages import charts, figures, outcome
 from masivo_engine.reports.pages.charts import Columns, Piece
@@ -64,9 +65,9 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(made_at=datetime.now(UTC).replace(tzinfo=None), **values)
 
 
-def of_rows(what: str, whole: int, states: Mapping[str, int], *, on_the_way: int = 0, fault: str = "") -> Equation:
+def of_rows(what: str, whole: int, states: Mapping[str, int], *, fault: str = "") -> Equation:
     """Return the equation of *what* in records."""
-    known = {state.value: states.get(state, 0) for state in State} | ({"on_the_way": on_the_way} if on_the_way else {})
+    known = {state.value: states.get(state, 0) for state in State}
     terms = tuple(Term(state, figures.count(rows), is_nothing=not rows) for state, rows in known.items())
     pieces = charts.bar({state: Decimal(rows) for state, rows in known.items()})
     return Equation(what, "records", figures.count(whole), terms, pieces, fault)
@@ -75,7 +76,6 @@ def of_rows(what: str, whole: int, states: Mapping[str, int], *, on_the_way: int
 def of_points(what: str, states: Mapping[str, Decimal]) -> Equation:
     """Return the equation of *what* in points."""
     known = {state.value: states.get(state, Decimal(0)) for state in State}
-    known |= {state: amount for state, amount in states.items() if state not in known}
     terms = tuple(Term(state, figures.points(amount), is_nothing=not amount) for state, amount in known.items())
     return Equation(what, "points", figures.points(sum(known.values(), Decimal(0))), terms, charts.bar(known))
 
@@ -116,6 +116,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "bound": figures.bound,
         "count": figures.count,
+        "hours": hours,
         "took": figures.length,
         "moment": figures.moment,
         "off": figures.off,

@@ -16,20 +16,6 @@ from masivo_engine.reports.pages.outcome import Headline, Tone
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What will be sent of one entity."""
-
-    entity: str
-    records: int
-    resent: int
-    requests: int
-    least: int
-    fill: float
-    bytes: int
-    time: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reward:
     """
     What will be sent of one reward: points of balances, and of the transactions that made them.
@@ -53,7 +39,7 @@ def plan_page(known: Facts, plan: Mapping[str, Any], *, has_account: bool) -> st
         tiers=tiers,
         months=months,
         groups=outcome.foretold(plan["reasons"]),
-        requests=[_request(name, one) for name, one in entities.items()],
+        requests=entities,
         time=hours(plan["hours"]),
         token_refreshes=plan["token_refreshes"],
         has_account=has_account,
@@ -80,7 +66,11 @@ def _headline(plan: Mapping[str, Any]) -> Headline:
     requests = count(plan["requests"]) + (" requests" if plan["requests"] != 1 else " request")
     cannot = f" {count(stay)} cannot go now." if stay else " Every row can go."
     sentence = f"{count(records)} of {count(rows)} rows will go, in {requests} and {hours(plan['hours'])}."
-    return Headline(Tone.CARE if stay else Tone.GOOD, sentence + cannot)
+    again = sum(one["again"] for one in entities)
+    doubtful = (
+        f" {count(again)} of them are in doubt, and go only if Masivo is shown not to have them." if again else ""
+    )
+    return Headline(Tone.CARE if stay else Tone.GOOD, sentence + doubtful + cannot)
 
 
 def _rewards(worth: Mapping[str, Any]) -> list[Reward]:
@@ -90,16 +80,3 @@ def _rewards(worth: Mapping[str, Any]) -> list[Reward]:
         for reward in {**balances, **transactions}
     ]
     return sorted(made, key=lambda one: (-abs(one.balances), one.reward))
-
-
-def _request(name: str, one: Mapping[str, Any]) -> Request:
-    return Request(
-        name,
-        one["records"],
-        one["resent"],
-        one["requests"],
-        one["least_requests"],
-        one["fill"],
-        one["bytes"],
-        hours(one["hours"]) if one["requests"] else "",
-    )

@@ -22,13 +22,16 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "400": "nothing accepted",
         "401": "nothing accepted",
         "403": "nothing accepted",
+        "403_page": "a firewall's page, before the API has seen it; nothing accepted",
         "404": "nothing accepted",
+        "406_page": "a firewall's page, before the API has seen it; nothing accepted",
         "413": "nothing accepted",
         "413_page": "a proxy's page, before the API has seen it; nothing accepted",
         "413_text": "a proxy's words, before the API has seen it; nothing accepted",
         "413_early": "answered before the body is read, then the connection ends; nothing accepted",
         "422_opaque": "a sentence that names nobody; nothing accepted",
         "422_html": "a web page; nothing accepted",
+        "422_angle": "a sentence that begins with <; nothing accepted",
         "422_empty": "no body; nothing accepted",
         "429": "without Retry-After and without X-RateLimit headers; nothing accepted",
         "429_s": "Retry-After in seconds",
@@ -52,6 +55,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "close_after_accept": "accepted, then the connection ends without an answer",
         "garbage": "bytes that are no HTTP; nothing accepted",
         "truncated": "accepted; the answer's body is cut off",
+        "201_fewer": "accepted; the answer's body says that one was rejected",
         "bad_gzip": "accepted; the answer's body claims to be gzip and is not",
         "huge_header": "accepted; the answer has a header of 200 kB",
         "ok_html_body": "accepted; the answer's body is a web page",
@@ -81,7 +85,8 @@ class Rule:
     *path* is a pattern below the base path (``/customers/migrate*``, ``/auth/authorize``). Requests
     that match are counted from 1; *nth* picks some of them, none means all. Of those, *rate* is the
     share that goes wrong, and *times* the most that do (0 is no limit). Several *faults* take
-    turns, or are drawn by the script's seed if *rate* is below 1.
+    turns, or are drawn by the script's seed if *rate* is below 1. With *says*: only requests whose
+    body holds this text, as a firewall has it.
     """
 
     faults: tuple[str, ...]
@@ -90,6 +95,7 @@ class Rule:
     nth: tuple[int, ...] = ()
     rate: float = 1.0
     times: int = 0
+    says: str = ""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.faults) - set(FAULTS))
@@ -160,13 +166,18 @@ class Director:
             self._seen.clear()
             self._played.clear()
 
-    def fault_for(self, method: str, path: str) -> str:
+    def fault_for(self, method: str, path: str, body: bytes | None = None) -> str:
         """
         The fault that this request plays, empty for none. The first rule that wants it has it.
+
+        Before its *body* is read, only rules are asked that are not about what it says; then those
+        that are.
         """
         with self._lock:
             chosen = ""
             for number, rule in enumerate(self.script.rules):
+                if bool(rule.says) == (body is None) or (body is not None and rule.says.encode() not in body):
+                    continue
                 if rule.method == method and fnmatchcase(path, rule.path):
                     self._seen[number] = self._seen.get(number, 0) + 1
                     chosen = chosen or self._asked(number, rule)

@@ -17,6 +17,7 @@ FATES = {"drop_in_queue": "drop", "duplicate_in_queue": "duplicate"}
 
 _PAGE = "<title>Sign in</title><h1>Sign in</h1><p>Please sign in to continue.</p>"
 _GATEWAY = "<title>Bad gateway</title><h1>The server behind this gateway did not answer.</h1>"
+_FIREWALL = "<title>Request blocked</title><h1>Request blocked</h1><p>Your request was blocked by a rule.</p>"
 _TOO_LARGE = "<title>413 Request Entity Too Large</title><h1>413 Request Entity Too Large</h1>"
 _BROKEN = "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
 _CUT_OFF = b'{"data": '
@@ -111,6 +112,8 @@ _CANNED: dict[str, Reply] = {
     "400": Reply.problem(400, "Bad Request", "Bad request"),
     "401": Reply.problem(401, "Unauthorized", "Invalid or expired token"),
     "403": Reply.problem(403, "Forbidden", "Not allowed"),
+    "403_page": Reply.page(_FIREWALL, 403),
+    "406_page": Reply.page(_FIREWALL, 406),
     "404": Reply.problem(404, "Not Found", "No such resource"),
     "413": Reply.problem(413, "Payload Too Large", "Request body is too large"),
     "413_page": Reply.page(_TOO_LARGE, 413),
@@ -118,6 +121,7 @@ _CANNED: dict[str, Reply] = {
     "413_early": Reply.problem(413, "Payload Too Large", "Request body is too large"),
     "422_opaque": Reply.problem(422, "Unprocessable Entity", "Invalid customer entry"),
     "422_html": Reply.page(_PAGE, 422),
+    "422_angle": Reply(422, (TEXT,), b"<Pack> is no name that a product may have"),
     "422_empty": Reply(422),
     "429": Reply.problem(429, "Too Many Requests", "Slow down"),
     "500": Reply.problem(500, "Internal Server Error", "Something went wrong"),
@@ -174,6 +178,7 @@ _AFTER: dict[str, Callable[[Wire, Options, Reply], None]] = {
     "rst_after_accept": _reset,
     "close_after_accept": _close,
     "truncated": _truncate,
+    "201_fewer": lambda wire, _options, reply: wire.answer(Reply.of({"data": {"rejected": 1}}, reply.status)),
     "bad_gzip": _spoil_gzip,
     "huge_header": lambda wire, _options, reply: wire.answer(reply.with_headers(("X-Padding", _HUGE))),
     "ok_html_body": lambda wire, _options, reply: wire.answer(Reply.page(_PAGE, reply.status)),

@@ -139,6 +139,8 @@ class Conversation(BaseHTTPRequestHandler):
         if raw is None:
             self._note(call, account, Outcome(Reply(0), "cut_off"), status=0)
             return
+        if refused is None and not fault:
+            fault = self._api.director.fault_for(call.method, call.path, raw)
         if refused is None and is_instead(fault):
             self._misbehave_instead(call, account, fault, raw)
             return

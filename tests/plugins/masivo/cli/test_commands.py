@@ -109,6 +109,49 @@ def test_the_check_finds_what_is_wrong_with_the_rows_and_nothing_that_blocks(say
     )
 
 
+def test_a_draft_is_written_checked_and_never_written_over(say, tmp_path):
+    folder = str(tmp_path / "drafts" / "ours")
+    code, said, _ = say("draft", folder)
+    assert code == 0
+    assert "events.sql: receipt, because its name says receipt" in said
+    assert re.search(
+        r"^blocker  mapping +not_usable .*: does not say the time zone of naive timestamps; ", said, re.MULTILINE
+    )
+    # The rest of it is looked at all the same.
+    assert re.search(r"^note     customers +full_pass +a full pass: 70 of 70 rows of customers.sql", said, re.MULTILINE)
+    written = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+    assert {"customers.sql", "events.order__products.sql", "mapping.yaml"} <= written.keys()
+    marks = sum(text.count(b"FILL IN") for text in written.values())
+    assert f"{marks} lines are yours" in said
+
+    code, said, complaint = say("draft", folder)
+    assert (code, said) == (3, "")
+    assert complaint == f"{folder}: is there already, and nothing is overwritten; give it another name\n"
+    assert {file.name: file.read_bytes() for file in Path(folder).iterdir()} == written
+
+    # `sample` lies where mappings are looked up.
+    assert "is there already, and nothing is overwritten" in say("draft", "sample")[2]
+
+
+def test_a_draft_whose_lines_are_filled_in_is_a_mapping_that_can_be_planned(say, tmp_path):
+    folder = tmp_path / "ours"
+    say("draft", str(folder))
+    for name, filled in {
+        "mapping.yaml": {"timezone:": "timezone: America/Mexico_City"},
+        "customers.sql": {"NULL AS email": "'m' || c.\"member_no\" || '@club.example' AS email"},
+    }.items():
+        text = (folder / name).read_text()
+        for line, answer in filled.items():
+            assert line in text
+            text = text.replace(line, answer)
+        (folder / name).write_text(text)
+    said = say("check", MASIVO_MAPPING=str(folder))[1]
+    assert not re.search(r"^blocker  (mapping|customers)", said, re.MULTILINE)
+    code, shown, _ = say("preview", "customers", "--limit", "1", MASIVO_MAPPING=str(folder))
+    assert code == 0
+    assert "@club.example" in shown
+
+
 def test_the_check_looks_at_as_many_rows_as_it_is_told(say):
     said = say("check", "--rows", "20")[1]
     assert said.endswith("looked at a sample (the first 20 customers, 20 events, 20 transactions)")

@@ -12,24 +12,24 @@ from sqlalchemy.exc import DBAPIError
 
 from masivo.connections import engines
 from masivo.dags.retries import MigrationRetryPolicy, airflow_errors
-from masivo_engine.ledger.writing.slice_ledger import Ledger
+from masivo_engine.ledger.connection import Ledger
 from masivo_engine.model.errors import DatabaseFailed, TryAgainLater
 from masivo_engine.model.rows import Entity
-from tests.builders import batch, begin, customer
+from tests.builders import begin, claimed, customer, see
 
 
 @pytest.fixture
 def failing(tmp_path):
-    """A ledger whose database refuses every entry, and quotes it."""
+    """A ledger whose database refuses every row, and quotes it."""
     engine = engines.ledger(make_url(f"sqlite:///{tmp_path / 'ledger.sqlite'}"))
     ledger = Ledger(engine, "account")
     ledger.prepare()
-    lease = ledger.claim(begin(ledger, "run", *Entity), Entity.CUSTOMERS, 1)
+    writer = claimed(ledger, begin(ledger, "run", *Entity))
     with engine.begin() as connection:
         connection.execute(
-            text("CREATE TRIGGER t BEFORE INSERT ON masivo_entry BEGIN SELECT RAISE(ABORT, 'not CC-799'); END")
+            text("CREATE TRIGGER t BEFORE INSERT ON masivo_record BEGIN SELECT RAISE(ABORT, 'not CC-799'); END")
         )
-    yield lambda: ledger.pack(lease, batch([customer("CC-799"), customer("CC-800")]))
+    yield lambda: see(writer, customer("CC-799"), customer("CC-800"))
     engine.dispose()
 
 

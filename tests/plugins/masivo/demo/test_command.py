@@ -66,7 +66,9 @@ def confirmed(folder):
     """Return how many rows a read-back has confirmed."""
     engine = create_engine(f"sqlite:///{folder.ledger}")
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT count(*) FROM masivo_entry WHERE state = 'confirmed'")).scalar_one()
+        found = connection.execute(
+            text("SELECT count(*) FROM masivo_record WHERE confirmed_at IS NOT NULL")
+        ).scalar_one()
     engine.dispose()
     return found
 

@@ -22,6 +22,7 @@ from masivo.operators.plan import MasivoPlanOperator
 from masivo.operators.visible import MasivoVisibleSensor
 from masivo.services import Services
 from masivo.wire import tokens
+from masivo_engine.ledger.runs.runs import begin_run, find_run
 from masivo_engine.mapping import loader
 from masivo_engine.model.errors import TryAgainLater
 from masivo_engine.model.rows import Entity
@@ -120,7 +121,7 @@ WRONG = {
         lambda world, *_: world.setenv("MASIVO_MAPPING", "sampel"),
         (
             "mapping 'sampel': there is no such mapping and no such folder; known are complete_journey, opencart,"
-            " sample, woocommerce"
+            " prestashop, sample, woocommerce"
         ),
     ),
     "unknown alias": (
@@ -326,7 +327,7 @@ def test_two_dags_with_one_run_id_have_a_run_each():
     assert second["run"] == first["run"] + 1
     place = Services()
     place.ledger.open()
-    assert (place.ledger.run(name).number, place.ledger.run(f"masivo_sweep/{name}").number) == (
+    assert (find_run(place.ledger, name).number, find_run(place.ledger, f"masivo_sweep/{name}").number) == (
         first["run"],
         second["run"],
     )
@@ -414,7 +415,9 @@ def test_the_account_ends_the_run_in_red_beyond_its_tolerance():
 def test_a_run_whose_plan_was_refused_is_not_green():
     """Airflow calls a run what its last task was, and an account of nothing adds up."""
     Services().ledger.prepare()
-    Services().ledger.begin_run("manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}')
+    begin_run(
+        Services().ledger, "manual", mapping="sample", mapping_hash="00", covers='{"kind": "full", "windows": {}}'
+    )
     with pytest.raises(AirflowFailException, match="the run was not planned"):
         run(MasivoAccountOperator(task_id="account"), context())
 
@@ -428,6 +431,11 @@ def test_a_dry_run_plans_and_sends_nothing(sandbox):
         f"{entity}.slices": [] for entity in Entity
     }
     assert returned["account"]["outcome"] == "dry run"
+    for entity in Entity:
+        planned, accounted = returned["plan"][entity.value], returned["account"]["entities"][entity.value]
+        assert accounted["read"] == planned["rows"] > 0
+        assert {state: accounted[state] for state in planned["states"]} == planned["states"]
+        assert accounted["adds_up"]
     assert [line for line in sandbox.lines() if line.method == "POST"] == []
 
 

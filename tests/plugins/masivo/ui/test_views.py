@@ -17,7 +17,7 @@ from masivo.connections.databases import ledger_engine
 from masivo.services import Services
 from masivo.ui import views
 from masivo_engine.ledger import schema
-from masivo_engine.ledger.writing.slice_ledger import Ledger, now
+from masivo_engine.ledger.connection import Ledger, now
 from masivo_engine.model.errors import EmptyLedger
 from tests.include.reports.pages_read import Page
 from tests.include.reports.small_packs import begin, work_off

@@ -1,0 +1,1 @@
+"""A first mapping for a database that nobody has mapped yet."""

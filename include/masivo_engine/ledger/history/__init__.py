@@ -1,1 +1,0 @@
-"""What the ledger knows of earlier rows."""
