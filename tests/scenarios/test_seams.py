@@ -53,7 +53,8 @@ def dying_at(point):
         crash_points.set_trap(None)
 
 
-def test_a_delivered_customer_whose_name_becomes_another_delivered_ones_is_not_sent_over_it(opened):
+@pytest.mark.parametrize(("case", "owner"), [("upper", "A1"), ("lower", "a1")])
+def test_a_delivered_customer_whose_name_becomes_another_delivered_ones_is_not_sent_over_it(opened, case, owner):
     policies = {"changed": {"customers": "resend"}}
     other = FILES["customers.sql"].replace("REPLACE('?@shop.invalid', '?', p.id)", "p.name || '@shop.invalid'")
     files = {"customers.sql": other}
@@ -63,12 +64,12 @@ def test_a_delivered_customer_whose_name_becomes_another_delivered_ones_is_not_s
         on.remaps(files, policies=policies)
         on.run()
         on.trip.place.ledger.learn_resends("replace")
-        adjust = "def adjust(row):\n    row['id'] = row['id'].upper()\n    return row\n"
+        adjust = f"def adjust(row):\n    row['id'] = row['id'].{case}()\n    return row\n"
         on.remaps(files | {"customers.py": adjust}, policies=policies)
         on.clock.pass_minutes(60)
         on.run(SWEEP)
         assert on.sent(CUSTOMERS) == {"a1": 1, "A1": 1}
-        assert on.stand(CUSTOMERS, "A1")[-1] in {"delivered", "quarantined duplicate_key"}
+        assert "delivered" in on.stand(CUSTOMERS, owner)
 
 
 def test_customers_who_are_only_sent_again_do_not_hide_the_new_one_that_shows_how_far_the_queue_is(opened):

@@ -431,8 +431,7 @@ class Triage:
         own = {place for place, one in known.items() if one.has_arrived or one.is_out}
         if self._entity is Entity.CUSTOMERS:
             # Under another name that row is another customer's, or nobody's.
-            called = {row.key: place for row, place in placed}
-            own = {place for key, place in called.items() if place in own and known[place].is_called(key)}
+            own = {place for row, place in placed if place in own and known[place].is_called(row.key)}
         asked = {key for key, places in mine.items() if not own.issuperset(places)}
         others = {**named, **self._of_names(asked - named.keys())}
         here = {*(place for _, place in placed), *(one.place for one in known.values())}
